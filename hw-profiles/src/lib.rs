@@ -1,0 +1,1 @@
+//! What each NIC, DPU and switch port can do.

@@ -1,0 +1,1 @@
+//! Builds a fabric out of network namespaces and probes it.

@@ -1,0 +1,1 @@
+//! Pure agent logic: accept, lower, reconcile.

@@ -1,0 +1,1 @@
+//! The agent: etcd, netlink, datapath and the executor around the pure core.

@@ -1,0 +1,57 @@
+//! What the programs tell user space of a packet.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::Address;
+
+/// Why an event was written.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A new connection was allowed.
+    New = 1,
+    /// A packet was denied or dropped.
+    Drop = 2,
+    /// A rule with `log` decided.
+    Logged = 3,
+}
+
+/// One packet's verdict. Fields that the packet did not have are zero.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Event {
+    /// Nanoseconds of CLOCK_MONOTONIC.
+    pub time: u64,
+    /// The generation in force, 0 for none.
+    pub generation: u64,
+    /// Source address.
+    pub source: Address,
+    /// Destination address.
+    pub destination: Address,
+    /// Source identity.
+    pub source_identity: u32,
+    /// Destination identity.
+    pub destination_identity: u32,
+    /// The rule that decided, 0 where none did.
+    pub rule: u32,
+    /// A [`crate::Reason`], as `u32`.
+    pub reason: u32,
+    /// An [`EventKind`], as `u32`.
+    pub kind: u32,
+    /// Interface index of the port.
+    pub ifindex: u32,
+    /// Length of the frame in bytes.
+    pub length: u32,
+    /// Source port, host byte order; ICMP: type.
+    pub source_port: u16,
+    /// Destination port, host byte order; ICMP: code.
+    pub destination_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// TCP flags, as in the header's 14th byte.
+    pub tcp_flags: u8,
+    /// Ethernet type, host byte order.
+    pub ether_type: u16,
+    /// Zero.
+    pub reserved: u32,
+}

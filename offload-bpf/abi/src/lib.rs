@@ -1,0 +1,323 @@
+//! Map keys, map values and events: the one contract between the XDP programs and user space.
+//!
+//! Every type is `repr(C)` without padding (the zerocopy derives refuse it at compile time) and is read
+//! and written as plain bytes on both sides. Integers are in host byte order unless a field says network
+//! byte order; program and agent always run on the same machine. Changing anything here changes
+//! [`ABI_VERSION`]: an agent never adopts pinned maps of another version.
+#![no_std]
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+mod event;
+mod reason;
+
+pub use event::{Event, EventKind};
+pub use reason::{Reason, Verdict};
+
+/// Version of this contract. Part of the pin directory's name and of [`Config`].
+pub const ABI_VERSION: u32 = 1;
+
+/// Number of table halves; a generation is written to the one that is not in use, then [`Config::slot`] flips.
+pub const SLOTS: u32 = 2;
+
+/// Intervals one slot can hold. Slot `s` owns indexes `s * INTERVALS_PER_SLOT ..` of the interval array.
+pub const INTERVALS_PER_SLOT: u32 = 1 << 17;
+/// Entries of the exact and of the prefix address table, both slots together.
+pub const MAX_ADDRESSES: u32 = 1 << 18;
+/// Entries of the policy table, both slots together.
+pub const MAX_POLICIES: u32 = 1 << 18;
+/// Tracked connections.
+pub const MAX_CONNECTIONS: u32 = 1 << 17;
+/// Rules that can have a counter.
+pub const MAX_RULES: u32 = 1 << 16;
+/// Ports of one node.
+pub const MAX_PORTS: u32 = 1 << 10;
+/// Failsafe entries of one node.
+pub const MAX_FAILSAFE: u32 = 1 << 8;
+/// Bytes of the event ring.
+pub const EVENT_RING_BYTES: u32 = 1 << 20;
+/// Steps of the binary search over intervals; enough for a whole slot.
+pub const MAX_SEARCH_STEPS: u32 = 18;
+
+/// Names of the maps, as the object declares them and as they are pinned.
+pub mod map {
+    /// ARRAY\[1\] of [`super::Config`].
+    pub const CONFIG: &str = "CONFIG";
+    /// HASH `u32` ifindex → [`super::PortEntry`].
+    pub const PORTS: &str = "PORTS";
+    /// HASH [`super::AddressKey`] → [`super::AddressEntry`].
+    pub const ADDRESSES: &str = "ADDRESSES";
+    /// LPM_TRIE [`super::PrefixKey`] → [`super::AddressEntry`].
+    pub const PREFIXES: &str = "PREFIXES";
+    /// HASH [`super::PolicyKey`] → [`super::PolicyEntry`].
+    pub const POLICIES: &str = "POLICIES";
+    /// ARRAY of [`super::Interval`].
+    pub const INTERVALS: &str = "INTERVALS";
+    /// HASH [`super::ConnectionKey`] → [`super::ConnectionEntry`].
+    pub const CONNECTIONS: &str = "CONNECTIONS";
+    /// HASH [`super::FailsafeKey`] → `u32` (1).
+    pub const FAILSAFE: &str = "FAILSAFE";
+    /// PERCPU_HASH `u32` rule → [`super::Counter`]. User space creates the entries.
+    pub const RULE_COUNTERS: &str = "RULE_COUNTERS";
+    /// PERCPU_HASH [`super::ReasonKey`] → [`super::Counter`]. User space creates the entries.
+    pub const REASON_COUNTERS: &str = "REASON_COUNTERS";
+    /// PERCPU_ARRAY\[1\] of `u64`: events that found the ring full.
+    pub const EVENTS_LOST: &str = "EVENTS_LOST";
+    /// RINGBUF of [`super::Event`].
+    pub const EVENTS: &str = "EVENTS";
+    /// Every map, in the order above.
+    pub const ALL: [&str; 12] = [
+        CONFIG, PORTS, ADDRESSES, PREFIXES, POLICIES, INTERVALS, CONNECTIONS, FAILSAFE, RULE_COUNTERS,
+        REASON_COUNTERS, EVENTS_LOST, EVENTS,
+    ];
+}
+
+/// The name of the XDP program in the object.
+pub const PROGRAM_XDP: &str = "selvedge_xdp";
+
+/// 16 bytes in network byte order: IPv6 as it is, IPv4 as `::ffff:a.b.c.d` (RFC 4291 §2.5.5.2). A packet
+/// that carries a v4-mapped address in an IPv6 header is dropped before any lookup, so the two can't be mixed up.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Address(pub [u8; 16]);
+
+impl Address {
+    /// The v4-mapped form of `octets` (network byte order).
+    #[inline(always)]
+    pub const fn from_ipv4(octets: [u8; 4]) -> Self {
+        let [a, b, c, d] = octets;
+        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    }
+}
+
+/// The one entry of [`map::CONFIG`]. All zeroes, as the kernel creates it, means: no generation, fail closed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Config {
+    /// Fabric-wide number of the generation in force; 0 while there is none.
+    pub generation: u64,
+    /// The slot in use, 0 or 1.
+    pub slot: u32,
+    /// [`ABI_VERSION`] of the writer.
+    pub abi: u32,
+    /// The node's [`NodeRole`], as `u32`.
+    pub node_role: u32,
+    /// Seconds without a packet after which each kind of connection ends; see [`Timeouts`].
+    pub timeouts: Timeouts,
+}
+
+/// Idle time, in seconds, after which a tracked connection no longer counts.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Timeouts {
+    /// TCP, both directions seen.
+    pub tcp_established: u32,
+    /// TCP before the answer, and SCTP likewise.
+    pub half_open: u32,
+    /// TCP after a FIN or RST.
+    pub closing: u32,
+    /// UDP.
+    pub udp: u32,
+    /// ICMP echo.
+    pub icmp: u32,
+}
+
+/// What kind of machine the node is.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeRole {
+    /// A server.
+    Host = 1,
+    /// A BlueField-class DPU.
+    Dpu = 2,
+    /// The CPU of a switch: packets between two foreign addresses are transit, not an error.
+    Switch = 3,
+}
+
+/// What a port faces.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortRole {
+    /// Faces the fabric.
+    Uplink = 1,
+    /// Faces one or more workloads.
+    Workload = 2,
+    /// Switch to anything.
+    Fabric = 3,
+}
+
+/// Value of [`map::PORTS`]. A packet on a port without an entry is dropped.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct PortEntry {
+    /// A [`PortRole`], as `u32`.
+    pub role: u32,
+}
+
+/// Key of [`map::ADDRESSES`]: one exact address in one slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct AddressKey {
+    /// The slot, 0 or 1.
+    pub slot: u32,
+    /// The address.
+    pub address: Address,
+}
+
+/// Key of [`map::PREFIXES`] as the kernel's LPM trie wants it: a length in bits, then the data it counts.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct PrefixKey {
+    /// 32 (the slot is always matched whole) plus the prefix length of `address` (IPv4: plus 96). Lookups use 160.
+    pub prefix_len: u32,
+    /// The slot, 0 or 1.
+    pub slot: u32,
+    /// The network address, host bits zero.
+    pub address: Address,
+}
+
+/// What the fabric knows of an address.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct AddressEntry {
+    /// The identity, as users see it.
+    pub identity: u32,
+    /// The number policy is looked up by: the identity, refined by the CIDRs that rules name.
+    pub class: u32,
+    /// Interface index of the workload port behind which this node enforces for the address; 0 when elsewhere.
+    pub ifindex: u32,
+}
+
+/// Identity of an address of which nothing is known.
+pub const IDENTITY_UNKNOWN: u32 = 0;
+/// Identity of this node's own addresses.
+pub const IDENTITY_HOST: u32 = 1;
+/// Identity of every address outside the fabric that no CIDR rule names.
+pub const IDENTITY_WORLD: u32 = 2;
+
+/// Direction of policy, seen from the workload.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the workload.
+    Ingress = 0,
+    /// From the workload.
+    Egress = 1,
+}
+
+/// Key of [`map::POLICIES`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct PolicyKey {
+    /// The slot, 0 or 1.
+    pub slot: u32,
+    /// Identity of the workload that the policy is for.
+    pub subject: u32,
+    /// [`AddressEntry::class`] of the other end; 0 is the row's default, used when the class has no entry.
+    pub peer: u32,
+    /// A [`Direction`], as `u32`.
+    pub direction: u32,
+}
+
+/// Value of [`map::POLICIES`]: a run of intervals. No entry for class and none for the default: denied.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct PolicyEntry {
+    /// Index of the first interval in [`map::INTERVALS`], the slot's base included.
+    pub first: u32,
+    /// Number of intervals, at least 1.
+    pub count: u32,
+}
+
+/// A run of layer-4 keys with one decision, from `start` to the next interval's start.
+///
+/// A layer-4 key is `protocol << 16 | low`, where `low` is the destination port (TCP, UDP, SCTP),
+/// `type << 8 | code` (ICMP, ICMPv6) or 0. A policy's intervals are sorted; the first starts at 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Interval {
+    /// First layer-4 key of the run.
+    pub start: u32,
+    /// The rule, or tier default, that decides.
+    pub rule: u32,
+    /// Bits: [`DECISION_ALLOW`], [`DECISION_STATELESS`], [`DECISION_LOG`]. Zero denies.
+    pub decision: u32,
+}
+
+/// The connection is allowed.
+pub const DECISION_ALLOW: u32 = 1;
+/// Allowed without an entry in the connection table: replies need a rule of their own.
+pub const DECISION_STATELESS: u32 = 2;
+/// The rule wants its decisions logged.
+pub const DECISION_LOG: u32 = 4;
+
+/// A connection, the same for both directions: the lower `(address, port)` is the first end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ConnectionKey {
+    /// Lower end, by address, then port.
+    pub low: Address,
+    /// Higher end.
+    pub high: Address,
+    /// Port of the lower end, host byte order; the identifier, at both ends, for ICMP echo.
+    pub low_port: u16,
+    /// Port of the higher end.
+    pub high_port: u16,
+    /// IP protocol number.
+    pub protocol: u32,
+}
+
+/// The higher end opened the connection.
+pub const CONNECTION_FROM_HIGH: u32 = 1;
+/// A packet of the answering end was seen.
+pub const CONNECTION_ANSWERED: u32 = 2;
+/// A FIN (or SCTP SHUTDOWN) was seen.
+pub const CONNECTION_CLOSING: u32 = 4;
+/// A RST (or SCTP ABORT) was seen.
+pub const CONNECTION_RESET: u32 = 8;
+
+/// State of a tracked connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ConnectionEntry {
+    /// Time of the last packet: nanoseconds of CLOCK_MONOTONIC (`bpf_ktime_get_ns`).
+    pub last_seen: u64,
+    /// The generation that allowed it. Another one in force: judge again before anything passes.
+    pub generation: u64,
+    /// Bits `CONNECTION_*`.
+    pub flags: u32,
+    /// The rule that allowed it (of the stricter end: ingress where this node judged both).
+    pub rule: u32,
+}
+
+/// Key of [`map::FAILSAFE`]: traffic between this node itself and a service it can't live without, always passed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct FailsafeKey {
+    /// The service's address (the packet's source).
+    pub remote: Address,
+    /// The service's port (the packet's source port), host byte order.
+    pub remote_port: u16,
+    /// IP protocol number.
+    pub protocol: u16,
+}
+
+/// Key of [`map::REASON_COUNTERS`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ReasonKey {
+    /// The port's interface index.
+    pub ifindex: u32,
+    /// A [`Reason`], as `u32`.
+    pub reason: u32,
+}
+
+/// Packets and bytes; a per-CPU value, so readers add the CPUs up.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of the frames, without the checksum at their end.
+    pub bytes: u64,
+}

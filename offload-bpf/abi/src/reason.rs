@@ -1,0 +1,108 @@
+//! Verdicts and reasons: the enumeration every packet ends in.
+
+/// What happened to a packet.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Policy, or what a fabric needs to live, let it pass.
+    Allowed = 1,
+    /// Policy denied it.
+    Denied = 2,
+    /// Malformed, unsafe or not understood, whatever policy says.
+    Dropped = 3,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal, $verdict:ident, $name:literal;)*) => {
+        /// Why a packet got its verdict. The numbers are part of the ABI: never reused.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $variant = $number,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of their numbers.
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant),*];
+
+            /// The verdict this reason goes with.
+            #[inline(always)]
+            pub const fn verdict(self) -> Verdict {
+                match self { $(Reason::$variant => Verdict::$verdict,)* }
+            }
+
+            /// The name users see, in kebab case.
+            pub const fn name(self) -> &'static str {
+                match self { $(Reason::$variant => $name,)* }
+            }
+
+            /// The reason with this number.
+            pub const fn from_number(number: u32) -> Option<Reason> {
+                match number { $($number => Some(Reason::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A new connection that policy allows.
+    PolicyAllow = 1, Allowed, "policy-allow";
+    /// A packet of a tracked connection.
+    Established = 2, Allowed, "established";
+    /// Allowed by a rule that tracks no connection.
+    Stateless = 3, Allowed, "stateless-allow";
+    /// Address resolution.
+    Arp = 4, Allowed, "arp";
+    /// IPv6 neighbour or router discovery with a hop limit of 255 (RFC 4861).
+    NeighbourDiscovery = 5, Allowed, "neighbour-discovery";
+    /// Address configuration.
+    Dhcp = 6, Allowed, "dhcp";
+    /// LLDP, LACP and other link-local control frames, on uplink and fabric ports.
+    LinkControl = 7, Allowed, "link-control";
+    /// To one of the node's own addresses, from the fabric.
+    ToNode = 8, Allowed, "to-node";
+    /// Neither end is behind this switch.
+    Transit = 9, Allowed, "transit";
+    /// A service the node itself can't live without.
+    Failsafe = 10, Allowed, "failsafe";
+
+    /// A rule, or a tier's or the fabric's default, denies it.
+    PolicyDeny = 32, Denied, "policy-deny";
+    /// The tables hold no policy for the workload: never left open.
+    NoPolicy = 33, Denied, "no-policy";
+    /// An established connection that the generation in force no longer allows.
+    Cut = 34, Denied, "cut-by-generation";
+    /// Mid-stream, reply or error packet of no known connection.
+    NotTracked = 35, Denied, "no-connection";
+    /// The connection table is full.
+    ConnectionsFull = 36, Denied, "connections-full";
+
+    /// No generation in force yet.
+    NoGeneration = 64, Dropped, "no-generation";
+    /// The port is not in the tables.
+    UnknownPort = 65, Dropped, "unknown-port";
+    /// The frame ends inside a header, or a length field contradicts it.
+    Truncated = 66, Dropped, "truncated";
+    /// A header that contradicts itself: version, header length, flags.
+    Malformed = 67, Dropped, "malformed";
+    /// An Ethernet type this fabric does not carry.
+    UnknownEtherType = 68, Dropped, "unknown-ethertype";
+    /// A VLAN tag in the frame.
+    Vlan = 69, Dropped, "vlan";
+    /// An IP fragment.
+    Fragment = 70, Dropped, "fragment";
+    /// IPv4 options or an IPv6 extension header.
+    Extension = 71, Dropped, "extension-header";
+    /// A transport protocol this fabric does not carry.
+    UnknownProtocol = 72, Dropped, "unknown-protocol";
+    /// A source no packet may have: multicast, loopback, unspecified, v4-mapped, or equal to the destination.
+    Martian = 73, Dropped, "martian";
+    /// A source that is not behind this port.
+    Spoofed = 74, Dropped, "spoofed-source";
+    /// A multicast or broadcast destination.
+    Multicast = 75, Dropped, "multicast";
+    /// Neither end is behind this node.
+    NotLocal = 76, Dropped, "not-local";
+    /// A control frame that must not come from a workload.
+    RogueControl = 77, Dropped, "rogue-control";
+}

@@ -1,0 +1,1 @@
+//! The compiled XDP object, embedded.

@@ -1,0 +1,1 @@
+//! Protobuf services, wire conversions and the etcd key layout.

@@ -1,0 +1,1 @@
+//! Properties, conformance and end-to-end tests over the whole product.

@@ -1,0 +1,64 @@
+//! Documents: YAML text → [`Model`], with every error at once.
+
+use crate::model::{Model, Place};
+
+/// One file, already read.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Its name as the user gave it, for messages.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The documents can't be used.
+    Error,
+    /// Legal, and probably wrong.
+    Warning,
+}
+
+/// One finding: where, what is wrong, what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable name of this kind of finding, in kebab case.
+    pub code: &'static str,
+    /// Where.
+    pub place: Place,
+    /// How many characters from there it is about, at least 1.
+    pub width: u32,
+    /// The source line, cut to a bounded length.
+    pub source: String,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+/// One document as the user wrote it, in canonical form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// Its kind, e.g. `Workload`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub place: Place,
+    /// Its content, keys sorted.
+    pub content: serde_json::Value,
+}
+
+/// What [`load`] makes of files.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The model; `None` when there is any error.
+    pub model: Option<Model>,
+    /// The documents that could be read, by kind and name.
+    pub documents: Vec<Document>,
+    /// All findings, by place.
+    pub diagnostics: Vec<Diagnostic>,
+}

@@ -1,0 +1,235 @@
+//! Layer 4: protocols, keys of single packets, and what rules match of them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::ServiceName;
+
+/// An IP protocol number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Protocol(pub u8);
+
+impl Protocol {
+    /// ICMP (1).
+    pub const ICMP: Self = Self(1);
+    /// TCP (6).
+    pub const TCP: Self = Self(6);
+    /// UDP (17).
+    pub const UDP: Self = Self(17);
+    /// ICMPv6 (58).
+    pub const ICMPV6: Self = Self(58);
+    /// SCTP (132).
+    pub const SCTP: Self = Self(132);
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ICMP => f.pad("ICMP"),
+            Self::TCP => f.pad("TCP"),
+            Self::UDP => f.pad("UDP"),
+            Self::ICMPV6 => f.pad("ICMPv6"),
+            Self::SCTP => f.pad("SCTP"),
+            Self(number) => f.pad(&number.to_string()),
+        }
+    }
+}
+
+/// The layer-4 key policy is decided on: `protocol << 16 | low`, 24 bits. `low` is the destination port
+/// (TCP, UDP, SCTP), `type << 8 | code` (ICMP, ICMPv6), or 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct L4Key(u32);
+
+impl L4Key {
+    /// The lowest key.
+    pub const FIRST: Self = Self(0);
+    /// The highest key.
+    pub const LAST: Self = Self(0x00ff_ffff);
+
+    /// The key of `protocol` with `low`.
+    pub const fn new(protocol: Protocol, low: u16) -> Self {
+        Self((protocol.0 as u32) << 16 | low as u32)
+    }
+
+    /// The key of an ICMP or ICMPv6 message.
+    pub const fn icmp(protocol: Protocol, icmp_type: u8, code: u8) -> Self {
+        Self::new(protocol, (icmp_type as u16) << 8 | code as u16)
+    }
+
+    /// The key with this number, if it is one.
+    pub const fn from_number(number: u32) -> Option<Self> {
+        if number <= Self::LAST.0 { Some(Self(number)) } else { None }
+    }
+
+    /// The key as a number, as the tables hold it.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The protocol part.
+    pub const fn protocol(self) -> Protocol {
+        Protocol((self.0 >> 16) as u8)
+    }
+
+    /// Destination port, or type and code.
+    pub const fn low(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// The next higher key.
+    pub(crate) const fn next(self) -> Option<Self> {
+        Self::from_number(self.0 + 1)
+    }
+}
+
+impl fmt::Display for L4Key {
+    /// `8080/TCP`, `ICMP 8/0`, `47`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (protocol, low) = (self.protocol(), self.low());
+        let text = match protocol {
+            Protocol::TCP | Protocol::UDP | Protocol::SCTP => format!("{low}/{protocol}"),
+            Protocol::ICMP | Protocol::ICMPV6 => format!("{protocol} {}/{}", low >> 8, low & 0xff),
+            _ => protocol.to_string(),
+        };
+        f.pad(&text)
+    }
+}
+
+/// Keys from `first` to `last`, both included; never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct L4Range {
+    /// Lowest key.
+    pub first: L4Key,
+    /// Highest key, not below `first`.
+    pub last: L4Key,
+}
+
+impl L4Range {
+    /// Every key.
+    pub const ALL: Self = Self { first: L4Key::FIRST, last: L4Key::LAST };
+
+    /// Whether `key` is inside.
+    pub fn contains(&self, key: L4Key) -> bool {
+        self.first <= key && key <= self.last
+    }
+}
+
+/// A protocol that has ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PortProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl From<PortProtocol> for Protocol {
+    fn from(protocol: PortProtocol) -> Protocol {
+        match protocol {
+            PortProtocol::Tcp => Protocol::TCP,
+            PortProtocol::Udp => Protocol::UDP,
+            PortProtocol::Sctp => Protocol::SCTP,
+        }
+    }
+}
+
+/// The two ICMPs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum IcmpProtocol {
+    /// ICMP of IPv4.
+    #[serde(rename = "ICMP")]
+    V4,
+    /// ICMP of IPv6.
+    #[serde(rename = "ICMPv6")]
+    V6,
+}
+
+impl From<IcmpProtocol> for Protocol {
+    fn from(protocol: IcmpProtocol) -> Protocol {
+        match protocol {
+            IcmpProtocol::V4 => Protocol::ICMP,
+            IcmpProtocol::V6 => Protocol::ICMPV6,
+        }
+    }
+}
+
+/// What a rule's `ports` entry matches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum L4Match {
+    /// `protocol: any`.
+    Any,
+    /// Ports `first..=last`; `port: any` is 0..=65535.
+    Ports {
+        /// The protocol.
+        protocol: PortProtocol,
+        /// Lowest port.
+        first: u16,
+        /// Highest port.
+        last: u16,
+    },
+    /// The port that the *destination* workload gives this service name, if it has one of this protocol.
+    Service {
+        /// The protocol the service must have.
+        protocol: PortProtocol,
+        /// Its name.
+        name: ServiceName,
+    },
+    /// ICMP messages.
+    Icmp {
+        /// Which ICMP.
+        protocol: IcmpProtocol,
+        /// Types and codes.
+        messages: IcmpMatch,
+    },
+}
+
+/// What an ICMP match covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IcmpMatch {
+    /// Every type.
+    Any,
+    /// Every code of one type.
+    Type(u8),
+    /// One type and code.
+    TypeCode(u8, u8),
+}
+
+impl IcmpMatch {
+    /// Lowest and highest `type << 8 | code`.
+    pub const fn range(self) -> (u16, u16) {
+        match self {
+            Self::Any => (0, u16::MAX),
+            Self::Type(kind) => ((kind as u16) << 8, (kind as u16) << 8 | 0xff),
+            Self::TypeCode(kind, code) => ((kind as u16) << 8 | code as u16, (kind as u16) << 8 | code as u16),
+        }
+    }
+}
+
+impl fmt::Display for L4Match {
+    /// `any`, `8080/TCP`, `8080-8090/TCP`, `http/TCP`, `ICMP`, `ICMP 8/0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => write!(f, "any"),
+            Self::Ports { protocol, first: 0, last: u16::MAX } => write!(f, "{}", Protocol::from(*protocol)),
+            Self::Ports { protocol, first, last } if first == last => {
+                write!(f, "{first}/{}", Protocol::from(*protocol))
+            }
+            Self::Ports { protocol, first, last } => write!(f, "{first}-{last}/{}", Protocol::from(*protocol)),
+            Self::Service { protocol, name } => write!(f, "{name}/{}", Protocol::from(*protocol)),
+            Self::Icmp { protocol, messages } => {
+                let protocol = Protocol::from(*protocol);
+                match messages {
+                    IcmpMatch::Any => write!(f, "{protocol}"),
+                    IcmpMatch::Type(kind) => write!(f, "{protocol} {kind}"),
+                    IcmpMatch::TypeCode(kind, code) => write!(f, "{protocol} {kind}/{code}"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! The validated model: what the documents say, checked, with nothing left to look up or to doubt.
+//!
+//! Only [`crate::documents`] makes a [`Model`]. Every type is `non_exhaustive`, so other crates can read
+//! one and can't put a doubtful one together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::l4::{L4Match, PortProtocol};
+use crate::labels::{Labels, Selector};
+use crate::names::{
+    ExternalName, FabricName, GroupName, NodeName, PolicyName, PortName, RackName, RuleName, ServiceName, TierName,
+    WorkloadName,
+};
+
+/// Everything the documents say.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Model {
+    /// The one fabric.
+    pub fabric: Fabric,
+    /// Workloads by name.
+    pub workloads: BTreeMap<WorkloadName, Workload>,
+    /// Policies by name.
+    pub policies: BTreeMap<PolicyName, Policy>,
+    /// CIDR groups by name.
+    pub cidr_groups: BTreeMap<GroupName, BTreeSet<CidrBlock>>,
+}
+
+/// The fabric: machines, wires and the frame that policy lives in.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Fabric {
+    /// Its name.
+    pub name: FabricName,
+    /// Nodes by name.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// Wires between ports.
+    pub links: BTreeSet<Link>,
+    /// Known places outside the fabric.
+    pub externals: BTreeMap<ExternalName, External>,
+    /// Tiers in the order they are walked.
+    pub tiers: Vec<Tier>,
+    /// What happens to a connection that no tier decides.
+    pub default_action: DefaultAction,
+    /// The numbers under which that default is counted.
+    pub default_rules: DefaultRules,
+}
+
+/// A machine.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// What kind of machine.
+    pub role: NodeRole,
+    /// Whether an agent enforces there.
+    pub agent: AgentPresence,
+    /// The failure domain, where the document names one.
+    pub rack: Option<RackName>,
+    /// Its own addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Its ports by name.
+    pub ports: BTreeMap<PortName, PortRole>,
+}
+
+/// What kind of machine a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeRole {
+    /// A server.
+    Host,
+    /// A BlueField-class DPU.
+    Dpu,
+    /// A switch; its agent, if any, runs on the switch CPU.
+    Switch,
+}
+
+/// Whether a node has an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentPresence {
+    /// An agent runs there and enforces.
+    Enabled,
+    /// It only forwards.
+    None,
+}
+
+/// What a port faces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PortRole {
+    /// Faces the fabric.
+    Uplink,
+    /// Faces workloads.
+    Workload,
+    /// Switch to anything.
+    Fabric,
+    /// Out of band; never enforced.
+    Management,
+}
+
+macro_rules! display_as_in_documents {
+    ($($type:ident { $($variant:ident => $text:literal),* $(,)? })*) => {$(
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self { $(Self::$variant => $text),* })
+            }
+        }
+    )*};
+}
+display_as_in_documents! {
+    NodeRole { Host => "host", Dpu => "dpu", Switch => "switch" }
+    PortRole { Uplink => "uplink", Workload => "workload", Fabric => "fabric", Management => "management" }
+    Action { Allow => "allow", Deny => "deny", Pass => "pass" }
+    Direction { Ingress => "ingress", Egress => "egress" }
+    Entity { World => "world", Host => "host", RemoteNode => "remote-node", Unmanaged => "unmanaged", Any => "any" }
+}
+
+/// A port of a node. Written `node:port`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The node.
+    pub node: NodeName,
+    /// Its port.
+    pub port: PortName,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}:{}", self.node, self.port))
+    }
+}
+
+/// A wire; `a` is the lower end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Link {
+    /// One end.
+    pub a: Endpoint,
+    /// The other.
+    pub b: Endpoint,
+}
+
+/// Something outside the fabric: no workload, no label. Policy sees its addresses as world (or by CIDR).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct External {
+    /// Its name.
+    pub name: ExternalName,
+    /// Where it enters the fabric: a port of role fabric.
+    pub attachment: Endpoint,
+    /// Addresses that stand for it in the lab.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+/// A stage of policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tier {
+    /// Its name.
+    pub name: TierName,
+    /// Whether selecting a workload in this tier denies what the tier does not decide.
+    pub isolation: Isolation,
+    /// The numbers under which its default deny is counted.
+    pub default_rules: DefaultRules,
+}
+
+/// The numbers of a default, one for each direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DefaultRules {
+    /// For ingress.
+    pub ingress: RuleId,
+    /// For egress.
+    pub egress: RuleId,
+}
+
+impl DefaultRules {
+    /// The number for `direction`.
+    pub fn of(&self, direction: Direction) -> RuleId {
+        match direction {
+            Direction::Ingress => self.ingress,
+            Direction::Egress => self.egress,
+        }
+    }
+}
+
+/// Whether a tier isolates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// A workload selected for a direction is denied what no rule of the tier decides.
+    Isolates,
+    /// What no rule decides goes to the next tier.
+    Open,
+}
+
+/// What the fabric does with what no tier decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DefaultAction {
+    /// Allowed.
+    Allow,
+    /// Denied.
+    Deny,
+}
+
+/// A named thing with labels and addresses.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Workload {
+    /// Its name.
+    pub name: WorkloadName,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its addresses, at least one; no two workloads share one.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Where it is.
+    pub attachment: Attachment,
+    /// Its service ports by name.
+    pub services: BTreeMap<ServiceName, Service>,
+}
+
+/// Where a workload is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// Behind a workload port of a node with an agent, which enforces for it.
+    Managed(Endpoint),
+    /// Nobody enforces for it; the place is known or not.
+    Unmanaged(Option<Endpoint>),
+}
+
+/// A service port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Service {
+    /// Its protocol.
+    pub protocol: PortProtocol,
+    /// Its port.
+    pub port: u16,
+}
+
+/// A segmentation policy.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Its name.
+    pub name: PolicyName,
+    /// What it is for, in its author's words; empty where there are none.
+    pub description: String,
+    /// Its tier: an index into [`Fabric::tiers`].
+    pub tier: usize,
+    /// The workloads it applies to.
+    pub selector: Selector,
+    /// Rules on connections to them; `None`: the policy says nothing of ingress.
+    pub ingress: Option<Vec<Rule>>,
+    /// Rules on connections from them; `None`: the policy says nothing of egress.
+    pub egress: Option<Vec<Rule>>,
+}
+
+impl Policy {
+    /// The rules for `direction`; `None` where the policy says nothing of it. `Some` of no rules still isolates.
+    pub fn rules(&self, direction: Direction) -> Option<&[Rule]> {
+        match direction {
+            Direction::Ingress => self.ingress.as_deref(),
+            Direction::Egress => self.egress.as_deref(),
+        }
+    }
+}
+
+/// Direction of policy, seen from the workload it applies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// To the workload.
+    Ingress,
+    /// From the workload.
+    Egress,
+}
+
+impl Direction {
+    /// Both directions.
+    pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+}
+
+/// A rule of a policy.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Rule {
+    /// Its stable number.
+    pub id: RuleId,
+    /// Its name, where the document gives one.
+    pub name: Option<RuleName>,
+    /// What it is for; empty where its author says nothing.
+    pub description: String,
+    /// What it does.
+    pub action: Action,
+    /// The other ends it matches: any of these.
+    pub peers: BTreeSet<Peer>,
+    /// The layer-4 keys it matches: any of these.
+    pub ports: BTreeSet<L4Match>,
+    /// Whether decisions are logged.
+    pub log: Logging,
+    /// Whether what it allows is tracked.
+    pub tracking: Tracking,
+    /// Where the document says it.
+    pub place: Place,
+}
+
+/// A rule's number: from its policy's name, its direction and its content, so that no edit elsewhere changes it.
+/// Also the number of a tier's or the fabric's default. Never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RuleId(pub u32);
+
+impl fmt::Display for RuleId {
+    /// Eight hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{:08x}", self.0))
+    }
+}
+
+/// Where something stands in the documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The file as the user named it.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// What a rule does with what it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Allows it, unless a rule of the same tier denies it.
+    Allow,
+    /// Denies it.
+    Deny,
+    /// Leaves it to the next tier, unless a rule of the same tier allows or denies it.
+    Pass,
+}
+
+/// Whether a rule's decisions are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Logging {
+    /// As every other.
+    Default,
+    /// Each decision makes an event.
+    Logged,
+}
+
+/// Whether an allowed connection gets an entry in the connection table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tracking {
+    /// Tracked: replies pass.
+    Stateful,
+    /// Judged packet by packet: replies need a rule of their own.
+    Stateless,
+}
+
+/// What a rule matches of the other end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peer {
+    /// Workloads by label.
+    Selector(Selector),
+    /// A kind of peer.
+    Entity(Entity),
+    /// Addresses, whoever has them.
+    Cidr(CidrBlock),
+    /// Addresses of a group, whoever has them.
+    Group(GroupName),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Selector(selector) => write!(f, "{selector}"),
+            Self::Entity(entity) => write!(f, "entity:{entity}"),
+            Self::Cidr(block) => write!(f, "{block}"),
+            Self::Group(group) => write!(f, "group:{group}"),
+        }
+    }
+}
+
+/// A kind of peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entity {
+    /// Addresses of no workload and no node.
+    World,
+    /// The node that enforces for the workload.
+    Host,
+    /// Every other node.
+    RemoteNode,
+    /// Workloads that no node enforces for.
+    Unmanaged,
+    /// Everyone.
+    Any,
+}
+
+/// Addresses inside `cidr` and outside every one of `except`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct CidrBlock {
+    /// The block, host bits zero.
+    pub cidr: IpNet,
+    /// Holes in it, each inside `cidr`.
+    pub except: BTreeSet<IpNet>,
+}
+
+impl CidrBlock {
+    /// Whether `address` is in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.cidr.contains(&address) && !self.except.iter().any(|hole| hole.contains(&address))
+    }
+}
+
+impl fmt::Display for CidrBlock {
+    /// `10.0.0.0/8 except 10.1.0.0/16`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.cidr)?;
+        if !self.except.is_empty() {
+            let holes: Vec<String> = self.except.iter().map(ToString::to_string).collect();
+            write!(f, " except {}", holes.join(","))?;
+        }
+        Ok(())
+    }
+}
