@@ -176,7 +176,11 @@ impl IdentityTable {
             return Err(IdentityError::OutOfRange { identity, key });
         }
         if let Some(&held) = self.by_key.get(&key) {
-            return if held == identity { Ok(()) } else { Err(IdentityError::Renumbered { identity, held, key }) };
+            return if held == identity {
+                Ok(())
+            } else {
+                Err(IdentityError::Renumbered { identity, held, key })
+            };
         }
         if let Some(held) = self.by_number.get(&identity).cloned() {
             return Err(IdentityError::Taken { identity, held, key });
@@ -194,7 +198,8 @@ impl IdentityTable {
     /// The number to try next for `key`: one above the highest of its kind.
     pub fn next(&self, key: &IdentityKey) -> Result<Identity, IdentityError> {
         let (first, end) = key.range();
-        let next = self.by_number.range(first..end).next_back().map_or(first, |(last, _)| Identity(last.0 + 1));
+        let next =
+            self.by_number.range(first..end).next_back().map_or(first, |(last, _)| Identity(last.0 + 1));
         if next < end { Ok(next) } else { Err(IdentityError::Exhausted { key: key.clone() }) }
     }
 
@@ -238,13 +243,15 @@ impl IdentityTable {
 
 /// The keys `model` needs numbers for.
 fn keys(model: &Model) -> BTreeSet<IdentityKey> {
-    let labels = model.workloads.values().map(SecurityLabels::of).filter(|labels| !labels.is_bare_unmanaged());
+    let labels =
+        model.workloads.values().map(SecurityLabels::of).filter(|labels| !labels.is_bare_unmanaged());
     labels.map(IdentityKey::Labels).chain(cidrs(model).into_iter().map(IdentityKey::Cidr)).collect()
 }
 
 /// Every CIDR that a rule names: blocks, their holes, and those of the groups that rules name.
 pub(crate) fn cidrs(model: &Model) -> BTreeSet<IpNet> {
-    let rules = model.policies.values().flat_map(|policy| policy.ingress.iter().chain(&policy.egress).flatten());
+    let rules =
+        model.policies.values().flat_map(|policy| policy.ingress.iter().chain(&policy.egress).flatten());
     let blocks = rules.flat_map(|rule| &rule.peers).flat_map(|peer| match peer {
         Peer::Cidr(block) => vec![block],
         Peer::Group(name) => model.cidr_groups.get(name).into_iter().flatten().collect(),

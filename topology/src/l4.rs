@@ -206,7 +206,9 @@ impl IcmpMatch {
         match self {
             Self::Any => (0, u16::MAX),
             Self::Type(kind) => ((kind as u16) << 8, (kind as u16) << 8 | 0xff),
-            Self::TypeCode(kind, code) => ((kind as u16) << 8 | code as u16, (kind as u16) << 8 | code as u16),
+            Self::TypeCode(kind, code) => {
+                ((kind as u16) << 8 | code as u16, (kind as u16) << 8 | code as u16)
+            }
         }
     }
 }
@@ -220,7 +222,9 @@ impl fmt::Display for L4Match {
             Self::Ports { protocol, first, last } if first == last => {
                 write!(f, "{first}/{}", Protocol::from(*protocol))
             }
-            Self::Ports { protocol, first, last } => write!(f, "{first}-{last}/{}", Protocol::from(*protocol)),
+            Self::Ports { protocol, first, last } => {
+                write!(f, "{first}-{last}/{}", Protocol::from(*protocol))
+            }
             Self::Service { protocol, name } => write!(f, "{name}/{}", Protocol::from(*protocol)),
             Self::Icmp { protocol, messages } => {
                 let protocol = Protocol::from(*protocol);

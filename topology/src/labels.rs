@@ -17,7 +17,9 @@ pub const RESERVED_PREFIX: &str = "selvedge.io/";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelError {
     /// The key.
-    #[error("`{key}` is no label key: [prefix/]name of letters, digits, `-`, `_`, `.`, the name at most 63 bytes")]
+    #[error(
+        "`{key}` is no label key: [prefix/]name of letters, digits, `-`, `_`, `.`, the name at most 63 bytes"
+    )]
     Key {
         /// As written.
         key: String,

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::l4::{L4Match, PortProtocol};
 use crate::labels::{Labels, Selector};
 use crate::names::{
-    ExternalName, FabricName, GroupName, NodeName, PolicyName, PortName, RackName, RuleName, ServiceName, TierName,
-    WorkloadName,
+    ExternalName, FabricName, GroupName, NodeName, PolicyName, PortName, RackName, RuleName, ServiceName,
+    TierName, WorkloadName,
 };
 
 /// Everything the documents say.

@@ -23,7 +23,9 @@ pub enum NameError {
         length: usize,
     },
     /// A character that names may not have.
-    #[error("`{name}` may only have lower-case letters, digits, `-`, `_` and `.`, and must begin and end with a letter or digit")]
+    #[error(
+        "`{name}` may only have lower-case letters, digits, `-`, `_` and `.`, and must begin and end with a letter or digit"
+    )]
     Character {
         /// The name.
         name: String,

@@ -191,7 +191,13 @@ impl Plan {
 
     /// What the tables say of a new connection between a `subject` and a `peer`: the plan's own reading, to be
     /// compared with the oracle. `None` where the plan has no row, which every data path denies.
-    pub fn decide(&self, subject: Identity, direction: Direction, peer: Class, key: L4Key) -> Option<Decision> {
+    pub fn decide(
+        &self,
+        subject: Identity,
+        direction: Direction,
+        peer: Class,
+        key: L4Key,
+    ) -> Option<Decision> {
         let row = self.rows.iter().find(|row| row.subject == subject && row.direction == direction)?;
         let set = row.peers.iter().find(|(class, _)| *class == peer).map_or(row.default, |(_, set)| *set);
         self.sets.iter().find(|candidate| candidate.id == set)?.decide(key)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use crate::model::{DefaultRules, Direction, Fabric, Policy, Rule, RuleId};
-use crate::names::PolicyName;
+use crate::names::{PolicyName, TierName};
 
 /// Sorts every policy's rules by content, drops those that say the same twice, and numbers rules and defaults.
 ///
@@ -57,4 +57,22 @@ fn content(rule: &Rule) -> String {
     let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
     let name = name.as_ref().map_or("", |name| name.as_str());
     format!("{name}|{action}|{}|{}|{log:?}|{tracking:?}", peers.join(" or "), ports.join(","))
+}
+
+/// A rule as users see it: `policy/ingress/<name or number>`.
+pub(crate) fn display(policy: &PolicyName, direction: Direction, rule: &Rule) -> String {
+    match &rule.name {
+        Some(name) => format!("{policy}/{direction}/{name}"),
+        None => format!("{policy}/{direction}/{}", rule.id),
+    }
+}
+
+/// A tier's default deny as users see it.
+pub(crate) fn display_tier_default(tier: &TierName, direction: Direction) -> String {
+    format!("{tier}/default-deny/{direction}")
+}
+
+/// The fabric's default as users see it.
+pub(crate) fn display_fabric_default(direction: Direction) -> String {
+    format!("fabric/default/{direction}")
 }
