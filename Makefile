@@ -1,0 +1,29 @@
+# Every target is a script or a cargo call; read those for what really happens.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+.PHONY: help setup build demo test lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+
+setup: ## install what the build and the tests need, and say what that is
+	@.ci/setup
+
+build: setup ## build the optimised binaries into target/release
+	cargo build --release --locked
+
+demo: setup ## a fabric in network namespaces: policy from YAML to verdict, every flow probed
+	@lab/demo
+
+test: setup ## every test, the demo included
+	@.ci/test
+
+lint: setup ## formatting, clippy with warnings denied, licences and bans
+	@.ci/lint
+
+bench: setup ## how long compiling takes; results in target/bench
+	cargo bench --locked -p selvedge-tests
+
+clean: ## remove what the build made, and labs that are still up
+	@.ci/clean
