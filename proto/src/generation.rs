@@ -1,0 +1,180 @@
+//! One complete desired state, as it lies in etcd.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use prost::Message;
+use selvedge_topology::documents::SourceFile;
+use selvedge_topology::names::NodeName;
+use selvedge_topology::plan::Generation;
+
+use crate::chunks::{ChunkError, Chunks, cut, join};
+use crate::convert::{DecodeError, at_most, name, present};
+use crate::digest::Digest;
+use crate::wire;
+
+/// Most bytes of a file in one message.
+const PART_BYTES: usize = 16 << 10;
+/// Most chunks of documents, or of targets, that a record names.
+const MAX_RECORD_CHUNKS: usize = 16 << 10;
+
+/// How many documents a generation changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// New ones.
+    pub added: u32,
+    /// Ones with another content.
+    pub changed: u32,
+    /// Ones that are no more.
+    pub removed: u32,
+}
+
+/// Which manifest each node has to enforce.
+pub type TargetList = BTreeMap<NodeName, Digest>;
+
+/// The value of [`crate::keys::generation`]. Files and targets are chunks of their own, shared with the
+/// generations before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenerationRecord {
+    /// Its number.
+    pub generation: Generation,
+    /// When it was made, in whole milliseconds.
+    pub created: SystemTime,
+    /// What it changed.
+    pub summary: Summary,
+    sources: Vec<Digest>,
+    targets: Vec<Digest>,
+}
+
+impl GenerationRecord {
+    /// Makes a record and the chunks it needs.
+    pub fn new(
+        generation: Generation,
+        created: SystemTime,
+        summary: Summary,
+        files: &[SourceFile],
+        targets: &TargetList,
+    ) -> Result<(Self, Chunks), ChunkError> {
+        let mut chunks = Chunks::new();
+        let sources = cut(files.iter().flat_map(parts), &mut chunks)?;
+        let entry = |(node, manifest): (&NodeName, &Digest)| wire::NodeTarget {
+            node: node.to_string(),
+            manifest: (*manifest).into(),
+        };
+        let targets = cut(targets.iter().map(entry), &mut chunks)?;
+        Ok((Self { generation, created, summary, sources, targets }, chunks))
+    }
+
+    /// The chunks it names.
+    pub fn chunks(&self) -> impl Iterator<Item = Digest> {
+        self.sources.iter().chain(&self.targets).copied()
+    }
+
+    /// As it lies in etcd.
+    pub fn encode(&self) -> Vec<u8> {
+        let Self { generation, created, summary, sources, targets } = self;
+        let list = |digests: &[Digest]| digests.iter().map(|digest| (*digest).into()).collect();
+        let record = wire::GenerationRecord {
+            generation: generation.0,
+            created_ms: millis(*created),
+            sources: list(sources),
+            targets: list(targets),
+            summary: Some((*summary).into()),
+        };
+        record.encode_to_vec()
+    }
+
+    /// Reads what lies in etcd.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let record = wire::GenerationRecord::decode(bytes)?;
+        let wire::GenerationRecord { generation, created_ms, sources, targets, summary } = record;
+        at_most("chunks of a generation", sources.len() + targets.len(), MAX_RECORD_CHUNKS)?;
+        let list = |digests: Vec<Vec<u8>>| {
+            digests.iter().map(|digest| Digest::try_from(digest.as_slice())).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self {
+            generation: Generation(generation),
+            created: time(created_ms)?,
+            summary: present("summary", summary)?.into(),
+            sources: list(sources)?,
+            targets: list(targets)?,
+        })
+    }
+
+    /// The documents, file by file, as they were applied.
+    pub fn files(&self, chunks: &Chunks) -> Result<Vec<SourceFile>, ChunkError> {
+        let mut files: Vec<SourceFile> = Vec::new();
+        for wire::SourcePart { file, text } in join(&self.sources, chunks)? {
+            match files.last_mut() {
+                Some(last) if last.name == file => last.text.push_str(&text),
+                _ => files.push(SourceFile { name: file, text }),
+            }
+        }
+        Ok(files)
+    }
+
+    /// The manifest of each node.
+    pub fn targets(&self, chunks: &Chunks) -> Result<TargetList, RecordError> {
+        let entry = |wire::NodeTarget { node, manifest }| {
+            Ok((name("node", &node)?, Digest::try_from(manifest.as_slice())?))
+        };
+        Ok(join(&self.targets, chunks)?.into_iter().map(entry).collect::<Result<_, DecodeError>>()?)
+    }
+}
+
+/// A list of targets that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// A chunk is not there or not what it should be.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// An entry is none.
+    #[error(transparent)]
+    Entry(#[from] DecodeError),
+}
+
+/// A file in parts, cut between documents where it can be, so that an edit changes few chunks.
+fn parts(file: &SourceFile) -> Vec<wire::SourcePart> {
+    let SourceFile { name, text } = file;
+    let part = |text: &str| wire::SourcePart { file: name.clone(), text: text.to_owned() };
+    let mut parts = Vec::new();
+    let mut rest = text.as_str();
+    while rest.len() > PART_BYTES {
+        let window = (0..=PART_BYTES).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(rest.len());
+        let end = rest[..window].rfind("\n---").map_or(window, |newline| newline + 1);
+        parts.push(part(&rest[..end]));
+        rest = &rest[end..];
+    }
+    parts.push(part(rest));
+    parts
+}
+
+impl From<Summary> for wire::ChangeSummary {
+    fn from(summary: Summary) -> Self {
+        let Summary { added, changed, removed } = summary;
+        Self { added, changed, removed }
+    }
+}
+
+impl From<wire::ChangeSummary> for Summary {
+    fn from(summary: wire::ChangeSummary) -> Self {
+        let wire::ChangeSummary { added, changed, removed } = summary;
+        Self { added, changed, removed }
+    }
+}
+
+/// Milliseconds since 1970; times before count as 1970.
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time of that many milliseconds since 1970.
+pub(crate) fn time(millis: u64) -> Result<SystemTime, DecodeError> {
+    // Year 2500: beyond it, some conversions of times overflow.
+    const LIMIT: u64 = 16_725_225_600_000;
+    if millis > LIMIT {
+        return Err(DecodeError::TooLarge { field: "time", value: millis, limit: LIMIT });
+    }
+    Ok(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
+}

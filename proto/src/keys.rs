@@ -1,0 +1,166 @@
+//! Where everything lies in etcd: the one place that knows.
+//!
+//! | key | value | written by |
+//! |---|---|---|
+//! | `/selvedge/v1/leader` | name of the active controller, under its lease | controller |
+//! | `/selvedge/v1/generation/<20 digits>` | [`GenerationRecord`](crate::GenerationRecord) | controller |
+//! | `/selvedge/v1/target/<node>` | [`Target`](crate::Target): what the node has to enforce | controller |
+//! | `/selvedge/v1/manifest/<sha256>` | [`Manifest`](crate::plan::Manifest) of one plan | controller |
+//! | `/selvedge/v1/chunk/<sha256>` | a run of messages, at most 256 KiB | controller |
+//! | `/selvedge/v1/identity/labels/<sha256>` | the number of a set of security labels | controller |
+//! | `/selvedge/v1/identity/cidr/<cidr>` | the number of a CIDR | controller |
+//! | `/selvedge/v1/identity/next/labels`, `…/cidr` | the next free number, in decimal | controller |
+//! | `/selvedge/v1/report/<node>` | [`Report`](crate::Report): what the agent says of itself | agent |
+//!
+//! Chunks and manifests are immutable and shared. Everything the controller writes, it writes in transactions
+//! that compare the create revision of its leader key, of at most [`MAX_TXN_OPS`] operations. A node's agent
+//! watches its own target and nothing else.
+
+use selvedge_topology::identity::IdentityKey;
+use selvedge_topology::names::NodeName;
+use selvedge_topology::plan::Generation;
+
+use crate::convert::{DecodeError, name};
+use crate::digest::Digest;
+
+/// Before every key.
+pub const PREFIX: &str = "/selvedge/v1/";
+/// The active controller.
+pub const LEADER: &str = "/selvedge/v1/leader";
+/// Before generations.
+pub const GENERATIONS: &str = "/selvedge/v1/generation/";
+/// Before targets.
+pub const TARGETS: &str = "/selvedge/v1/target/";
+/// Before reports.
+pub const REPORTS: &str = "/selvedge/v1/report/";
+/// Before allocated identities of labels.
+pub const LABEL_IDENTITIES: &str = "/selvedge/v1/identity/labels/";
+/// Before allocated identities of CIDRs.
+pub const CIDR_IDENTITIES: &str = "/selvedge/v1/identity/cidr/";
+/// Operations in one transaction; etcd's own default limit.
+pub const MAX_TXN_OPS: usize = 128;
+
+/// A key that is not of the layout.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not under the prefix it was looked for under, or not text.
+    #[error("`{key}` is no key under {prefix}")]
+    Prefix {
+        /// The key, as far as it is text.
+        key: String,
+        /// The prefix.
+        prefix: &'static str,
+    },
+    /// What follows the prefix can't be read.
+    #[error("`{key}`: {source}")]
+    Rest {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+}
+
+/// Key of a chunk.
+pub fn chunk(digest: Digest) -> String {
+    format!("{PREFIX}chunk/{digest}")
+}
+
+/// Key of a manifest.
+pub fn manifest(digest: Digest) -> String {
+    format!("{PREFIX}manifest/{digest}")
+}
+
+/// Key of a node's target.
+pub fn target(node: &NodeName) -> String {
+    format!("{TARGETS}{node}")
+}
+
+/// Key of a node's report.
+pub fn report(node: &NodeName) -> String {
+    format!("{REPORTS}{node}")
+}
+
+/// Key of a generation: twenty digits, so that keys sort as numbers do.
+pub fn generation(generation: Generation) -> String {
+    format!("{GENERATIONS}{:020}", generation.0)
+}
+
+/// Key of an identity. Labels are digested, since a set of them can be longer than a key should be.
+pub fn identity(key: &IdentityKey) -> String {
+    match key {
+        IdentityKey::Labels(labels) => {
+            format!("{LABEL_IDENTITIES}{}", Digest::of(labels.labels().to_string().as_bytes()))
+        }
+        IdentityKey::Cidr(cidr) => format!("{CIDR_IDENTITIES}{cidr}"),
+    }
+}
+
+/// Key of the next free number for keys of this kind.
+pub fn next_identity(key: &IdentityKey) -> String {
+    let kind = match key {
+        IdentityKey::Labels(_) => "labels",
+        IdentityKey::Cidr(_) => "cidr",
+    };
+    format!("{PREFIX}identity/next/{kind}")
+}
+
+/// The node of a report's key.
+pub fn parse_report(key: &[u8]) -> Result<NodeName, KeyError> {
+    parse(key, REPORTS, |rest| name("node", rest))
+}
+
+/// The node of a target's key.
+pub fn parse_target(key: &[u8]) -> Result<NodeName, KeyError> {
+    parse(key, TARGETS, |rest| name("node", rest))
+}
+
+/// The number of a generation's key.
+pub fn parse_generation(key: &[u8]) -> Result<Generation, KeyError> {
+    parse(key, GENERATIONS, |rest| {
+        let digits = rest.len() == 20 && rest.bytes().all(|byte| byte.is_ascii_digit());
+        let number = rest.parse().ok().filter(|_| digits);
+        let wrong = || DecodeError::Form { field: "generation", text: rest.chars().take(32).collect() };
+        number.map(Generation).ok_or_else(wrong)
+    })
+}
+
+fn parse<T>(
+    key: &[u8],
+    prefix: &'static str,
+    read: impl FnOnce(&str) -> Result<T, DecodeError>,
+) -> Result<T, KeyError> {
+    let text = String::from_utf8_lossy(key);
+    let rest = text.strip_prefix(prefix).ok_or_else(|| KeyError::Prefix { key: text.to_string(), prefix })?;
+    read(rest).map_err(|source| KeyError::Rest { key: text.to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_back_as_they_were_built() {
+        let node: NodeName = "host1".parse().unwrap();
+        assert_eq!(parse_report(report(&node).as_bytes()), Ok(node.clone()));
+        assert_eq!(parse_target(target(&node).as_bytes()), Ok(node));
+        for number in [1, 9, 10, u64::MAX] {
+            assert_eq!(parse_generation(generation(Generation(number)).as_bytes()), Ok(Generation(number)));
+        }
+    }
+
+    #[test]
+    fn generations_sort_as_numbers_do() {
+        assert!(generation(Generation(9)) < generation(Generation(10)));
+        assert!(generation(Generation(99)) < generation(Generation(u64::MAX)));
+    }
+
+    #[test]
+    fn foreign_keys_are_refused_by_name() {
+        let other = KeyError::Prefix { key: "/other/host1".into(), prefix: REPORTS };
+        assert_eq!(parse_report(b"/other/host1"), Err(other));
+        assert!(matches!(parse_report(b"/selvedge/v1/report/UP"), Err(KeyError::Rest { .. })));
+        assert!(matches!(parse_generation(b"/selvedge/v1/generation/+1"), Err(KeyError::Rest { .. })));
+        assert!(matches!(parse_report(b"\xff\xfe"), Err(KeyError::Prefix { .. })));
+    }
+}

@@ -1,0 +1,193 @@
+//! What must hold of every plan, whoever made it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use selvedge_topology::identity::{Class, Identity};
+use selvedge_topology::l4::L4Key;
+use selvedge_topology::model::{Direction, PortRole, RuleId};
+use selvedge_topology::names::{PortName, WorkloadName};
+use selvedge_topology::plan::{Plan, PlanRow, PlanSet, PlanWorkload, SetId};
+
+/// What does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A list is not sorted, or has something twice.
+    #[error("{section} are not sorted and unique at {entry}")]
+    Order {
+        /// The list.
+        section: &'static str,
+        /// The first entry that is out of order.
+        entry: String,
+    },
+    /// A management port among those to enforce at.
+    #[error("port {port} is a management port, which is never enforced")]
+    ManagementPort {
+        /// The port.
+        port: PortName,
+    },
+    /// A workload behind something that is no workload port of the plan.
+    #[error("workload {workload} is behind {port}, which is no workload port of the plan")]
+    WorkloadPort {
+        /// The workload.
+        workload: WorkloadName,
+        /// Where it says it is.
+        port: PortName,
+    },
+    /// A workload's address that the plan gives no identity, or another's.
+    #[error("address {address} of workload {workload} does not have its identity {identity}")]
+    WorkloadAddress {
+        /// The workload.
+        workload: WorkloadName,
+        /// Its address.
+        address: IpAddr,
+        /// Its identity.
+        identity: Identity,
+    },
+    /// A subject without policy.
+    #[error("workload {workload} has no {direction} policy")]
+    NoRow {
+        /// The workload.
+        workload: WorkloadName,
+        /// The direction.
+        direction: Direction,
+    },
+    /// A row for an identity that no workload of the plan has.
+    #[error("there is policy for identity {subject}, which no workload of the plan has")]
+    StrayRow {
+        /// The identity.
+        subject: Identity,
+    },
+    /// A row names decisions that are not there.
+    #[error("the {direction} policy of identity {subject} names set {set:?}, which the plan does not have")]
+    NoSet {
+        /// Whose policy.
+        subject: Identity,
+        /// Its direction.
+        direction: Direction,
+        /// The set.
+        set: SetId,
+    },
+    /// A row names class 0, which the data path uses for the default.
+    #[error("the {direction} policy of identity {subject} names class 0")]
+    ReservedClass {
+        /// Whose policy.
+        subject: Identity,
+        /// Its direction.
+        direction: Direction,
+    },
+    /// A decision list that leaves its first keys undecided.
+    #[error("set {set:?} does not begin at the first layer-4 key")]
+    Incomplete {
+        /// The set.
+        set: SetId,
+    },
+    /// Neighbours in a decision list with the same decision.
+    #[error("set {set:?} says the same twice at {key}")]
+    Redundant {
+        /// The set.
+        set: SetId,
+        /// Where the second begins.
+        key: L4Key,
+    },
+    /// A decision of a rule that is not there.
+    #[error("set {set:?} names rule {rule}, which the plan does not have")]
+    NoRule {
+        /// The set.
+        set: SetId,
+        /// The rule.
+        rule: RuleId,
+    },
+}
+
+/// Checks a whole plan.
+pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
+    let Plan { node: _, role: _, ports, workloads, addresses, rows, sets, rules, identities } = plan;
+    sorted("ports", ports, |port| &port.name, ToString::to_string)?;
+    sorted("workloads", workloads, |workload| &workload.name, ToString::to_string)?;
+    sorted("addresses", addresses, |address| &address.prefix, ToString::to_string)?;
+    sorted("rows", rows, |row| (row.subject, row.direction), |(subject, way)| format!("{subject} {way}"))?;
+    sorted("sets", sets, |set| set.id, |set| format!("{set:?}"))?;
+    sorted("rules", rules, |rule| rule.id, ToString::to_string)?;
+    sorted("identities", identities, |identity| identity.identity, ToString::to_string)?;
+    if let Some(port) = ports.iter().find(|port| port.role == PortRole::Management) {
+        return Err(PlanError::ManagementPort { port: port.name.clone() });
+    }
+    workloads.iter().try_for_each(|workload| verify_workload(workload, plan))?;
+    let subjects: BTreeSet<Identity> = workloads.iter().map(|workload| workload.identity).collect();
+    let set_ids: BTreeSet<SetId> = sets.iter().map(|set| set.id).collect();
+    rows.iter().try_for_each(|row| verify_row(row, &subjects, &set_ids))?;
+    let rule_ids: BTreeSet<RuleId> = rules.iter().map(|rule| rule.id).collect();
+    sets.iter().try_for_each(|set| verify_set(set, &rule_ids))
+}
+
+fn verify_workload(workload: &PlanWorkload, plan: &Plan) -> Result<(), PlanError> {
+    let PlanWorkload { name, identity, port, addresses } = workload;
+    let (workload, identity) = (name.clone(), *identity);
+    let behind = plan.ports.binary_search_by(|candidate| candidate.name.cmp(port));
+    if !behind.is_ok_and(|index| plan.ports[index].role == PortRole::Workload) {
+        return Err(PlanError::WorkloadPort { workload, port: port.clone() });
+    }
+    for address in addresses {
+        let prefix = IpNet::from(*address);
+        let known = plan.addresses.binary_search_by(|entry| entry.prefix.cmp(&prefix));
+        if !known.is_ok_and(|index| plan.addresses[index].identity == identity) {
+            return Err(PlanError::WorkloadAddress { workload, address: *address, identity });
+        }
+    }
+    let has_row = |direction: &Direction| {
+        plan.rows.binary_search_by(|row| (row.subject, row.direction).cmp(&(identity, *direction))).is_ok()
+    };
+    match Direction::BOTH.into_iter().find(|direction| !has_row(direction)) {
+        Some(direction) => Err(PlanError::NoRow { workload, direction }),
+        None => Ok(()),
+    }
+}
+
+fn verify_row(row: &PlanRow, subjects: &BTreeSet<Identity>, sets: &BTreeSet<SetId>) -> Result<(), PlanError> {
+    let PlanRow { subject, direction, default, peers } = row;
+    let (subject, direction) = (*subject, *direction);
+    if !subjects.contains(&subject) {
+        return Err(PlanError::StrayRow { subject });
+    }
+    sorted("peers of a row", peers, |(class, _)| *class, |Class(class)| class.to_string())?;
+    if peers.first().is_some_and(|(class, _)| *class == Class(0)) {
+        return Err(PlanError::ReservedClass { subject, direction });
+    }
+    let mut named = peers.iter().map(|(_, set)| set).chain([default]);
+    match named.find(|set| !sets.contains(set)) {
+        Some(set) => Err(PlanError::NoSet { subject, direction, set: *set }),
+        None => Ok(()),
+    }
+}
+
+fn verify_set(set: &PlanSet, rules: &BTreeSet<RuleId>) -> Result<(), PlanError> {
+    let PlanSet { id, intervals } = set;
+    let set = *id;
+    if intervals.first().is_none_or(|interval| interval.first != L4Key::FIRST) {
+        return Err(PlanError::Incomplete { set });
+    }
+    sorted("intervals of a set", intervals, |interval| interval.first, ToString::to_string)?;
+    let twice = intervals.windows(2).find(|pair| pair[0].decision == pair[1].decision);
+    if let Some(pair) = twice {
+        return Err(PlanError::Redundant { set, key: pair[1].first });
+    }
+    match intervals.iter().map(|interval| interval.decision.rule).find(|rule| !rules.contains(rule)) {
+        Some(rule) => Err(PlanError::NoRule { set, rule }),
+        None => Ok(()),
+    }
+}
+
+/// Checks that keys ascend strictly.
+fn sorted<'a, T, K: PartialOrd>(
+    section: &'static str,
+    list: &'a [T],
+    key: impl Fn(&'a T) -> K,
+    show: impl Fn(&K) -> String,
+) -> Result<(), PlanError> {
+    match list.windows(2).find(|pair| key(&pair[0]) >= key(&pair[1])) {
+        Some(pair) => Err(PlanError::Order { section, entry: show(&key(&pair[1])) }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,247 @@
+//! What an agent says of itself.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use prost::Message;
+use selvedge_topology::model::{PortRole, RuleId};
+use selvedge_topology::names::{NodeName, PortName};
+use selvedge_topology::plan::Generation;
+
+use crate::convert::{
+    DecodeError, at_most, bounded, enumerations, name, port_role_from_wire, port_role_to_wire,
+};
+use crate::generation::{millis, time};
+use crate::wire;
+
+/// Longest text in a report or flow, in bytes.
+pub const MAX_TEXT: usize = 1024;
+/// Most ports in a report.
+pub const MAX_PORTS: usize = 1024;
+/// Most reasons in a report.
+pub const MAX_REASON_COUNTS: usize = 128;
+/// Most rules in a report; an agent with more names those with most packets.
+pub const MAX_RULE_COUNTS: usize = 1024;
+
+/// How a port is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// XDP in the driver.
+    Native,
+    /// XDP in the kernel's generic hook.
+    Generic,
+    /// Not at all.
+    None,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::None => "none",
+        })
+    }
+}
+
+enumerations! {
+    mode_to_wire, mode_from_wire, "mode", Mode, Mode { Native, Generic, None }
+}
+
+/// The value of [`crate::keys::report`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The node.
+    pub node: NodeName,
+    /// Version of the agent.
+    pub agent_version: String,
+    /// Version of the contract between its programs and itself.
+    pub abi_version: u32,
+    /// The generation of its target; none before it has one.
+    pub wanted: Option<Generation>,
+    /// The generation that its tables hold; none: fail closed.
+    pub in_force: Option<Generation>,
+    /// Why the wanted generation is not in force, where the agent won't take it.
+    pub refusal: Option<Refusal>,
+    /// Its ports.
+    pub ports: Vec<PortReport>,
+    /// Packets by reason.
+    pub reasons: Vec<(String, Count)>,
+    /// Packets by rule.
+    pub rules: Vec<(RuleId, Count)>,
+    /// Entries of the connection table.
+    pub connections: u64,
+    /// Events that found the ring full, or that could not be sent.
+    pub events_lost: u64,
+    /// When it was written, by the agent's clock.
+    pub time: SystemTime,
+}
+
+/// A generation that an agent won't take, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The generation.
+    pub generation: Generation,
+    /// Why: one sentence for the user.
+    pub reason: String,
+}
+
+/// A port and how it is enforced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortReport {
+    /// The port.
+    pub name: PortName,
+    /// What it faces.
+    pub role: PortRole,
+    /// The mode that was asked for.
+    pub requested: Mode,
+    /// The mode it got.
+    pub granted: Mode,
+    /// Why that one.
+    pub reason: String,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of their frames.
+    pub bytes: u64,
+}
+
+impl Report {
+    /// As it lies in etcd.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::Report::from(self).encode_to_vec()
+    }
+
+    /// Reads what lies in etcd.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        wire::Report::decode(bytes)?.try_into()
+    }
+}
+
+impl From<&Report> for wire::Report {
+    fn from(report: &Report) -> Self {
+        let Report {
+            node,
+            agent_version,
+            abi_version,
+            wanted,
+            in_force,
+            refusal,
+            ports,
+            reasons,
+            rules,
+            connections,
+            events_lost,
+            time,
+        } = report;
+        let number = |generation: &Option<Generation>| generation.map_or(0, |generation| generation.0);
+        Self {
+            node: node.to_string(),
+            agent_version: agent_version.clone(),
+            abi_version: *abi_version,
+            generation_wanted: number(wanted),
+            generation_in_force: number(in_force),
+            refusal: refusal.as_ref().map(refusal_to_wire),
+            ports: ports.iter().map(port_to_wire).collect(),
+            reasons: reasons.iter().map(reason_to_wire).collect(),
+            rules: rules.iter().map(rule_to_wire).collect(),
+            connections: *connections,
+            events_lost: *events_lost,
+            time_ms: millis(*time),
+        }
+    }
+}
+
+impl TryFrom<wire::Report> for Report {
+    type Error = DecodeError;
+    fn try_from(report: wire::Report) -> Result<Self, DecodeError> {
+        let wire::Report {
+            node,
+            agent_version,
+            abi_version,
+            generation_wanted,
+            generation_in_force,
+            refusal,
+            ports,
+            reasons,
+            rules,
+            connections,
+            events_lost,
+            time_ms,
+        } = report;
+        at_most("ports", ports.len(), MAX_PORTS)?;
+        at_most("reasons", reasons.len(), MAX_REASON_COUNTS)?;
+        at_most("rules", rules.len(), MAX_RULE_COUNTS)?;
+        let generation = |number: u64| (number != 0).then_some(Generation(number));
+        Ok(Self {
+            node: name("node", &node)?,
+            agent_version: bounded("agent version", agent_version, MAX_TEXT)?,
+            abi_version,
+            wanted: generation(generation_wanted),
+            in_force: generation(generation_in_force),
+            refusal: refusal.map(refusal_from_wire).transpose()?,
+            ports: ports.into_iter().map(port_from_wire).collect::<Result<_, _>>()?,
+            reasons: reasons.into_iter().map(reason_from_wire).collect::<Result<_, _>>()?,
+            rules: rules.into_iter().map(rule_from_wire).collect(),
+            connections,
+            events_lost,
+            time: time(time_ms)?,
+        })
+    }
+}
+
+fn refusal_to_wire(refusal: &Refusal) -> wire::Refusal {
+    let Refusal { generation, reason } = refusal;
+    wire::Refusal { generation: generation.0, reason: reason.clone() }
+}
+
+fn refusal_from_wire(refusal: wire::Refusal) -> Result<Refusal, DecodeError> {
+    let wire::Refusal { generation, reason } = refusal;
+    Ok(Refusal { generation: Generation(generation), reason: bounded("refusal", reason, MAX_TEXT)? })
+}
+
+fn port_to_wire(port: &PortReport) -> wire::PortReport {
+    let PortReport { name, role, requested, granted, reason } = port;
+    wire::PortReport {
+        name: name.to_string(),
+        role: port_role_to_wire(*role),
+        requested: mode_to_wire(*requested),
+        granted: mode_to_wire(*granted),
+        reason: reason.clone(),
+    }
+}
+
+fn port_from_wire(port: wire::PortReport) -> Result<PortReport, DecodeError> {
+    let wire::PortReport { name: port_name, role, requested, granted, reason } = port;
+    Ok(PortReport {
+        name: name("port", &port_name)?,
+        role: port_role_from_wire(role)?,
+        requested: mode_from_wire(requested)?,
+        granted: mode_from_wire(granted)?,
+        reason: bounded("reason of a mode", reason, MAX_TEXT)?,
+    })
+}
+
+fn reason_to_wire((reason, count): &(String, Count)) -> wire::ReasonCount {
+    let Count { packets, bytes } = *count;
+    wire::ReasonCount { reason: reason.clone(), packets, bytes }
+}
+
+fn reason_from_wire(count: wire::ReasonCount) -> Result<(String, Count), DecodeError> {
+    let wire::ReasonCount { reason, packets, bytes } = count;
+    Ok((bounded("reason", reason, MAX_TEXT)?, Count { packets, bytes }))
+}
+
+fn rule_to_wire((rule, count): &(RuleId, Count)) -> wire::RuleCount {
+    let Count { packets, bytes } = *count;
+    wire::RuleCount { rule: rule.0, packets, bytes }
+}
+
+fn rule_from_wire(count: wire::RuleCount) -> (RuleId, Count) {
+    let wire::RuleCount { rule, packets, bytes } = count;
+    (RuleId(rule), Count { packets, bytes })
+}
