@@ -1,0 +1,141 @@
+//! Everything else that crosses a wire comes back as it was.
+
+use std::time::{Duration, SystemTime};
+
+use selvedge_proto::{
+    Count, DecodeError, Digest, Flow, FlowEnd, FlowRule, GenerationRecord, MAX_RULE_COUNTS, Mode, Observed,
+    PortReport, Refusal, Report, Summary, Target, TargetList, Transport, Verdict, wire,
+};
+use selvedge_topology::documents::SourceFile;
+use selvedge_topology::identity::Identity;
+use selvedge_topology::l4::Protocol;
+use selvedge_topology::model::{PortRole, RuleId};
+use selvedge_topology::plan::Generation;
+
+fn flow(packet: Observed) -> Flow {
+    Flow {
+        time: SystemTime::UNIX_EPOCH + Duration::from_nanos(1_790_000_000_123_456_789),
+        node: "host1".parse().unwrap(),
+        port: "w1".parse().unwrap(),
+        mode: Mode::Native,
+        packet,
+        length: 74,
+        verdict: Verdict::Denied,
+        reason: "policy-deny".parse().unwrap(),
+        rule: Some(FlowRule { id: RuleId(0xdead_beef), display: "shop/ingress/http".into() }),
+        generation: Some(Generation(3)),
+    }
+}
+
+fn end(address: &str, workload: Option<&str>) -> FlowEnd {
+    FlowEnd {
+        address: address.parse().unwrap(),
+        identity: Identity(256),
+        workload: workload.map(|name| name.parse().unwrap()),
+    }
+}
+
+fn ip(transport: Transport) -> Flow {
+    flow(Observed::Ip {
+        source: end("10.1.0.11", Some("web1")),
+        destination: end("fd00::1", None),
+        transport,
+    })
+}
+
+#[test]
+fn flows_of_every_kind_come_back() {
+    let flows = [
+        ip(Transport::Ports { protocol: Protocol::TCP, source: 4242, destination: 8080, tcp_flags: 2 }),
+        ip(Transport::Ports { protocol: Protocol::UDP, source: 1, destination: u16::MAX, tcp_flags: 0 }),
+        ip(Transport::Icmp { protocol: Protocol::ICMPV6, kind: 128, code: 0 }),
+        ip(Transport::Other(Protocol(47))),
+        flow(Observed::Frame { ether_type: 0x88cc }),
+        Flow { rule: None, generation: None, ..flow(Observed::Frame { ether_type: 0 }) },
+    ];
+    for flow in flows {
+        assert_eq!(Flow::try_from(wire::Flow::from(&flow)), Ok(flow));
+    }
+}
+
+#[test]
+fn a_flow_that_cannot_be_is_refused_by_field() {
+    let good = wire::Flow::from(&ip(Transport::Other(Protocol(47))));
+    let refused = |change: fn(&mut wire::Flow)| {
+        let mut flow = good.clone();
+        change(&mut flow);
+        Flow::try_from(flow).unwrap_err()
+    };
+    let large = |field, value, limit| DecodeError::TooLarge { field, value, limit };
+    assert_eq!(refused(|flow| flow.protocol = 256), large("protocol", 256, 255));
+    assert_eq!(refused(|flow| flow.source.as_mut().unwrap().port = 65_536), large("port", 65_536, 65_535));
+    assert_eq!(refused(|flow| flow.destination = None), DecodeError::Missing { field: "destination" });
+    assert_eq!(refused(|flow| flow.verdict = 99), DecodeError::Unknown { field: "verdict", value: 99 });
+    assert_eq!(refused(|flow| flow.mode = 0), DecodeError::Missing { field: "mode" });
+    let form = DecodeError::Form { field: "reason", text: "\u{1b}[31m".into() };
+    assert_eq!(refused(|flow| flow.reason = "\u{1b}[31m".into()), form);
+    assert_eq!(
+        refused(|flow| flow.source.as_mut().unwrap().address = vec![1; 5]),
+        DecodeError::Address { length: 5 }
+    );
+}
+
+fn report() -> Report {
+    let count = Count { packets: 1, bytes: 2 };
+    Report {
+        node: "host1".parse().unwrap(),
+        agent_version: "0.1.0".into(),
+        abi_version: 1,
+        wanted: Some(Generation(4)),
+        in_force: None,
+        refusal: Some(Refusal { generation: Generation(4), reason: "port w9 does not exist".into() }),
+        ports: vec![PortReport {
+            name: "eth0".parse().unwrap(),
+            role: PortRole::Uplink,
+            requested: Mode::Native,
+            granted: Mode::Generic,
+            reason: "driver veth_test has no native XDP".into(),
+        }],
+        reasons: vec![("policy-deny".into(), count)],
+        rules: vec![(RuleId(9), count)],
+        connections: 5,
+        events_lost: 6,
+        time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123),
+    }
+}
+
+#[test]
+fn reports_come_back_and_are_bounded() {
+    assert_eq!(Report::decode(&report().encode()), Ok(report()));
+    let rules = vec![(RuleId(1), Count::default()); MAX_RULE_COUNTS + 1];
+    let large = DecodeError::TooLarge { field: "rules", value: 1025, limit: 1024 };
+    assert_eq!(Report::decode(&Report { rules, ..report() }.encode()), Err(large));
+}
+
+#[test]
+fn targets_come_back_and_never_name_generation_zero() {
+    let target = Target { generation: Generation(7), manifest: Digest::of(b"manifest") };
+    assert_eq!(Target::decode(&target.encode()), Ok(target));
+    let none = Target { generation: Generation(0), ..target };
+    assert_eq!(Target::decode(&none.encode()), Err(DecodeError::Missing { field: "generation" }));
+}
+
+#[test]
+fn generations_keep_files_byte_by_byte() {
+    let long: String = (0..20_000).map(|n| format!("---\nname: workload-{n} ä\n")).collect();
+    let files = vec![
+        SourceFile { name: "a.yaml".into(), text: long },
+        SourceFile { name: "b.yaml".into(), text: "ü".repeat(40_000) },
+        SourceFile { name: "empty.yaml".into(), text: String::new() },
+    ];
+    let targets: TargetList = [("host1".parse().unwrap(), Digest::of(b"1"))].into();
+    let summary = Summary { added: 1, changed: 2, removed: 3 };
+    let created = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+    let (record, chunks) = GenerationRecord::new(Generation(2), created, summary, &files, &targets).unwrap();
+    let read = GenerationRecord::decode(&record.encode()).unwrap();
+    assert_eq!(read, record);
+    let pairs =
+        |files: Vec<SourceFile>| files.into_iter().map(|file| (file.name, file.text)).collect::<Vec<_>>();
+    assert_eq!(pairs(read.files(&chunks).unwrap()), pairs(files));
+    assert_eq!(read.targets(&chunks).unwrap(), targets);
+}

@@ -1,0 +1,326 @@
+//! The plan codec against random plans and random damage.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use arbtest::arbitrary::{Result, Unstructured};
+use arbtest::arbtest;
+use selvedge_proto::plan::{Capacity, Manifest, PlanDecodeError, PlanError, decode_plan, encode_plan};
+use selvedge_proto::{Chunks, Digest, MAX_CHUNK_BYTES};
+use selvedge_topology::identity::{Class, Identity};
+use selvedge_topology::l4::L4Key;
+use selvedge_topology::labels::Labels;
+use selvedge_topology::model::{Action, Direction, NodeRole, PortRole, RuleId};
+use selvedge_topology::plan::{
+    Decision, Outcome, Plan, PlanAddress, PlanIdentity, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet,
+    PlanWorkload, SetId,
+};
+
+fn address(u: &mut Unstructured) -> Result<IpAddr> {
+    let low = u.int_in_range(0..=50_000u32)?;
+    Ok(if u.arbitrary()? {
+        Ipv4Addr::from(0x0a00_0000 + low).into()
+    } else {
+        Ipv6Addr::from(0xfd00 << 112 | u128::from(low)).into()
+    })
+}
+
+fn decision(u: &mut Unstructured, rules: &[PlanRule]) -> Result<Decision> {
+    let outcomes = [Outcome::Denied, Outcome::Allowed, Outcome::AllowedStateless];
+    Ok(Decision { outcome: *u.choose(&outcomes)?, rule: u.choose(rules)?.id, logged: u.arbitrary()? })
+}
+
+fn rules(u: &mut Unstructured) -> Result<Vec<PlanRule>> {
+    let ids: BTreeSet<u32> = (0..u.int_in_range(1..=20)?).map(|_| u.arbitrary()).collect::<Result<_>>()?;
+    let rule = |id| PlanRule {
+        id: RuleId(id),
+        display: format!("policy/ingress/{id:08x}"),
+        tier: (id % 3 != 0).then(|| "application".parse().unwrap()),
+        direction: if id % 2 == 0 { Direction::Ingress } else { Direction::Egress },
+        action: [Action::Allow, Action::Deny, Action::Pass][id as usize % 3],
+    };
+    Ok(ids.into_iter().map(rule).collect())
+}
+
+fn sets(u: &mut Unstructured, rules: &[PlanRule]) -> Result<Vec<PlanSet>> {
+    let mut sets = Vec::new();
+    let ids: BTreeSet<u64> = (0..u.int_in_range(1..=8)?).map(|_| u.arbitrary()).collect::<Result<_>>()?;
+    for id in ids {
+        let mut starts: BTreeSet<u32> = BTreeSet::from([0]);
+        for _ in 0..u.int_in_range(0..=40)? {
+            starts.insert(u.int_in_range(0..=L4Key::LAST.number())?);
+        }
+        let mut intervals: Vec<PlanInterval> = Vec::new();
+        for first in starts {
+            let decision = decision(u, rules)?;
+            if intervals.last().is_none_or(|last| last.decision != decision) {
+                intervals.push(PlanInterval { first: L4Key::from_number(first).unwrap(), decision });
+            }
+        }
+        sets.push(PlanSet { id: SetId(id), intervals });
+    }
+    Ok(sets)
+}
+
+fn rows(u: &mut Unstructured, sets: &[PlanSet], subjects: &BTreeSet<Identity>) -> Result<Vec<PlanRow>> {
+    let mut rows = Vec::new();
+    for subject in subjects {
+        for direction in Direction::BOTH {
+            let mut peers = BTreeMap::new();
+            for _ in 0..u.int_in_range(0..=600)? {
+                peers.insert(Class(u.int_in_range(1..=100_000)?), u.choose(sets)?.id);
+            }
+            let default = u.choose(sets)?.id;
+            rows.push(PlanRow { subject: *subject, direction, default, peers: peers.into_iter().collect() });
+        }
+    }
+    Ok(rows)
+}
+
+/// Any plan that keeps the promises of the type.
+fn plan(u: &mut Unstructured) -> Result<Plan> {
+    let rules = rules(u)?;
+    let sets = sets(u, &rules)?;
+    let mut addresses: BTreeMap<IpAddr, u32> = BTreeMap::new();
+    for _ in 0..u.int_in_range(0..=300)? {
+        addresses.insert(address(u)?, 256 + u.int_in_range(0..=5)?);
+    }
+    let local = addresses.iter().take(4).enumerate();
+    let workloads: Vec<PlanWorkload> = local
+        .map(|(index, (address, identity))| PlanWorkload {
+            name: format!("w{index}").parse().unwrap(),
+            identity: Identity(*identity),
+            port: "p0".parse().unwrap(),
+            addresses: [*address].into(),
+        })
+        .collect();
+    let subjects = workloads.iter().map(|workload| workload.identity).collect();
+    let identities: BTreeSet<u32> = addresses.values().copied().collect();
+    let mut addresses: Vec<PlanAddress> = addresses
+        .into_iter()
+        .map(|(address, number)| PlanAddress {
+            prefix: address.into(),
+            identity: Identity(number),
+            class: Class(number),
+        })
+        .collect();
+    addresses.sort();
+    Ok(Plan {
+        node: "host1".parse().unwrap(),
+        role: *u.choose(&[NodeRole::Host, NodeRole::Dpu, NodeRole::Switch])?,
+        ports: vec![
+            PlanPort { name: "eth0".parse().unwrap(), role: PortRole::Uplink },
+            PlanPort { name: "p0".parse().unwrap(), role: PortRole::Workload },
+        ],
+        rows: rows(u, &sets, &subjects)?,
+        workloads,
+        addresses,
+        sets,
+        rules,
+        identities: identities
+            .into_iter()
+            .map(|number| PlanIdentity {
+                identity: Identity(number),
+                labels: Labels([("n".parse().unwrap(), number.to_string().parse().unwrap())].into()),
+            })
+            .collect(),
+    })
+}
+
+#[test]
+fn a_plan_comes_back_as_it_was_and_equal_plans_are_equal_bytes() {
+    let (mut cases, mut with_workloads) = (0u32, 0u32);
+    arbtest(|u| {
+        let plan = plan(u)?;
+        let encoded = encode_plan(&plan).unwrap();
+        assert_eq!(encode_plan(&plan.clone()).unwrap(), encoded);
+        assert!(
+            encoded
+                .chunks
+                .iter()
+                .all(|(digest, chunk)| { chunk.len() <= MAX_CHUNK_BYTES && Digest::of(chunk) == *digest })
+        );
+        let manifest = Manifest::decode(encoded.digest, &encoded.manifest).unwrap();
+        assert!(manifest.chunks().iter().eq(encoded.chunks.keys()));
+        assert_eq!(manifest.plan(&encoded.chunks).unwrap(), plan);
+        cases += 1;
+        with_workloads += u32::from(!plan.workloads.is_empty());
+        Ok(())
+    })
+    .size_min(512)
+    .budget_ms(2_000);
+    assert!(cases >= 50 && with_workloads >= 20, "{cases} plans, {with_workloads} with workloads");
+}
+
+#[test]
+fn damage_is_refused_by_digest_and_never_panics() {
+    let mut cases = 0u32;
+    arbtest(|u| {
+        let mut encoded = encode_plan(&plan(u)?).unwrap();
+        let count = encoded.chunks.len();
+        let (digest, chunk) = encoded.chunks.iter_mut().nth(u.choose_index(count)?).unwrap();
+        let (digest, at) = (*digest, u.choose_index(chunk.len())?);
+        chunk[at] ^= u.int_in_range(1..=255)?;
+        let found = Digest::of(chunk);
+        let refused = decode_plan(encoded.digest, &encoded.manifest, &encoded.chunks).unwrap_err();
+        let expected = selvedge_proto::ChunkError::Corrupt { digest, found };
+        assert!(matches!(refused, PlanDecodeError::Chunk { source, .. } if source == expected));
+        cases += 1;
+        Ok(())
+    })
+    .size_min(512)
+    .budget_ms(1_000);
+    assert!(cases >= 20, "{cases} cases");
+}
+
+/// Bytes whose digests are right and whose content is anything: what a hostile writer of etcd can make.
+#[test]
+fn forged_content_never_panics_and_never_makes_a_plan_that_breaks_its_promises() {
+    let (mut refused, mut accepted) = (0u32, 0u32);
+    arbtest(|u| {
+        let plan = plan(u)?;
+        let encoded = encode_plan(&plan).unwrap();
+        let mut manifest = encoded.manifest.clone();
+        let mut chunks = Chunks::new();
+        for (digest, chunk) in &encoded.chunks {
+            let mut forged = chunk.clone();
+            if u.ratio(1, 3)? {
+                let at = u.choose_index(forged.len())?;
+                forged[at] = u.arbitrary()?;
+            }
+            let new = Digest::of(&forged);
+            replace(&mut manifest, digest.as_bytes(), new.as_bytes());
+            chunks.insert(new, forged);
+        }
+        match decode_plan(Digest::of(&manifest), &manifest, &chunks) {
+            Ok(read) => {
+                accepted += 1;
+                assert_eq!(encode_plan(&read).unwrap().digest, encode_plan(&read.clone()).unwrap().digest);
+            }
+            Err(_) => refused += 1,
+        }
+        Ok(())
+    })
+    .size_min(512)
+    .budget_ms(2_000);
+    assert!(refused >= 20 && accepted >= 5, "{refused} refused, {accepted} accepted");
+}
+
+fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
+    if let Some(at) = bytes.windows(from.len()).position(|window| window == from) {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+}
+
+#[test]
+fn any_bytes_as_a_manifest_are_refused_or_read() {
+    arbtest(|u| {
+        let bytes: Vec<u8> = u.arbitrary()?;
+        let _ = Manifest::decode(Digest::of(&bytes), &bytes);
+        let _ = selvedge_proto::Target::decode(&bytes);
+        let _ = selvedge_proto::Report::decode(&bytes);
+        let _ = selvedge_proto::GenerationRecord::decode(&bytes);
+        let _ = selvedge_proto::decode_identity(&bytes);
+        Ok(())
+    })
+    .budget_ms(500);
+    let other = Digest::of(b"x");
+    let found = Digest::of(b"y");
+    assert_eq!(Manifest::decode(other, b"y"), Err(PlanDecodeError::Corrupt { digest: other, found }));
+}
+
+fn small() -> Plan {
+    let rule = PlanRule {
+        id: RuleId(7),
+        display: "shop/ingress/http".into(),
+        tier: None,
+        direction: Direction::Ingress,
+        action: Action::Allow,
+    };
+    let decision = Decision { outcome: Outcome::Allowed, rule: RuleId(7), logged: false };
+    let row = |direction| PlanRow { subject: Identity(256), direction, default: SetId(1), peers: vec![] };
+    Plan {
+        node: "host1".parse().unwrap(),
+        role: NodeRole::Host,
+        ports: vec![PlanPort { name: "p0".parse().unwrap(), role: PortRole::Workload }],
+        workloads: vec![PlanWorkload {
+            name: "web1".parse().unwrap(),
+            identity: Identity(256),
+            port: "p0".parse().unwrap(),
+            addresses: ["10.0.0.1".parse().unwrap()].into(),
+        }],
+        addresses: vec![PlanAddress {
+            prefix: "10.0.0.1/32".parse().unwrap(),
+            identity: Identity(256),
+            class: Class(256),
+        }],
+        rows: vec![row(Direction::Ingress), row(Direction::Egress)],
+        sets: vec![PlanSet { id: SetId(1), intervals: vec![PlanInterval { first: L4Key::FIRST, decision }] }],
+        rules: vec![rule],
+        identities: vec![],
+    }
+}
+
+/// Encodes what is no plan and says how reading it ends.
+fn refusal(change: impl FnOnce(&mut Plan)) -> PlanError {
+    let mut plan = small();
+    change(&mut plan);
+    let encoded = encode_plan(&plan).unwrap();
+    match decode_plan(encoded.digest, &encoded.manifest, &encoded.chunks) {
+        Err(PlanDecodeError::Plan(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_breaks_the_promises_of_a_plan_is_refused_by_name() {
+    assert_eq!(
+        refusal(|plan| plan.rows[0].default = SetId(2)),
+        PlanError::NoSet { subject: Identity(256), direction: Direction::Ingress, set: SetId(2) }
+    );
+    assert_eq!(
+        refusal(|plan| plan.rows[0].peers = vec![(Class(0), SetId(1))]),
+        PlanError::ReservedClass { subject: Identity(256), direction: Direction::Ingress }
+    );
+    assert_eq!(
+        refusal(|plan| drop(plan.rows.remove(1))),
+        PlanError::NoRow { workload: "web1".parse().unwrap(), direction: Direction::Egress }
+    );
+    assert_eq!(refusal(|plan| plan.workloads.clear()), PlanError::StrayRow { subject: Identity(256) });
+    assert_eq!(refusal(|plan| plan.sets[0].intervals.clear()), PlanError::Incomplete { set: SetId(1) });
+    assert_eq!(refusal(|plan| plan.rules.clear()), PlanError::NoRule { set: SetId(1), rule: RuleId(7) });
+    assert_eq!(
+        refusal(|plan| plan.ports[0].role = PortRole::Management),
+        PlanError::ManagementPort { port: "p0".parse().unwrap() }
+    );
+    assert_eq!(
+        refusal(|plan| plan.ports[0].role = PortRole::Uplink),
+        PlanError::WorkloadPort { workload: "web1".parse().unwrap(), port: "p0".parse().unwrap() }
+    );
+    assert!(matches!(refusal(|plan| plan.addresses.clear()), PlanError::WorkloadAddress { .. }));
+    assert_eq!(
+        refusal(|plan| plan.rows.swap(0, 1)),
+        PlanError::Order { section: "rows", entry: "256 ingress".into() }
+    );
+}
+
+#[test]
+fn nodes_share_the_chunks_of_equal_sections() {
+    let one = small();
+    let other = Plan { node: "host2".parse().unwrap(), role: NodeRole::Dpu, ..one.clone() };
+    let (one, other) = (encode_plan(&one).unwrap(), encode_plan(&other).unwrap());
+    assert_ne!(one.digest, other.digest);
+    assert_eq!(one.chunks, other.chunks);
+}
+
+#[test]
+fn a_plan_larger_than_the_tables_is_refused_with_the_table_and_the_numbers() {
+    let mut plan = small();
+    assert_eq!(Capacity::XDP.check(&plan), Ok(()));
+    plan.rows[0].peers = (1..=131_072).map(|class| (Class(class), SetId(1))).collect();
+    let error = Capacity::XDP.check(&plan).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the plan of node host1 needs 131074 policy entries, its tables hold 131072"
+    );
+}
