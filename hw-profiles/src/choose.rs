@@ -2,16 +2,21 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{NativeSupport, Profile, Profiles};
 
 /// Where on the way of a packet the program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Mode {
     /// In the NIC.
+    #[serde(rename = "xdp-offload")]
     Offload,
     /// In the driver.
+    #[serde(rename = "xdp-native")]
     Native,
     /// In the kernel's stack, before anything else sees the packet.
+    #[serde(rename = "xdp-generic")]
     Generic,
 }
 

@@ -1,1 +1,22 @@
-//! Pure agent logic: accept, lower, reconcile.
+//! What an agent decides, without doing any of it.
+//!
+//! One folder a step: [`accept`] says whether an offered plan may replace the one in force, [`place`] in which
+//! mode each port is to run and why, [`lower`] what the tables must hold for it, and [`reconcile()`] which actions
+//! lead there from what is observed. The shell around this crate observes, and executes the actions in order.
+//! Nothing here does I/O, reads a clock or remembers anything.
+
+pub mod accept;
+pub mod lower;
+pub mod machine;
+pub mod place;
+pub mod reconcile;
+pub mod tables;
+#[cfg(test)]
+mod testing;
+
+pub use accept::{Acceptance, Content, Digest, InForce, Offer, Refusal, accept};
+pub use lower::{CapacityError, LowerError, lower};
+pub use machine::{ForeignPrograms, IfIndex, Interface, Machine, Owner, XdpProgram};
+pub use place::{Placement, Refused};
+pub use reconcile::{Action, Attachment, Desired, Entry, Key, Observed, Program, reconcile};
+pub use tables::{Slot, SlotTables, Tables};

@@ -1,0 +1,112 @@
+use selvedge_hw_profiles::Mode;
+
+use super::*;
+use crate::machine::{Interface, Owner};
+use crate::testing::{Sample, machine, name};
+
+const FIRST: Digest = Digest([1; 32]);
+const SECOND: Digest = Digest([2; 32]);
+
+fn in_force(generation: u64, content: Content) -> Option<InForce> {
+    Some(InForce { generation: Generation(generation), content })
+}
+
+fn offer(plan: &Plan, generation: u64, digest: Digest) -> Offer<'_> {
+    Offer { generation: Generation(generation), digest, plan }
+}
+
+fn judge(in_force: Option<InForce>, offer: Offer<'_>, machine: &Machine) -> Result<Acceptance, Refusal> {
+    accept(&name("host1"), in_force, offer, machine, ForeignPrograms::Refuse)
+}
+
+#[test]
+fn the_first_plan_is_accepted() {
+    let plan = Sample::new().plan;
+    assert_eq!(judge(None, offer(&plan, 1, FIRST), &machine(&["eth0", "w1"])), Ok(Acceptance::New));
+}
+
+#[test]
+fn a_newer_plan_is_accepted_and_the_same_again_changes_nothing() {
+    let (plan, machine) = (Sample::new().plan, machine(&["eth0", "w1"]));
+    let in_force = in_force(4, Content::Known(FIRST));
+    assert_eq!(judge(in_force, offer(&plan, 5, SECOND), &machine), Ok(Acceptance::New));
+    assert_eq!(judge(in_force, offer(&plan, 5, FIRST), &machine), Ok(Acceptance::New));
+    assert_eq!(judge(in_force, offer(&plan, 4, FIRST), &machine), Ok(Acceptance::Unchanged));
+}
+
+#[test]
+fn an_older_generation_is_refused_with_both_numbers() {
+    let (plan, machine) = (Sample::new().plan, machine(&["eth0", "w1"]));
+    for content in [Content::Known(FIRST), Content::Unknown] {
+        let refusal = judge(in_force(4, content), offer(&plan, 3, FIRST), &machine).unwrap_err();
+        assert_eq!(refusal, Refusal::Older { offered: Generation(3), in_force: Generation(4) });
+        assert_eq!(refusal.to_string(), "generation 3 is older than generation 4, which is in force");
+    }
+}
+
+#[test]
+fn the_same_generation_with_other_content_is_refused_with_both_digests() {
+    let (plan, machine) = (Sample::new().plan, machine(&["eth0", "w1"]));
+    let refusal = judge(in_force(4, Content::Known(FIRST)), offer(&plan, 4, SECOND), &machine);
+    assert_eq!(
+        refusal,
+        Err(Refusal::OtherContent { generation: Generation(4), in_force: FIRST, offered: SECOND })
+    );
+}
+
+#[test]
+fn where_the_plan_on_disk_is_lost_the_same_generation_is_taken_again() {
+    let (plan, machine) = (Sample::new().plan, machine(&["eth0", "w1"]));
+    assert_eq!(judge(in_force(4, Content::Unknown), offer(&plan, 4, SECOND), &machine), Ok(Acceptance::New));
+}
+
+#[test]
+fn a_plan_for_another_node_is_refused() {
+    let mut plan = Sample::new().plan;
+    plan.node = name("host2");
+    let refusal = judge(None, offer(&plan, 1, FIRST), &machine(&["eth0", "w1"]));
+    assert_eq!(refusal, Err(Refusal::OtherNode { plan: name("host2"), this: name("host1") }));
+}
+
+#[test]
+fn every_port_that_the_machine_has_not_is_named() {
+    let plan = Sample::new().plan;
+    let refusal = judge(None, offer(&plan, 1, FIRST), &machine(&["lo"])).unwrap_err();
+    assert_eq!(refusal, Refusal::NoSuchPort { ports: vec![name("eth0"), name("w1")] });
+    assert_eq!(refusal.to_string(), "the machine has no interface `eth0`, `w1`");
+}
+
+#[test]
+fn a_foreign_program_is_refused_unless_it_may_be_replaced() {
+    let plan = Sample::new().plan;
+    let mut machine = machine(&["eth0", "w1"]);
+    let program = XdpProgram { id: 7, name: "lb".to_owned(), mode: Mode::Generic, owner: Owner::Foreign };
+    let port: &mut Interface = machine.interfaces.get_mut("w1").unwrap();
+    port.programs.push(XdpProgram {
+        id: 6,
+        name: "selvedge_xdp".to_owned(),
+        owner: Owner::Agent,
+        ..program.clone()
+    });
+    assert_eq!(judge(None, offer(&plan, 1, FIRST), &machine), Ok(Acceptance::New));
+
+    machine.interfaces.get_mut("w1").unwrap().programs.push(program.clone());
+    let refusal = judge(None, offer(&plan, 1, FIRST), &machine).unwrap_err();
+    assert!(
+        refusal.to_string().contains("port w1 already runs the XDP program `lb` (id 7, xdp-generic)"),
+        "{refusal}"
+    );
+    assert_eq!(refusal, Refusal::ForeignProgram { port: name("w1"), program });
+
+    let offer = offer(&plan, 1, FIRST);
+    let replacing = accept(&name("host1"), None, offer, &machine, ForeignPrograms::Replace);
+    assert_eq!(replacing, Ok(Acceptance::New));
+}
+
+#[test]
+fn a_plan_that_can_not_be_lowered_is_refused_before_its_ports_are_looked_at() {
+    let mut plan = Sample::new().plan;
+    plan.sets.clear();
+    let refusal = judge(None, offer(&plan, 1, FIRST), &machine(&[])).unwrap_err();
+    assert!(matches!(refusal, Refusal::Plan(LowerError::UnknownSet { .. })), "{refusal}");
+}

@@ -1,0 +1,141 @@
+//! What the tables must hold for a plan.
+
+mod addresses;
+mod capacity;
+mod layout;
+mod policies;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use selvedge_abi::{ABI_VERSION, Config, NodeRole, PortEntry, PortRole, Timeouts};
+use selvedge_topology::identity::Identity;
+use selvedge_topology::model::{self, Direction, RuleId};
+use selvedge_topology::names::{PortName, WorkloadName};
+use selvedge_topology::plan::{Generation, Plan, SetId};
+
+pub use capacity::{CapacityError, Table};
+
+use crate::machine::{IfIndex, Machine};
+use crate::tables::{Slot, SlotTables};
+
+/// Idle times in force everywhere; the one place that states them.
+///
+/// An established TCP connection may be silent for as long as a peer with the usual keepalive of 2 hours (RFC 1122
+/// §4.2.3.6) takes to prove itself alive, and some: 3 hours, above the 2 h 4 min that RFC 5382 asks of a NAT. All others are
+/// short, because a lost entry costs no more than a new judgement, and a kept one costs a place in the table.
+pub const TIMEOUTS: Timeouts =
+    Timeouts { tcp_established: 3 * 60 * 60, half_open: 60, closing: 60, udp: 60, icmp: 30 };
+
+/// A plan that can't be lowered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LowerError {
+    /// Larger than the tables.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+    /// A row names a decision list that the plan has not.
+    #[error("the plan's {direction} row of identity {subject} names decision list {:016x}, which it does not hold", set.0)]
+    UnknownSet {
+        /// The row's subject.
+        subject: Identity,
+        /// The row's direction.
+        direction: Direction,
+        /// The list.
+        set: SetId,
+    },
+    /// A decision list that leaves keys undecided, or is out of order.
+    #[error("the plan's decision list {:016x} does not decide every key exactly once", set.0)]
+    PartialSet {
+        /// The list.
+        set: SetId,
+    },
+    /// A workload is behind a port that the plan does not enforce at.
+    #[error("the plan puts workload {workload} behind port {port}, which it does not enforce at")]
+    UnknownPort {
+        /// The workload.
+        workload: WorkloadName,
+        /// The port.
+        port: PortName,
+    },
+    /// A management port among those to enforce at.
+    #[error("the plan would enforce at the management port {port}")]
+    ManagementPort {
+        /// The port.
+        port: PortName,
+    },
+}
+
+/// Whether `plan` fits the tables and is whole.
+pub fn check(plan: &Plan) -> Result<(), LowerError> {
+    capacity::check(plan)?;
+    policies::check(plan)?;
+    for port in &plan.ports {
+        port_role(port.role).ok_or_else(|| LowerError::ManagementPort { port: port.name.clone() })?;
+    }
+    let ports: BTreeSet<&PortName> = plan.ports.iter().map(|port| &port.name).collect();
+    match plan.workloads.iter().find(|workload| !ports.contains(&workload.port)) {
+        Some(lost) => Err(LowerError::UnknownPort { workload: lost.name.clone(), port: lost.port.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// What `slot` must hold for `plan`. Runs of intervals that `found`, the slot's present content, holds already stay
+/// where they are.
+pub fn lower(
+    plan: &Plan,
+    machine: &Machine,
+    slot: Slot,
+    found: &SlotTables,
+) -> Result<SlotTables, LowerError> {
+    check(plan)?;
+    let mut tables = SlotTables::default();
+    addresses::lower(plan, machine, slot, &mut tables);
+    policies::lower(plan, slot, found, &mut tables)?;
+    Ok(tables)
+}
+
+/// The configuration that puts `slot` in use.
+pub fn config(plan: &Plan, generation: Generation, slot: Slot) -> Config {
+    let role = match plan.role {
+        model::NodeRole::Host => NodeRole::Host,
+        model::NodeRole::Dpu => NodeRole::Dpu,
+        model::NodeRole::Switch => NodeRole::Switch,
+    };
+    Config {
+        generation: generation.0,
+        slot: slot.number(),
+        abi: ABI_VERSION,
+        node_role: role as u32,
+        timeouts: TIMEOUTS,
+    }
+}
+
+/// The plan's ports that the machine has, and their entries.
+pub fn ports(plan: &Plan, machine: &Machine) -> BTreeMap<PortName, (IfIndex, PortEntry)> {
+    let found = plan.ports.iter().filter_map(|port| {
+        let index = machine.port(&port.name)?.index;
+        Some((port.name.clone(), (index, port_entry(port_role(port.role)?))))
+    });
+    found.collect()
+}
+
+/// The rules that need a counter.
+pub fn rules(plan: &Plan) -> BTreeSet<RuleId> {
+    plan.rules.iter().map(|rule| rule.id).collect()
+}
+
+/// The entry of a port.
+pub fn port_entry(role: PortRole) -> PortEntry {
+    PortEntry { role: role as u32 }
+}
+
+fn port_role(role: model::PortRole) -> Option<PortRole> {
+    match role {
+        model::PortRole::Uplink => Some(PortRole::Uplink),
+        model::PortRole::Workload => Some(PortRole::Workload),
+        model::PortRole::Fabric => Some(PortRole::Fabric),
+        model::PortRole::Management => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

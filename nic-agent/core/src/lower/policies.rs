@@ -1,0 +1,96 @@
+//! Policy rows, and the runs of intervals they point at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use selvedge_abi::{
+    DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS, Direction, Interval, PolicyEntry, PolicyKey,
+};
+use selvedge_topology::identity::Class;
+use selvedge_topology::l4::L4Key;
+use selvedge_topology::model;
+use selvedge_topology::plan::{Decision, Outcome, Plan, PlanRow, PlanSet, SetId};
+
+use super::LowerError;
+use super::layout::Layout;
+use crate::tables::{Slot, SlotTables};
+
+/// The class under which a row's default stands.
+const ROW_DEFAULT: Class = Class(0);
+
+/// Whether every row names lists that exist, and every list decides every key.
+pub(super) fn check(plan: &Plan) -> Result<(), LowerError> {
+    if let Some(set) = plan.sets.iter().find(|set| !is_whole(set)) {
+        return Err(LowerError::PartialSet { set: set.id });
+    }
+    let known: BTreeSet<SetId> = plan.sets.iter().map(|set| set.id).collect();
+    for row in &plan.rows {
+        if let Some((_, set)) = entries(row).find(|(_, set)| !known.contains(set)) {
+            return Err(LowerError::UnknownSet { subject: row.subject, direction: row.direction, set });
+        }
+    }
+    Ok(())
+}
+
+fn is_whole(set: &PlanSet) -> bool {
+    let begins = set.intervals.first().is_some_and(|interval| interval.first == L4Key::FIRST);
+    begins && set.intervals.windows(2).all(|pair| pair[0].first < pair[1].first)
+}
+
+/// The row's entries: its default, then the classes that differ.
+fn entries(row: &PlanRow) -> impl Iterator<Item = (Class, SetId)> {
+    [(ROW_DEFAULT, row.default)].into_iter().chain(row.peers.iter().copied())
+}
+
+/// Lays the decision lists out in the slot and points the rows at them.
+pub(super) fn lower(
+    plan: &Plan,
+    slot: Slot,
+    found: &SlotTables,
+    tables: &mut SlotTables,
+) -> Result<(), LowerError> {
+    // A list that no row names could never be observed again, so it is not written.
+    let named: BTreeSet<SetId> = plan.rows.iter().flat_map(entries).map(|(_, set)| set).collect();
+    let sets = plan.sets.iter().filter(|set| named.contains(&set.id));
+    let runs: BTreeMap<SetId, Vec<Interval>> =
+        sets.map(|set| (set.id, set.intervals.iter().map(interval).collect())).collect();
+    let layout = Layout::new(slot, runs.values().map(Vec::as_slice), found);
+    let mut places = BTreeMap::new();
+    for (id, run) in &runs {
+        let entry = layout.place(run);
+        tables.intervals.extend((entry.first..).zip(run.iter().copied()));
+        places.insert(*id, entry);
+    }
+    for row in &plan.rows {
+        for (peer, set) in entries(row) {
+            let unknown = || LowerError::UnknownSet { subject: row.subject, direction: row.direction, set };
+            let entry = *places.get(&set).ok_or_else(unknown)?;
+            tables.policies.insert(key(slot, row, peer), entry);
+        }
+    }
+    Ok(())
+}
+
+fn key(slot: Slot, row: &PlanRow, peer: Class) -> PolicyKey {
+    let direction = match row.direction {
+        model::Direction::Ingress => Direction::Ingress,
+        model::Direction::Egress => Direction::Egress,
+    };
+    PolicyKey { slot: slot.number(), subject: row.subject.0, peer: peer.0, direction: direction as u32 }
+}
+
+fn interval(interval: &selvedge_topology::plan::PlanInterval) -> Interval {
+    let Decision { outcome, rule, logged } = interval.decision;
+    let outcome = match outcome {
+        Outcome::Denied => 0,
+        Outcome::Allowed => DECISION_ALLOW,
+        Outcome::AllowedStateless => DECISION_ALLOW | DECISION_STATELESS,
+    };
+    let log = if logged { DECISION_LOG } else { 0 };
+    Interval { start: interval.first.number(), rule: rule.0, decision: outcome | log }
+}
+
+/// A run's place, as a policy entry.
+pub(super) fn entry(first: u32, run: &[Interval]) -> PolicyEntry {
+    // A plan's intervals were counted against the table, so their number fits.
+    PolicyEntry { first, count: run.len() as u32 }
+}

@@ -1,0 +1,136 @@
+use std::net::IpAddr;
+
+use selvedge_abi::{
+    Address, AddressEntry, AddressKey, DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS, INTERVALS_PER_SLOT,
+    Interval, PolicyEntry, PolicyKey, PrefixKey,
+};
+use selvedge_topology::l4::{L4Key, Protocol};
+use selvedge_topology::plan::{Outcome, PlanAddress};
+
+use super::addresses::table_address;
+use super::*;
+use crate::testing::{APP, RANGE, Sample, WEB, machine, name, set};
+
+fn lowered(slot: Slot) -> SlotTables {
+    lower(&Sample::new().plan, &machine(&["eth0", "w1"]), slot, &SlotTables::default()).unwrap()
+}
+
+fn exact(tables: &SlotTables, address: &str) -> Option<AddressEntry> {
+    let address = table_address(address.parse::<IpAddr>().unwrap());
+    tables.addresses.iter().find(|(key, _)| key.address == address).map(|(_, entry)| *entry)
+}
+
+#[test]
+fn hosts_go_to_the_exact_table_and_local_ones_carry_their_ports_index() {
+    let tables = lowered(Slot::A);
+    assert_eq!(tables.addresses.len(), 3);
+    let local = Some(AddressEntry { identity: APP.0, class: APP.0, ifindex: 11 });
+    assert_eq!(exact(&tables, "10.1.0.12"), local);
+    assert_eq!(exact(&tables, "fd00:1::12"), local);
+    assert_eq!(exact(&tables, "10.1.0.11"), Some(AddressEntry { identity: WEB.0, class: WEB.0, ifindex: 0 }));
+    assert_eq!(exact(&tables, "192.0.2.1"), None);
+}
+
+#[test]
+fn prefixes_count_the_slot_and_the_mapping_of_ipv4() {
+    let keys: Vec<PrefixKey> = lowered(Slot::B).prefixes.into_keys().collect();
+    let v6: [u8; 16] = "fd00:1::".parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let expected = [
+        PrefixKey { prefix_len: 32 + 64, slot: 1, address: Address(v6) },
+        PrefixKey { prefix_len: 32 + 96 + 8, slot: 1, address: Address::from_ipv4([10, 0, 0, 0]) },
+    ];
+    assert_eq!(keys, expected);
+    let tables = lowered(Slot::B);
+    let entry = AddressEntry { identity: 2, class: RANGE.0, ifindex: 0 };
+    assert!(tables.prefixes.values().all(|found| *found == entry));
+    assert!(tables.addresses.keys().all(|key: &AddressKey| key.slot == 1));
+}
+
+#[test]
+fn a_workload_whose_port_is_gone_stays_local_and_nobody_can_be_it() {
+    let tables = lower(&Sample::new().plan, &machine(&["eth0"]), Slot::A, &SlotTables::default()).unwrap();
+    assert_eq!(exact(&tables, "10.1.0.12").map(|entry| entry.ifindex), Some(IfIndex::GONE.0));
+}
+
+#[test]
+fn rows_point_at_runs_of_intervals_with_their_decisions() {
+    let tables = lowered(Slot::B);
+    let key = |peer, direction| PolicyKey { slot: 1, subject: APP.0, peer, direction: direction as u32 };
+    assert_eq!(tables.policies.len(), 3);
+    let http = L4Key::new(Protocol::TCP, 8080).number();
+    let from_web = tables.policies[&key(WEB.0, selvedge_abi::Direction::Ingress)];
+    assert_eq!(from_web.count, 3);
+    let denied = |start| Interval { start, rule: 100, decision: DECISION_LOG };
+    let allowed = Interval { start: http, rule: 7, decision: DECISION_ALLOW };
+    assert_eq!(tables.run(&from_web), [denied(0), allowed, denied(http + 1)]);
+    let others = tables.policies[&key(0, selvedge_abi::Direction::Ingress)];
+    assert_eq!(tables.run(&others), [denied(0)]);
+    let egress: PolicyEntry = tables.policies[&key(0, selvedge_abi::Direction::Egress)];
+    let stateless = DECISION_ALLOW | DECISION_STATELESS;
+    assert_eq!(tables.run(&egress), [Interval { start: 0, rule: 101, decision: stateless }]);
+    assert!(tables.intervals.keys().all(|index| Slot::B.intervals().contains(index)));
+}
+
+#[test]
+fn a_plan_larger_than_a_table_is_refused_with_the_table_and_both_numbers() {
+    let mut plan = Sample::new().plan;
+    let set_size = INTERVALS_PER_SLOT + 1 - 4;
+    let long: Vec<(u32, Outcome, u32)> = (0..set_size).map(|key| (key, Outcome::Denied, 100)).collect();
+    plan.sets[0] = set(1, &long);
+    assert_eq!(
+        check(&plan),
+        Err(CapacityError { table: Table::Intervals, wanted: 131_073, limit: 131_072 }.into())
+    );
+    plan.sets[0] = set(1, &long[1..].iter().map(|(key, o, r)| (key - 1, *o, *r)).collect::<Vec<_>>());
+    assert_eq!(check(&plan), Ok(()), "one less fits");
+
+    let many = |bits: u8| -> Vec<PlanAddress> {
+        let networks = (0..=131_072_u32).map(|number| std::net::Ipv4Addr::from(number << 8));
+        let prefix = |address| ipnet::Ipv4Net::new(address, bits).unwrap().into();
+        networks.map(|a| PlanAddress { prefix: prefix(a), identity: WEB, class: WEB.into() }).collect()
+    };
+    for (bits, table) in [(32, Table::Addresses), (24, Table::Prefixes)] {
+        plan.addresses = many(bits);
+        let error = check(&plan).unwrap_err();
+        assert_eq!(error, CapacityError { table, wanted: 131_073, limit: 131_072 }.into());
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the plan needs 131073 entries of the table of {table}, which has room for 131072 a generation"
+            )
+        );
+        plan.addresses.pop();
+        assert_eq!(check(&plan), Ok(()), "one less fits");
+    }
+}
+
+#[test]
+fn a_plan_that_contradicts_itself_is_refused_with_what_is_wrong() {
+    let sample = || Sample::new().plan;
+    let mut plan = sample();
+    plan.workloads[0].port = name("w9");
+    let unknown_port = LowerError::UnknownPort { workload: name("app1"), port: name("w9") };
+    assert_eq!(check(&plan), Err(unknown_port));
+
+    plan = sample();
+    plan.rows[0].peers[0].1 = SetId(9);
+    let unknown_set = LowerError::UnknownSet { subject: APP, direction: Direction::Ingress, set: SetId(9) };
+    assert_eq!(check(&plan), Err(unknown_set));
+
+    for broken in [set(1, &[]), set(1, &[(5, Outcome::Allowed, 7)]), set(1, &[(0, Outcome::Allowed, 7); 2])] {
+        plan = sample();
+        plan.sets[0] = broken;
+        assert_eq!(check(&plan), Err(LowerError::PartialSet { set: SetId(1) }));
+    }
+
+    plan = sample();
+    plan.ports[0].role = model::PortRole::Management;
+    assert_eq!(check(&plan), Err(LowerError::ManagementPort { port: name("eth0") }));
+}
+
+#[test]
+fn ports_that_the_machine_has_not_are_left_out() {
+    let found = ports(&Sample::new().plan, &machine(&["w1"]));
+    let entry = PortEntry { role: PortRole::Workload as u32 };
+    assert_eq!(found, BTreeMap::from([(name("w1"), (IfIndex(10), entry))]));
+}

@@ -1,0 +1,135 @@
+//! Actions: every effect the agent has on the data path, as data.
+
+use std::fmt;
+
+use selvedge_abi::{
+    AddressEntry, AddressKey, Config, FailsafeKey, Interval, PolicyEntry, PolicyKey, PortEntry, PrefixKey,
+    ReasonKey,
+};
+use selvedge_hw_profiles::ModeChoice;
+use selvedge_topology::model::RuleId;
+use selvedge_topology::names::PortName;
+
+use crate::machine::{IfIndex, XdpProgram};
+
+/// One effect. Each leaves the data path in a state that may last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Writes one entry, over one of the same key if there is one.
+    Put(Entry),
+    /// Deletes one entry; it is no error when there is none.
+    Delete(Key),
+    /// Writes the configuration: the moment another generation is in force.
+    Switch(Config),
+    /// Attaches the program to a port.
+    Attach {
+        /// The port.
+        port: PortName,
+        /// Its interface.
+        index: IfIndex,
+        /// Modes to try, in order.
+        choice: ModeChoice,
+        /// Somebody else's programs, to be taken off first.
+        displace: Vec<XdpProgram>,
+    },
+    /// Puts the current program in the place of an older one, at once.
+    Refresh {
+        /// The port.
+        port: PortName,
+    },
+    /// Takes the program off a port, and its pin away: the port is open.
+    Detach {
+        /// The port.
+        port: PortName,
+    },
+}
+
+/// An entry of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Of the ports.
+    Port(IfIndex, PortEntry),
+    /// Of the exact addresses.
+    Address(AddressKey, AddressEntry),
+    /// Of the prefixes.
+    Prefix(PrefixKey, AddressEntry),
+    /// Of the policy rows.
+    Policy(PolicyKey, PolicyEntry),
+    /// Of the intervals, by index.
+    Interval(u32, Interval),
+    /// Of the failsafe entries.
+    Failsafe(FailsafeKey),
+    /// A rule's counter, at zero.
+    RuleCounter(RuleId),
+    /// A reason's counter, at zero.
+    ReasonCounter(ReasonKey),
+}
+
+/// The key of an entry that can be deleted. Intervals can't: they are an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// Of the ports.
+    Port(IfIndex),
+    /// Of the exact addresses.
+    Address(AddressKey),
+    /// Of the prefixes.
+    Prefix(PrefixKey),
+    /// Of the policy rows.
+    Policy(PolicyKey),
+    /// Of the failsafe entries.
+    Failsafe(FailsafeKey),
+    /// Of the rule counters.
+    RuleCounter(RuleId),
+    /// Of the reason counters.
+    ReasonCounter(ReasonKey),
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put(entry) => write!(f, "write {}", entry.table()),
+            Self::Delete(key) => write!(f, "delete from {}", key.table()),
+            Self::Switch(config) => {
+                write!(f, "switch to generation {} in slot {}", config.generation, config.slot)
+            }
+            Self::Attach { port, index, choice, .. } => {
+                write!(f, "attach to {port} (index {index}), {} first", choice.first)
+            }
+            Self::Refresh { port } => write!(f, "renew the program on {port}"),
+            Self::Detach { port } => write!(f, "detach from {port}"),
+        }
+    }
+}
+
+impl Entry {
+    /// The map it is of.
+    pub fn table(&self) -> &'static str {
+        use selvedge_abi::map;
+        match self {
+            Self::Port(..) => map::PORTS,
+            Self::Address(..) => map::ADDRESSES,
+            Self::Prefix(..) => map::PREFIXES,
+            Self::Policy(..) => map::POLICIES,
+            Self::Interval(..) => map::INTERVALS,
+            Self::Failsafe(_) => map::FAILSAFE,
+            Self::RuleCounter(_) => map::RULE_COUNTERS,
+            Self::ReasonCounter(_) => map::REASON_COUNTERS,
+        }
+    }
+}
+
+impl Key {
+    /// The map it is of.
+    pub fn table(&self) -> &'static str {
+        use selvedge_abi::map;
+        match self {
+            Self::Port(_) => map::PORTS,
+            Self::Address(_) => map::ADDRESSES,
+            Self::Prefix(_) => map::PREFIXES,
+            Self::Policy(_) => map::POLICIES,
+            Self::Failsafe(_) => map::FAILSAFE,
+            Self::RuleCounter(_) => map::RULE_COUNTERS,
+            Self::ReasonCounter(_) => map::REASON_COUNTERS,
+        }
+    }
+}

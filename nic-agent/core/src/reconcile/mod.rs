@@ -1,0 +1,230 @@
+//! From what is observed to what is wanted: a list of actions, to be executed in order.
+//!
+//! Traffic is never judged by half a generation, whichever action is the last that happens:
+//! 1. **protect**: new ports get the program, and are judged by the generation in force, or shut where there is none;
+//! 2. **fill**: the slot that is not in use is written, and counters are made;
+//! 3. **switch**: one write of the configuration puts that slot in use. A port whose role changes is shut around it,
+//!    because its role is not part of a slot;
+//! 4. **clean**: what only the old generation used goes, ports that are no longer enforced at the very last.
+//!
+//! Reconciling again after any prefix of the list leads to the same end; after all of it, to no action.
+
+mod action;
+mod diff;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use selvedge_abi::{Config, FailsafeKey, PortEntry, PortRole, Reason, ReasonKey};
+use selvedge_hw_profiles::{Mode, Profiles};
+use selvedge_topology::model::RuleId;
+use selvedge_topology::names::PortName;
+use selvedge_topology::plan::{Generation, Plan};
+
+pub use action::{Action, Entry, Key};
+
+use crate::lower::{self, LowerError};
+use crate::machine::{ForeignPrograms, IfIndex, Machine};
+use crate::place;
+use crate::tables::{Slot, SlotTables, Tables};
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Desired<'a> {
+    /// The accepted plan and its generation; none yet means that what is in force stays as it is.
+    pub plan: Option<(&'a Plan, Generation)>,
+    /// Ports to enforce at whether a plan names them or not; as uplinks where none ever did.
+    pub fail_closed: &'a BTreeSet<PortName>,
+    /// Traffic that the node itself can't live without.
+    pub failsafe: &'a BTreeSet<FailsafeKey>,
+    /// What to do about somebody else's programs.
+    pub foreign: ForeignPrograms,
+    /// What the drivers can do.
+    pub profiles: &'a Profiles,
+}
+
+/// What is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Interfaces and the programs on them.
+    pub machine: Machine,
+    /// The maps.
+    pub tables: Tables,
+    /// The agent's own links, by the port they were made for.
+    pub attachments: BTreeMap<PortName, Attachment>,
+}
+
+/// A link of the agent's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The interface it is on; `None` when that interface is gone, and the link with it but for its pin.
+    pub index: Option<IfIndex>,
+    /// The mode it runs in.
+    pub mode: Mode,
+    /// Which program it runs.
+    pub program: Program,
+}
+
+/// Which program a link runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The one this agent carries.
+    Current,
+    /// Another, of an agent before it.
+    Outdated,
+}
+
+impl Observed {
+    /// Whether the agent's program is on `port` as the interface it is now.
+    fn has(&self, port: &PortName, index: IfIndex) -> bool {
+        self.attachments.get(port).is_some_and(|attachment| attachment.index == Some(index))
+    }
+}
+
+/// The actions that lead from `observed` to `desired`.
+pub fn reconcile(desired: Desired<'_>, observed: &Observed) -> Result<Vec<Action>, LowerError> {
+    let ports = wanted_ports(desired, observed);
+    let mut actions = Vec::new();
+    protect(desired, observed, &ports, &mut actions);
+    if let Some((plan, generation)) = desired.plan {
+        let half = half(plan, &observed.machine, &observed.tables)?;
+        let rules = lower::rules(plan);
+        create_rule_counters(&observed.tables, &rules, &mut actions);
+        diff::fill(observed.tables.slot(half.slot), &half.tables, &mut actions);
+        switch(observed, lower::config(plan, generation, half.slot), &ports, &mut actions);
+        clean(desired, observed, &ports, &rules, &mut actions);
+    }
+    Ok(actions)
+}
+
+/// A port to enforce at that the machine has.
+#[derive(Clone, Copy)]
+struct WantedPort {
+    index: IfIndex,
+    entry: PortEntry,
+}
+
+type WantedPorts = BTreeMap<PortName, WantedPort>;
+
+fn wanted_ports(desired: Desired<'_>, observed: &Observed) -> WantedPorts {
+    let Observed { machine, tables, .. } = observed;
+    let unplanned = desired.fail_closed.iter().filter_map(|name| {
+        let index = machine.port(name)?.index;
+        let entry = tables.ports.get(&index).copied().unwrap_or(lower::port_entry(PortRole::Uplink));
+        Some((name.clone(), WantedPort { index, entry }))
+    });
+    let mut wanted: WantedPorts = unplanned.collect();
+    if let Some((plan, _)) = desired.plan {
+        let planned = lower::ports(plan, machine);
+        wanted.extend(planned.into_iter().map(|(name, (index, entry))| (name, WantedPort { index, entry })));
+    }
+    wanted
+}
+
+/// The slot to use and what it must hold. The slot in use stays where it says all of it already, so that a generation that
+/// changes nothing for this node is one write.
+struct Half {
+    slot: Slot,
+    tables: SlotTables,
+}
+
+fn half(plan: &Plan, machine: &Machine, tables: &Tables) -> Result<Half, LowerError> {
+    let active = Slot::in_use(&tables.config);
+    let found = tables.slot(active);
+    let stays = lower::lower(plan, machine, active, found)?;
+    if stays == *found {
+        return Ok(Half { slot: active, tables: stays });
+    }
+    let slot = active.other();
+    Ok(Half { slot, tables: lower::lower(plan, machine, slot, tables.slot(slot))? })
+}
+
+/// New ports get the program. Their entry comes first, so that what the node itself lives by passes from the first packet.
+fn protect(desired: Desired<'_>, observed: &Observed, ports: &WantedPorts, actions: &mut Vec<Action>) {
+    let new_failsafe = desired.failsafe.difference(&observed.tables.failsafe);
+    actions.extend(new_failsafe.map(|key| Action::Put(Entry::Failsafe(*key))));
+    for (port, attachment) in &observed.attachments {
+        if attachment.program == Program::Outdated && attachment.index.is_some() {
+            actions.push(Action::Refresh { port: port.clone() });
+        }
+    }
+    for (port, wanted) in ports {
+        let missing = reasons(wanted.index).filter(|key| !observed.tables.reason_counters.contains(key));
+        actions.extend(missing.map(|key| Action::Put(Entry::ReasonCounter(key))));
+        if observed.has(port, wanted.index) {
+            continue;
+        }
+        if observed.attachments.contains_key(port) {
+            // The port was deleted and made again: the link died with it.
+            actions.push(Action::Detach { port: port.clone() });
+        }
+        if observed.tables.ports.get(&wanted.index) != Some(&wanted.entry) {
+            actions.push(Action::Put(Entry::Port(wanted.index, wanted.entry)));
+        }
+        actions.extend(attach(desired, &observed.machine, port));
+    }
+}
+
+fn attach(desired: Desired<'_>, machine: &Machine, port: &PortName) -> Option<Action> {
+    let interface = machine.port(port)?;
+    let displace = match desired.foreign {
+        ForeignPrograms::Refuse => Vec::new(),
+        ForeignPrograms::Replace => interface.foreign().cloned().collect(),
+    };
+    let choice = place::choose(desired.profiles, interface);
+    Some(Action::Attach { port: port.clone(), index: interface.index, choice, displace })
+}
+
+fn reasons(index: IfIndex) -> impl Iterator<Item = ReasonKey> {
+    Reason::ALL.iter().map(move |reason| ReasonKey { ifindex: index.0, reason: *reason as u32 })
+}
+
+fn create_rule_counters(tables: &Tables, rules: &BTreeSet<RuleId>, actions: &mut Vec<Action>) {
+    actions
+        .extend(rules.difference(&tables.rule_counters).map(|rule| Action::Put(Entry::RuleCounter(*rule))));
+}
+
+fn switch(observed: &Observed, config: Config, ports: &WantedPorts, actions: &mut Vec<Action>) {
+    let tables = &observed.tables;
+    // Ports that were not attached got their entry when they were protected.
+    let attached =
+        ports.iter().filter(|(port, wanted)| observed.has(port, wanted.index)).map(|(_, wanted)| wanted);
+    let changing: Vec<&WantedPort> =
+        attached.filter(|wanted| tables.ports.get(&wanted.index) != Some(&wanted.entry)).collect();
+    let shut = changing.iter().filter(|wanted| tables.ports.contains_key(&wanted.index));
+    actions.extend(shut.map(|wanted| Action::Delete(Key::Port(wanted.index))));
+    if tables.config != config {
+        actions.push(Action::Switch(config));
+    }
+    actions.extend(changing.iter().map(|wanted| Action::Put(Entry::Port(wanted.index, wanted.entry))));
+}
+
+fn clean(
+    desired: Desired<'_>,
+    observed: &Observed,
+    ports: &WantedPorts,
+    rules: &BTreeSet<RuleId>,
+    actions: &mut Vec<Action>,
+) {
+    let Observed { machine: _, tables, attachments } = observed;
+    let mut delete = |key: Key| actions.push(Action::Delete(key));
+    tables.rule_counters.difference(rules).for_each(|rule| delete(Key::RuleCounter(*rule)));
+    tables.failsafe.difference(desired.failsafe).for_each(|key| delete(Key::Failsafe(*key)));
+
+    let planned: BTreeSet<&PortName> =
+        desired.plan.iter().flat_map(|(plan, _)| &plan.ports).map(|port| &port.name).collect();
+    let unwanted = attachments.iter().filter(|(port, attachment)| {
+        let named = planned.contains(port) || desired.fail_closed.contains(*port);
+        // The pin of a link that died with its interface holds nothing.
+        !named || (attachment.index.is_none() && !ports.contains_key(*port))
+    });
+    actions.extend(unwanted.map(|(port, _)| Action::Detach { port: port.clone() }));
+
+    let used: BTreeSet<IfIndex> = ports.values().map(|wanted| wanted.index).collect();
+    let stale_ports = tables.ports.keys().filter(|index| !used.contains(index));
+    actions.extend(stale_ports.map(|index| Action::Delete(Key::Port(*index))));
+    let stale_reasons = tables.reason_counters.iter().filter(|key| !used.contains(&IfIndex(key.ifindex)));
+    actions.extend(stale_reasons.map(|key| Action::Delete(Key::ReasonCounter(*key))));
+}
+
+#[cfg(test)]
+mod tests;
