@@ -224,6 +224,8 @@ pub struct Workload {
     pub attachment: Attachment,
     /// Its service ports by name.
     pub services: BTreeMap<ServiceName, Service>,
+    /// Where the document names it.
+    pub place: Place,
 }
 
 /// Where a workload is.
@@ -261,6 +263,8 @@ pub struct Policy {
     pub ingress: Option<Vec<Rule>>,
     /// Rules on connections from them; `None`: the policy says nothing of egress.
     pub egress: Option<Vec<Rule>>,
+    /// Where the document names it.
+    pub place: Place,
 }
 
 impl Policy {

@@ -1,6 +1,26 @@
 //! Documents: YAML text → [`Model`], with every error at once.
+//!
+//! [`parse`] makes trees that know their places, [`decode`] reads them as the records that [`kinds`] declares,
+//! [`validate`] checks everything that more than one value decides. Each step reports to one sink and goes on.
+
+mod canonical;
+pub mod codes;
+mod decode;
+mod kinds;
+pub mod limits;
+mod load;
+mod parse;
+mod scalars;
+mod schema;
+mod sink;
+mod tree;
+mod validate;
 
 use crate::model::{Model, Place};
+
+pub use canonical::to_yaml;
+pub use load::load;
+pub use schema::schema;
 
 /// One file, already read.
 #[derive(Clone, Debug)]

@@ -1,0 +1,402 @@
+//! Trees → typed values. What a record may hold is declared once, with [`record!`]; both decoding and the JSON
+//! Schema follow the declaration.
+
+use serde_json::{Value as Json, json};
+
+use super::codes::Code;
+use super::schema::Definitions;
+use super::sink::{Sink, quoted, suggestion};
+use super::tree::{Entry, Node, Span, Typed, Value};
+
+/// A type that can be read from a tree. Failing, it has said why to the sink.
+pub(crate) trait Decode: Sized {
+    fn decode(node: &Node, field: &FieldSpec, sink: &mut Sink<'_>) -> Option<Self>;
+    fn schema(definitions: &mut Definitions) -> Json;
+}
+
+/// What is declared of a field.
+#[derive(Debug)]
+pub(crate) struct FieldSpec {
+    pub(crate) key: &'static str,
+    pub(crate) presence: Presence,
+    pub(crate) doc: &'static str,
+    /// What to do about it where it is missing or empty.
+    pub(crate) hint: Option<&'static str>,
+}
+
+/// Whether a field must be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Required,
+    Optional,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+/// What a document says of a field.
+#[derive(Debug)]
+pub(crate) enum Field<T> {
+    Absent,
+    /// Written, and wrong; the error is reported.
+    Wrong,
+    Given(Located<T>),
+}
+
+impl<T> Field<T> {
+    pub(crate) fn given(&self) -> Option<&Located<T>> {
+        match self {
+            Self::Given(located) => Some(located),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+
+    pub(crate) fn value(&self) -> Option<&T> {
+        self.given().map(|located| &located.value)
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// The value, or `default` where nothing is written; `None` where what is written is wrong.
+    pub(crate) fn or(&self, default: T) -> Option<T>
+    where
+        T: Clone,
+    {
+        match self {
+            Self::Absent => Some(default),
+            Self::Wrong => None,
+            Self::Given(located) => Some(located.value.clone()),
+        }
+    }
+}
+
+/// Rules between the fields of a record.
+#[derive(Debug)]
+pub(crate) enum Constraint {
+    /// Exactly one of these is written.
+    OneOf(&'static [&'static str]),
+    /// At least one of these is written; the text says why.
+    AnyOf(&'static [&'static str], &'static str),
+    /// The first needs the second.
+    Needs(&'static str, &'static str),
+    /// Where the field has one of the values, some fields are required and some are not allowed.
+    When {
+        field: &'static str,
+        values: &'static [&'static str],
+        requires: &'static [&'static str],
+        forbids: &'static [&'static str],
+    },
+}
+
+/// A list of between `MIN` and `MAX` items. Items that are wrong are left out.
+#[derive(Debug)]
+pub(crate) struct List<T, const MIN: usize, const MAX: usize>(pub(crate) Vec<Located<T>>);
+
+impl<T: Decode, const MIN: usize, const MAX: usize> Decode for List<T, MIN, MAX> {
+    fn decode(node: &Node, field: &FieldSpec, sink: &mut Sink<'_>) -> Option<Self> {
+        let Value::List(items) = &node.value else {
+            return wrong_type(node, field, "a list", None, sink);
+        };
+        if items.len() < MIN {
+            let message = format!("`{}` is empty", field.key);
+            sink.error(Code::EmptyList, node.span, message, field.hint.map(str::to_owned));
+            return None;
+        }
+        within(items.len(), MAX, field, node.span, sink)?;
+        let decode =
+            |item: &Node| T::decode(item, field, sink).map(|value| Located { value, span: item.span });
+        Some(Self(items.iter().filter_map(decode).collect()))
+    }
+
+    fn schema(definitions: &mut Definitions) -> Json {
+        json!({"type": "array", "items": T::schema(definitions), "minItems": MIN, "maxItems": MAX})
+    }
+}
+
+/// Reports more than `most` of something.
+pub(crate) fn within(
+    count: usize,
+    most: usize,
+    field: &FieldSpec,
+    span: Span,
+    sink: &mut Sink<'_>,
+) -> Option<()> {
+    if count <= most {
+        return Some(());
+    }
+    let message = format!("`{}` has {count} entries, at most {most} are allowed", field.key);
+    sink.error(Code::TooMany, span, message, None);
+    None
+}
+
+/// Reports that `node` is not `expected`.
+pub(crate) fn wrong_type<T>(
+    node: &Node,
+    field: &FieldSpec,
+    expected: &str,
+    help: Option<String>,
+    sink: &mut Sink<'_>,
+) -> Option<T> {
+    if !matches!(node.value, Value::Broken) {
+        let message = format!("`{}` must be {expected}, not {}", field.key, node.describe());
+        sink.error(Code::WrongType, node.span, message, help);
+    }
+    None
+}
+
+/// The text of a node that must be text; says how to write one that YAML reads as something else.
+pub(crate) fn text<'n>(
+    node: &'n Node,
+    field: &FieldSpec,
+    what: &str,
+    sink: &mut Sink<'_>,
+) -> Option<&'n str> {
+    if let Some(Typed::Text(text)) = node.typed() {
+        return Some(text);
+    }
+    let help = match (&node.value, node.typed()) {
+        (Value::Scalar { text, .. }, Some(Typed::Bool(_) | Typed::Int(_) | Typed::Float(_))) => {
+            Some(format!("write it in quotes: \"{text}\""))
+        }
+        _ => None,
+    };
+    wrong_type(node, field, what, help, sink)
+}
+
+/// Reads a value that must be one of a few words.
+pub(crate) fn choice<T: Copy>(
+    node: &Node,
+    field: &FieldSpec,
+    choices: &[(&'static str, T)],
+    sink: &mut Sink<'_>,
+) -> Option<T> {
+    let words = || choices.iter().map(|(word, _)| *word);
+    let expected = format!("one of {}", words().map(quoted).collect::<Vec<_>>().join(", "));
+    let text = match node.typed() {
+        Some(Typed::Text(text)) => text,
+        _ => return wrong_type(node, field, &expected, None, sink),
+    };
+    if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+        return Some(*value);
+    }
+    let message = format!("{} is no `{}`: it is {expected}", quoted(text), field.key);
+    let folded = words().find(|word| word.eq_ignore_ascii_case(text));
+    let help = match folded {
+        Some(word) => Some(format!("write {}", quoted(word))),
+        None => suggestion(text, words()).filter(|help| help.starts_with("did")),
+    };
+    sink.error(Code::UnknownValue, node.span, message, help);
+    None
+}
+
+/// A map that is being read as a record.
+pub(crate) struct Record<'n> {
+    node: &'n Node,
+    specs: &'static [FieldSpec],
+}
+
+impl<'n> Record<'n> {
+    /// Checks the keys of `node` against the declaration.
+    pub(crate) fn open(
+        node: &'n Node,
+        field: &FieldSpec,
+        specs: &'static [FieldSpec],
+        constraints: &'static [Constraint],
+        sink: &mut Sink<'_>,
+    ) -> Option<Self> {
+        let Some(entries) = node.entries() else {
+            return wrong_type(node, field, "a map", None, sink);
+        };
+        for entry in entries {
+            if !specs.iter().any(|spec| spec.key == &*entry.key) {
+                unknown_field(entry, specs, sink);
+            }
+        }
+        for spec in specs {
+            if spec.presence == Presence::Required && node.get(spec.key).is_none() {
+                let message = format!("`{}` is missing", spec.key);
+                let help = spec.hint.unwrap_or(spec.doc).trim().to_owned();
+                sink.error(Code::MissingField, node.span, message, help);
+            }
+        }
+        for constraint in constraints {
+            constraint.check(node, sink);
+        }
+        Some(Self { node, specs })
+    }
+
+    /// Reads the field `key`.
+    pub(crate) fn field<T: Decode>(&self, key: &str, sink: &mut Sink<'_>) -> Field<T> {
+        let Some(spec) = self.specs.iter().find(|spec| spec.key == key) else { return Field::Absent };
+        let Some(Entry { node, .. }) = self.node.get(key) else { return Field::Absent };
+        T::decode(node, spec, sink)
+            .map_or(Field::Wrong, |value| Field::Given(Located { value, span: node.span }))
+    }
+}
+
+fn unknown_field(entry: &Entry, specs: &[FieldSpec], sink: &mut Sink<'_>) {
+    let message = format!("unknown field {}", quoted(&entry.key));
+    let help = suggestion(&entry.key, specs.iter().map(|spec| spec.key));
+    sink.error(Code::UnknownField, entry.key_span, message, help);
+}
+
+impl Constraint {
+    fn check(&self, node: &Node, sink: &mut Sink<'_>) {
+        let listed = |keys: &[&str]| keys.iter().map(|key| quoted(key)).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::OneOf(keys) => {
+                let given: Vec<&Entry> = keys.iter().filter_map(|key| node.get(key)).collect();
+                match given.as_slice() {
+                    [_] => {}
+                    [] => {
+                        let message = format!("one of {} is missing", listed(keys));
+                        sink.error(Code::MissingField, node.span, message, None);
+                    }
+                    [first, second, ..] => {
+                        let message = format!("`{}` and `{}` exclude each other", first.key, second.key);
+                        let help = "write two entries of the list, one for each".to_owned();
+                        sink.error(Code::ConflictingFields, second.key_span, message, help);
+                    }
+                }
+            }
+            Self::AnyOf(keys, why) => {
+                if keys.iter().all(|key| node.get(key).is_none()) {
+                    let message = format!("one of {} is missing", listed(keys));
+                    sink.error(Code::MissingField, node.span, message, (*why).to_owned());
+                }
+            }
+            Self::Needs(key, needed) => {
+                if let Some(entry) = node.get(key)
+                    && node.get(needed).is_none()
+                {
+                    let message = format!("`{key}` needs `{needed}` beside it");
+                    sink.error(Code::ConflictingFields, entry.key_span, message, None);
+                }
+            }
+            Self::When { field, values, requires, forbids } => {
+                let written = node.get(field).and_then(|entry| entry.node.typed());
+                if let Some(Typed::Text(value)) = written
+                    && values.contains(&value)
+                {
+                    let case = format!("`{field}: {value}`");
+                    Self::check_case(node, &case, requires, forbids, sink);
+                }
+            }
+        }
+    }
+
+    fn check_case(node: &Node, case: &str, requires: &[&str], forbids: &[&str], sink: &mut Sink<'_>) {
+        for key in requires.iter().filter(|key| node.get(key).is_none()) {
+            let help = format!("nothing omitted widens access; every {key} is written `{key}: any`");
+            let help = Some(help).filter(|_| matches!(*key, "port" | "type"));
+            sink.error(Code::MissingField, node.span, format!("{case} needs `{key}`"), help);
+        }
+        for entry in forbids.iter().filter_map(|key| node.get(key)) {
+            let message = format!("{case} can't have `{}`", entry.key);
+            sink.error(Code::ConflictingFields, entry.key_span, message, "leave it out".to_owned());
+        }
+    }
+
+    /// The constraint as a JSON Schema that the record must satisfy.
+    pub(crate) fn schema(&self) -> Json {
+        let required = |key: &&str| json!({"required": [key]});
+        match self {
+            Self::OneOf(keys) => json!({"oneOf": keys.iter().map(required).collect::<Vec<_>>()}),
+            Self::AnyOf(keys, _) => json!({"anyOf": keys.iter().map(required).collect::<Vec<_>>()}),
+            Self::Needs(key, needed) => json!({"dependentRequired": {*key: [needed]}}),
+            Self::When { field, values, requires, forbids } => {
+                let forbidden: Vec<Json> = forbids.iter().map(required).collect();
+                let mut then = json!({"required": requires});
+                if !forbidden.is_empty() {
+                    then["not"] = json!({"anyOf": forbidden});
+                }
+                json!({"if": {"properties": {*field: {"enum": values}}, "required": [field]}, "then": then})
+            }
+        }
+    }
+}
+
+/// Declares records: their fields, in the order people write them, with what the documentation says of each.
+macro_rules! record {
+    ($($(#[doc = $doc:literal])+ $name:ident {
+        $($(#[doc = $field_doc:literal])+ $presence:ident $key:literal $field:ident: $type:ty $(, hint $hint:literal)?;)*
+        $(where [$($constraint:expr),* $(,)?])?
+    })*) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug)]
+        pub(crate) struct $name {
+            $($(#[doc = $field_doc])+ pub(crate) $field: $crate::documents::decode::Field<$type>,)*
+        }
+
+        impl $name {
+            /// What may be in it.
+            pub(crate) const FIELDS: &'static [$crate::documents::decode::FieldSpec] = &[$(
+                $crate::documents::decode::FieldSpec {
+                    key: $key,
+                    presence: $crate::documents::decode::Presence::$presence,
+                    doc: concat!($($field_doc),+),
+                    hint: $crate::documents::decode::optional!($($hint)?),
+                },
+            )*];
+            const CONSTRAINTS: &'static [$crate::documents::decode::Constraint] = &[$($($constraint),*)?];
+        }
+
+        impl $crate::documents::decode::Decode for $name {
+            fn decode(
+                node: &$crate::documents::tree::Node,
+                field: &$crate::documents::decode::FieldSpec,
+                sink: &mut $crate::documents::sink::Sink<'_>,
+            ) -> Option<Self> {
+                let record = $crate::documents::decode::Record::open(
+                    node, field, Self::FIELDS, Self::CONSTRAINTS, sink,
+                )?;
+                Some(Self { $($field: record.field($key, sink)),* })
+            }
+
+            fn schema(definitions: &mut $crate::documents::schema::Definitions) -> serde_json::Value {
+                definitions.record(
+                    stringify!($name), concat!($($doc),+), Self::FIELDS, Self::CONSTRAINTS,
+                    &[$(<$type as $crate::documents::decode::Decode>::schema),*],
+                )
+            }
+        }
+    )*};
+}
+pub(crate) use record;
+
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($value:expr) => {
+        Some($value)
+    };
+}
+pub(crate) use optional;
+
+/// Declares which words stand for which values of an enum, each with what it means.
+macro_rules! choices {
+    ($($type:ty { $($word:literal => $value:expr, $doc:literal;)* })*) => {$(
+        impl $crate::documents::decode::Decode for $type {
+            fn decode(
+                node: &$crate::documents::tree::Node,
+                field: &$crate::documents::decode::FieldSpec,
+                sink: &mut $crate::documents::sink::Sink<'_>,
+            ) -> Option<Self> {
+                $crate::documents::decode::choice(node, field, &[$(($word, $value)),*], sink)
+            }
+
+            fn schema(_: &mut $crate::documents::schema::Definitions) -> serde_json::Value {
+                // `markdownEnumDescriptions` is what the YAML language server shows beside each word.
+                serde_json::json!({"enum": [$($word),*], "markdownEnumDescriptions": [$($doc),*]})
+            }
+        }
+    )*};
+}
+pub(crate) use choices;

@@ -1,0 +1,129 @@
+//! Workloads: where they are, and that `unmanaged` is written exactly where nobody enforces.
+
+use std::collections::BTreeMap;
+
+use super::super::codes::Code;
+use super::super::decode::Located;
+use super::super::kinds::WorkloadSpec;
+use super::super::limits;
+use super::super::sink::Sink;
+use super::super::tree::Span;
+use super::addresses::{AddressBook, Owner};
+use super::fabric::Frame;
+use super::{Named, Names};
+use crate::model::{AgentPresence, Attachment, Endpoint, PortRole, Service, Workload};
+use crate::names::{ServiceName, WorkloadName};
+
+/// Reads every workload. What is wrong is reported and left out.
+pub(super) fn workloads(
+    specs: Vec<Named<WorkloadName, WorkloadSpec>>,
+    frame: Option<&Frame>,
+    book: &mut AddressBook,
+    sink: &mut Sink<'_>,
+) -> BTreeMap<WorkloadName, Workload> {
+    if let Some(over) = specs.get(limits::WORKLOADS) {
+        let message =
+            format!("there are {} workloads, at most {} are allowed", specs.len(), limits::WORKLOADS);
+        sink.error(Code::TooMany, over.name.span, message, None);
+    }
+    let mut names = Names::new("Workload");
+    let mut workloads = BTreeMap::new();
+    for Named { name, spec, .. } in specs {
+        let new = names.claim(&name, sink);
+        let owner = Owner { kind: "workload", name: name.value.as_str().into() };
+        let addresses = book.claim(&owner, &spec.addresses, sink);
+        let services = services(&spec, sink);
+        let attachment = frame.and_then(|frame| attachment(&spec, name.span, frame, sink));
+        if let (true, Some(attachment), Some(labels)) = (new, attachment, spec.labels.value()) {
+            let place = sink.place(name.span);
+            let workload = Workload {
+                name: name.value.clone(),
+                labels: labels.0.clone(),
+                addresses,
+                attachment,
+                services,
+                place,
+            };
+            workloads.insert(name.value, workload);
+        }
+    }
+    workloads
+}
+
+fn services(spec: &WorkloadSpec, sink: &mut Sink<'_>) -> BTreeMap<ServiceName, Service> {
+    let mut names = Names::new("service");
+    let mut services = BTreeMap::new();
+    for Located { value: service, .. } in spec.services.value().into_iter().flat_map(|services| &services.0) {
+        let Some(name) = service.name.given() else { continue };
+        if names.claim(name, sink)
+            && let (Some(&protocol), Some(port)) = (service.protocol.value(), service.port.value())
+        {
+            services.insert(name.value.clone(), Service { protocol, port: port.0 });
+        }
+    }
+    services
+}
+
+/// Who enforces at a port.
+enum Enforcer {
+    /// The agent of its node.
+    Agent,
+    /// Nobody, and why.
+    Nobody(String),
+}
+
+fn attachment(spec: &WorkloadSpec, name: Span, frame: &Frame, sink: &mut Sink<'_>) -> Option<Attachment> {
+    let unmanaged = spec.unmanaged.or(false)?;
+    if spec.attachment.is_absent() {
+        if spec.unmanaged.given().is_some() && !unmanaged {
+            let help = "write its `attachment`, or `unmanaged: true`".to_owned();
+            sink.error(Code::Enforcement, name, "who enforces for this workload is not said", help);
+        }
+        return unmanaged.then_some(Attachment::Unmanaged(None));
+    }
+    let written = spec.attachment.given()?;
+    let (end, role) = frame.attachment(written, sink)?;
+    match enforcer(&end, role, written.span, frame, sink)? {
+        Enforcer::Agent if unmanaged => {
+            let message =
+                format!("the agent of `{}` enforces at `{}`, so the workload is managed", end.node, end.port);
+            let span = spec.unmanaged.given().map_or(written.span, |unmanaged| unmanaged.span);
+            sink.error(Code::Enforcement, span, message, "leave `unmanaged` out".to_owned());
+            None
+        }
+        Enforcer::Agent => Some(Attachment::Managed(end)),
+        Enforcer::Nobody(_) if unmanaged => Some(Attachment::Unmanaged(Some(end))),
+        Enforcer::Nobody(why) => {
+            let message = format!("nobody enforces at `{end}`: {why}");
+            let help = "write `unmanaged: true` beside the attachment, or attach it to a workload port of a node \
+                        with an agent";
+            sink.error(Code::Enforcement, written.span, message, help.to_owned());
+            None
+        }
+    }
+}
+
+/// Who enforces at a port that a workload may be at.
+fn enforcer(
+    end: &Endpoint,
+    role: PortRole,
+    span: Span,
+    frame: &Frame,
+    sink: &mut Sink<'_>,
+) -> Option<Enforcer> {
+    match role {
+        PortRole::Uplink | PortRole::Management => {
+            let message = format!("`{end}` is a port of role {role}; no workload can be behind it");
+            sink.error(Code::WrongPort, span, message, frame.ports_of_role(&end.node, PortRole::Workload));
+            None
+        }
+        PortRole::Fabric => {
+            frame.unwired(end, span, sink)?;
+            Some(Enforcer::Nobody("workloads at a port of role fabric are outside of enforcement".to_owned()))
+        }
+        PortRole::Workload => Some(match frame.fabric.nodes.get(&end.node).map(|node| node.agent) {
+            Some(AgentPresence::Enabled) => Enforcer::Agent,
+            _ => Enforcer::Nobody(format!("node `{}` has no agent", end.node)),
+        }),
+    }
+}
