@@ -1,1 +1,4 @@
-//! Properties, conformance and end-to-end tests over the whole product.
+//! What several tests of the whole product share.
+
+pub mod cases;
+pub mod random;

@@ -14,7 +14,10 @@ struct Layer {
 }
 
 fn words(cell: &str) -> BTreeSet<String> {
-    cell.split(',').map(|word| word.trim().trim_matches('`').to_owned()).filter(|word| !word.is_empty()).collect()
+    cell.split(',')
+        .map(|word| word.trim().trim_matches('`').to_owned())
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 fn layers() -> Vec<Layer> {
@@ -58,17 +61,25 @@ fn every_crate_depends_only_on_what_its_layer_allows() {
     let named: BTreeSet<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
     let members: BTreeSet<String> =
         metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect();
-    assert_eq!(members.iter().map(String::as_str).collect::<BTreeSet<_>>(), named, "the table names every crate");
+    assert_eq!(
+        members.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        named,
+        "the table names every crate"
+    );
 
     let mut checked = 0;
     for layer in &layers {
-        let package = *metadata.workspace_packages().iter().find(|package| *package.name == layer.name).unwrap();
+        let package =
+            *metadata.workspace_packages().iter().find(|package| *package.name == layer.name).unwrap();
         let folder = package.manifest_path.parent().unwrap();
         assert!(folder.ends_with(&layer.folder), "{} is in {folder}, not in {}", layer.name, layer.folder);
         if !layer.may.contains("everything") {
-            let direct = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
-            let internal: BTreeSet<String> =
-                direct.map(|dependency| dependency.name.clone()).filter(|name| members.contains(name)).collect();
+            let direct =
+                package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+            let internal: BTreeSet<String> = direct
+                .map(|dependency| dependency.name.clone())
+                .filter(|name| members.contains(name))
+                .collect();
             let beyond: Vec<_> = internal.difference(&layer.may).collect();
             assert!(beyond.is_empty(), "{} may not depend on {beyond:?}", layer.name);
         }
@@ -101,6 +112,10 @@ fn every_package_has_an_allowed_licence_and_none_is_banned() {
         let good = licence.replace('/', " OR ").split(" OR ").any(|choice| {
             choice.split(" AND ").all(|id| allowed.contains(id.trim().trim_matches(['(', ')'])))
         });
-        assert!(good, "{} {} has the licence `{licence}`, which deny.toml does not allow", package.name, package.version);
+        assert!(
+            good,
+            "{} {} has the licence `{licence}`, which deny.toml does not allow",
+            package.name, package.version
+        );
     }
 }

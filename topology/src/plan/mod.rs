@@ -1,5 +1,7 @@
 //! The plan: what one node needs of one generation, complete, with nothing left to choose.
 
+mod text;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
