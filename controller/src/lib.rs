@@ -1,1 +1,8 @@
-//! The controller daemon and the selvedge command line.
+//! The controller daemon and the `selvedge` command line.
+//!
+//! [`store`] is the only part that knows etcd; [`state`] does no I/O and says what documents change and how far
+//! each node is; [`server`] wires both to the API.
+
+pub mod server;
+pub mod state;
+pub mod store;

@@ -49,6 +49,13 @@ impl fmt::Display for Verdict {
     }
 }
 
+impl TryFrom<i32> for Verdict {
+    type Error = DecodeError;
+    fn try_from(number: i32) -> Result<Self, DecodeError> {
+        verdict_from_wire(number)
+    }
+}
+
 impl From<Verdict> for wire::Verdict {
     fn from(verdict: Verdict) -> Self {
         Self::try_from(verdict_to_wire(verdict)).unwrap_or_default()

@@ -20,7 +20,7 @@ pub use chunks::{ChunkError, Chunks, MAX_CHUNK_BYTES};
 pub use convert::DecodeError;
 pub use digest::Digest;
 pub use flow::{Flow, FlowEnd, FlowReason, FlowRule, MAX_BATCH_FLOWS, Observed, Transport, Verdict};
-pub use generation::{GenerationRecord, Summary, TargetList};
+pub use generation::{GenerationRecord, RecordError, Summary, TargetList};
 pub use identity::{decode_identity, encode_identity};
 pub use report::{
     Count, MAX_PORTS, MAX_REASON_COUNTS, MAX_RULE_COUNTS, MAX_TEXT, Mode, PortReport, Refusal, Report,

@@ -1,0 +1,206 @@
+//! The desired state, and how documents become the next one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use selvedge_proto::{GenerationRecord, TargetList};
+use selvedge_topology::documents::{Diagnostic, Document, Loaded, SourceFile, load};
+use selvedge_topology::identity::IdentityError;
+use selvedge_topology::model::{Model, NodeRole};
+use selvedge_topology::names::NodeName;
+use selvedge_topology::plan::Generation;
+use tokio::sync::{Mutex, watch};
+use tracing::{error, info};
+
+use crate::state::{ChangeKind, Proposal, ProposalError, changes, summary};
+use crate::store::{Fence, Identities, Publication, Store, StoreError};
+
+/// Why documents were not applied, other than by their own errors.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApplyError {
+    #[error("file `{name}` is given twice")]
+    FileTwice { name: String },
+    #[error(transparent)]
+    Proposal(#[from] ProposalError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the work was interrupted: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// A generation that is the desired state.
+pub(super) struct Current {
+    pub(super) generation: Generation,
+    pub(super) files: Vec<SourceFile>,
+    pub(super) targets: TargetList,
+    /// Roles of nodes; empty where the stored documents can't be read by this version.
+    pub(super) roles: BTreeMap<NodeName, NodeRole>,
+    documents: Vec<Document>,
+}
+
+/// The desired state: what it is, and who may change it.
+pub(super) struct Desired {
+    fence: Fence,
+    current: watch::Sender<Option<Arc<Current>>>,
+    /// Held while documents are applied: one application at a time.
+    identities: Mutex<Identities>,
+}
+
+/// How an application ended.
+pub(super) struct Applied {
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) end: End,
+}
+
+pub(super) enum End {
+    /// The documents have errors.
+    Invalid,
+    /// They mean what is already the desired state.
+    Unchanged(Generation),
+    /// They are, or would be, a new generation.
+    Changed {
+        generation: Option<Generation>,
+        changes: Vec<(ChangeKind, String, String)>,
+        nodes: BTreeSet<NodeName>,
+    },
+}
+
+/// Whether to change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    Apply,
+    DryRun,
+}
+
+impl Desired {
+    /// Reads the newest generation, and brings targets in line with it, should its publication have been interrupted.
+    pub(super) async fn read(store: &Store, fence: Fence) -> Result<Self, StoreError> {
+        let identities = Identities::read(store).await?;
+        let current = match store.newest().await? {
+            None => None,
+            Some(record) => Some(Arc::new(restore(store, fence, &record).await?)),
+        };
+        Ok(Self { fence, current: watch::Sender::new(current), identities: Mutex::new(identities) })
+    }
+
+    pub(super) fn current(&self) -> Option<Arc<Current>> {
+        self.current.borrow().clone()
+    }
+
+    /// Makes `files` the desired state.
+    pub(super) async fn apply(
+        &self,
+        store: &Store,
+        files: Vec<SourceFile>,
+        intent: Intent,
+    ) -> Result<Applied, ApplyError> {
+        let mut names = BTreeSet::new();
+        if let Some(file) = files.iter().find(|file| !names.insert(file.name.clone())) {
+            return Err(ApplyError::FileTwice { name: file.name.clone() });
+        }
+        let (files, loaded) = blocking(move || {
+            let loaded = load(&files);
+            (files, loaded)
+        })
+        .await?;
+        let Loaded { model, documents, diagnostics } = loaded;
+        let Some(model) = model else { return Ok(Applied { diagnostics, end: End::Invalid }) };
+        let mut identities = self.identities.lock().await;
+        let end = self.propose(store, &mut identities, (files, documents, model), intent).await?;
+        Ok(Applied { diagnostics, end })
+    }
+
+    async fn propose(
+        &self,
+        store: &Store,
+        identities: &mut Identities,
+        (files, documents, model): (Vec<SourceFile>, Vec<Document>, Model),
+        intent: Intent,
+    ) -> Result<End, ApplyError> {
+        // Everything that can be refused is refused before the first write.
+        let mut numbers = identities.table().clone();
+        numbers.allocate(&model)?;
+        let model = Arc::new(model);
+        let mut proposal = propose(&model, numbers.clone()).await?;
+        let current = self.current();
+        let before = current.as_deref();
+        let changed = changes(before.map_or(&[], |current| &current.documents), &documents);
+        if let Some(current) = before
+            && changed.is_empty()
+            && current.targets == proposal.targets
+        {
+            return Ok(End::Unchanged(current.generation));
+        }
+        let told = changed
+            .iter()
+            .map(|change| (change.change(), change.kind.to_owned(), change.name.to_owned()))
+            .collect();
+        let no_targets = TargetList::new();
+        let nodes = differing(before.map_or(&no_targets, |current| &current.targets), &proposal.targets);
+        if intent == Intent::DryRun {
+            return Ok(End::Changed { generation: None, changes: told, nodes });
+        }
+        identities.allocate(store, self.fence, &model).await?;
+        if *identities.table() != numbers {
+            proposal = propose(&model, identities.table().clone()).await?;
+        }
+        let generation = Generation(before.map_or(0, |current| current.generation.0) + 1);
+        let (record, chunks) = GenerationRecord::new(
+            generation,
+            SystemTime::now(),
+            summary(&changed),
+            &files,
+            &proposal.targets,
+        )
+        .map_err(ProposalError::from)?;
+        drop(changed);
+        let Proposal { targets, manifests, chunks: mut all } = proposal;
+        all.extend(chunks);
+        let publication = Publication { record, targets: targets.clone(), manifests, chunks: all };
+        store.publish(self.fence, publication).await?;
+        info!(%generation, nodes = targets.len(), changed = nodes.len(), "published");
+        let current = Current { generation, files, targets, roles: roles(&model), documents };
+        self.current.send_replace(Some(Arc::new(current)));
+        Ok(End::Changed { generation: Some(generation), changes: told, nodes })
+    }
+}
+
+async fn propose(
+    model: &Arc<Model>,
+    identities: selvedge_topology::identity::IdentityTable,
+) -> Result<Proposal, ApplyError> {
+    let model = Arc::clone(model);
+    Ok(blocking(move || Proposal::new(&model, &identities)).await??)
+}
+
+/// Runs what may take seconds where it holds up nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApplyError> {
+    Ok(tokio::task::spawn_blocking(work).await?)
+}
+
+async fn restore(store: &Store, fence: Fence, record: &GenerationRecord) -> Result<Current, StoreError> {
+    let chunks = store.chunks_of(record).await?;
+    let files = record.files(&chunks)?;
+    let targets = record.targets(&chunks)?;
+    store.write_targets(fence, record, &targets).await?;
+    let Loaded { model, documents, diagnostics } = load(&files);
+    if model.is_none() {
+        let first = diagnostics.first().map(|found| format!("{}: {}", found.place, found.message));
+        error!(generation = %record.generation, first, "this version refuses the documents in force; targets are kept");
+    }
+    let roles = model.as_ref().map(roles).unwrap_or_default();
+    Ok(Current { generation: record.generation, files, targets, roles, documents })
+}
+
+fn roles(model: &Model) -> BTreeMap<NodeName, NodeRole> {
+    model.fabric.nodes.iter().map(|(name, node)| (name.clone(), node.role)).collect()
+}
+
+/// The nodes whose manifest is not the same in both.
+fn differing(before: &TargetList, after: &TargetList) -> BTreeSet<NodeName> {
+    let all = before.keys().chain(after.keys());
+    all.filter(|node| before.get(*node) != after.get(*node)).cloned().collect()
+}

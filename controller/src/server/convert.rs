@@ -1,0 +1,186 @@
+//! The model as the API says it, and requests as the model says them.
+
+use std::time::Duration;
+
+use selvedge_proto::{Flow, GenerationRecord, wire};
+use selvedge_topology::documents::{Diagnostic, Severity, SourceFile};
+use selvedge_topology::l4::Protocol;
+use selvedge_topology::model::NodeRole;
+use selvedge_topology::names::NameError;
+use tonic::Status;
+
+use super::apply::{Applied, ApplyError, End, Intent};
+use crate::state::{ChangeKind, Filter, FlowItem, NodeState};
+use crate::store::StoreError;
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn role(role: NodeRole) -> wire::NodeRole {
+    match role {
+        NodeRole::Host => wire::NodeRole::Host,
+        NodeRole::Dpu => wire::NodeRole::Dpu,
+        NodeRole::Switch => wire::NodeRole::Switch,
+    }
+}
+
+pub(super) fn state(state: NodeState) -> wire::NodeState {
+    match state {
+        NodeState::InForce => wire::NodeState::InForce,
+        NodeState::Pending => wire::NodeState::Pending,
+        NodeState::Refused => wire::NodeState::Refused,
+        NodeState::Silent => wire::NodeState::Silent,
+        NodeState::NeverSeen => wire::NodeState::NeverSeen,
+    }
+}
+
+fn change_kind(kind: ChangeKind) -> wire::ChangeKind {
+    match kind {
+        ChangeKind::Added => wire::ChangeKind::Added,
+        ChangeKind::Changed => wire::ChangeKind::Changed,
+        ChangeKind::Removed => wire::ChangeKind::Removed,
+    }
+}
+
+pub(super) fn files(files: Vec<wire::SourceFile>) -> Vec<SourceFile> {
+    files.into_iter().map(|wire::SourceFile { name, text }| SourceFile { name, text }).collect()
+}
+
+pub(super) fn files_to_wire(files: &[SourceFile]) -> Vec<wire::SourceFile> {
+    let file =
+        |SourceFile { name, text }: &SourceFile| wire::SourceFile { name: name.clone(), text: text.clone() };
+    files.iter().map(file).collect()
+}
+
+fn diagnostic(diagnostic: Diagnostic) -> wire::Diagnostic {
+    let Diagnostic { severity, code, place, width, source, source_column, message, help } = diagnostic;
+    let severity = match severity {
+        Severity::Error => wire::Severity::Error,
+        Severity::Warning => wire::Severity::Warning,
+    };
+    wire::Diagnostic {
+        severity: severity.into(),
+        code: code.to_owned(),
+        file: place.file,
+        line: place.line,
+        column: place.column,
+        width,
+        source,
+        source_column,
+        message,
+        help: help.unwrap_or_default(),
+    }
+}
+
+pub(super) fn applied(applied: Applied, intent: Intent) -> wire::ApplyResponse {
+    let Applied { diagnostics, end } = applied;
+    let mut response = wire::ApplyResponse {
+        diagnostics: diagnostics.into_iter().map(diagnostic).collect(),
+        ..wire::ApplyResponse::default()
+    };
+    let outcome = match end {
+        End::Invalid => wire::ApplyOutcome::Invalid,
+        End::Unchanged(generation) => {
+            response.generation = generation.0;
+            wire::ApplyOutcome::Unchanged
+        }
+        End::Changed { generation, changes, nodes } => {
+            response.generation = generation.map_or(0, |generation| generation.0);
+            response.nodes_changed = nodes.iter().map(ToString::to_string).collect();
+            response.changes = changes.into_iter().map(document_change).collect();
+            match intent {
+                Intent::Apply => wire::ApplyOutcome::Applied,
+                Intent::DryRun => wire::ApplyOutcome::DryRun,
+            }
+        }
+    };
+    response.set_outcome(outcome);
+    response
+}
+
+fn document_change(
+    (kind, document_kind, document_name): (ChangeKind, String, String),
+) -> wire::DocumentChange {
+    wire::DocumentChange { kind: change_kind(kind).into(), document_kind, document_name }
+}
+
+pub(super) fn generation(record: &GenerationRecord) -> wire::GenerationSummary {
+    let since = record.created.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    wire::GenerationSummary {
+        generation: record.generation.0,
+        created_ms: millis(since),
+        summary: Some(record.summary.into()),
+    }
+}
+
+/// Reads the filters of a request to observe.
+pub(super) fn filter(request: &wire::ObserveRequest) -> Result<Filter, Status> {
+    fn names<N: Ord + std::str::FromStr<Err = NameError>, S: FromIterator<N>>(
+        texts: &[String],
+    ) -> Result<S, Status> {
+        texts.iter().map(|text| text.parse().map_err(invalid)).collect()
+    }
+    let verdict = |number: &i32| selvedge_proto::Verdict::try_from(*number).map_err(invalid);
+    let protocol = |number: &u32| {
+        u8::try_from(*number).map(Protocol).map_err(|_| invalid(format!("{number} is no IP protocol number")))
+    };
+    let port = |number: &u32| u16::try_from(*number).map_err(|_| invalid(format!("{number} is no port")));
+    Ok(Filter {
+        verdicts: request.verdicts.iter().map(verdict).collect::<Result<_, _>>()?,
+        workloads: names(&request.workloads)?,
+        nodes: names(&request.nodes)?,
+        protocols: request.protocols.iter().map(protocol).collect::<Result<_, _>>()?,
+        ports: request.ports.iter().map(port).collect::<Result<_, _>>()?,
+    })
+}
+
+pub(super) fn flow(flow: &Flow) -> wire::ObserveResponse {
+    wire::ObserveResponse { item: Some(wire::observe_response::Item::Flow(flow.into())) }
+}
+
+pub(super) fn lost(count: u64) -> wire::ObserveResponse {
+    wire::ObserveResponse { item: Some(wire::observe_response::Item::Lost(count)) }
+}
+
+/// What a follower is told; nothing for flows that don't match.
+pub(super) fn item(item: &FlowItem, filter: &Filter) -> Option<wire::ObserveResponse> {
+    match item {
+        FlowItem::Flow(seen) => filter.matches(seen).then(|| flow(seen)),
+        FlowItem::Lost(count) => Some(lost(*count)),
+    }
+}
+
+pub(super) fn invalid(error: impl ToString) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::Unreachable { .. } | StoreError::Request(_) => Self::unavailable(message),
+            StoreError::Deposed => Self::failed_precondition(message),
+            StoreError::Conflict => Self::aborted(message),
+            StoreError::Missing { .. }
+            | StoreError::Value { .. }
+            | StoreError::Key(_)
+            | StoreError::Number { .. }
+            | StoreError::Chunk(_)
+            | StoreError::Record(_) => Self::data_loss(message),
+            StoreError::Identity(_) => Self::resource_exhausted(message),
+        }
+    }
+}
+
+impl From<ApplyError> for Status {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::FileTwice { .. } => invalid(error),
+            ApplyError::Proposal(error) => Self::failed_precondition(error.to_string()),
+            ApplyError::Identity(error) => Self::resource_exhausted(error.to_string()),
+            ApplyError::Store(error) => error.into(),
+            ApplyError::Interrupted(error) => Self::internal(error.to_string()),
+        }
+    }
+}

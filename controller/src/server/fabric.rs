@@ -1,0 +1,115 @@
+//! The API for the command line.
+
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt, stream};
+use selvedge_proto::wire;
+use selvedge_proto::wire::fabric_server::Fabric;
+use selvedge_topology::plan::Generation;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tonic::{Request, Response, Status};
+
+use super::apply::Intent;
+use super::{Shared, convert};
+use crate::store::Identities;
+
+/// How many generations a listing shows.
+const MAX_GENERATIONS: u32 = 100;
+
+#[tonic::async_trait]
+impl Fabric for Shared {
+    type ObserveStream = Pin<Box<dyn Stream<Item = Result<wire::ObserveResponse, Status>> + Send>>;
+
+    async fn apply(
+        &self,
+        request: Request<wire::ApplyRequest>,
+    ) -> Result<Response<wire::ApplyResponse>, Status> {
+        let wire::ApplyRequest { files, dry_run } = request.into_inner();
+        let intent = if dry_run { Intent::DryRun } else { Intent::Apply };
+        let applied = self.desired.apply(&self.store, convert::files(files), intent).await?;
+        self.moved.send_replace(());
+        Ok(Response::new(convert::applied(applied, intent)))
+    }
+
+    async fn documents(
+        &self,
+        request: Request<wire::DocumentsRequest>,
+    ) -> Result<Response<wire::DocumentsResponse>, Status> {
+        let wire::DocumentsRequest { generation } = request.into_inner();
+        let current = self.desired.current();
+        let newest = current.as_ref().map_or(0, |current| current.generation.0);
+        if let Some(current) = current.filter(|_| generation == 0 || generation == newest) {
+            let files = convert::files_to_wire(&current.files);
+            return Ok(Response::new(wire::DocumentsResponse { generation: newest, files }));
+        }
+        if generation == 0 {
+            return Ok(Response::new(wire::DocumentsResponse::default()));
+        }
+        let record = self.store.generation(Generation(generation)).await?;
+        let record = record.ok_or_else(|| {
+            Status::not_found(format!("there is no generation {generation}; the newest is {newest}"))
+        })?;
+        let chunks = self.store.chunks_of(&record).await?;
+        let files = record.files(&chunks).map_err(crate::store::StoreError::from)?;
+        Ok(Response::new(wire::DocumentsResponse { generation, files: convert::files_to_wire(&files) }))
+    }
+
+    async fn identities(
+        &self,
+        _: Request<wire::IdentitiesRequest>,
+    ) -> Result<Response<wire::IdentitiesResponse>, Status> {
+        let identities = Identities::read(&self.store).await?;
+        let identities = identities.table().iter().map(Into::into).collect();
+        Ok(Response::new(wire::IdentitiesResponse { identities }))
+    }
+
+    async fn generations(
+        &self,
+        _: Request<wire::GenerationsRequest>,
+    ) -> Result<Response<wire::GenerationsResponse>, Status> {
+        let records = self.store.generations(MAX_GENERATIONS).await?;
+        let generations = records.iter().map(convert::generation).collect();
+        Ok(Response::new(wire::GenerationsResponse { generations }))
+    }
+
+    async fn status(
+        &self,
+        request: Request<wire::StatusRequest>,
+    ) -> Result<Response<wire::StatusResponse>, Status> {
+        Ok(Response::new(self.status_when(request.into_inner()).await))
+    }
+
+    async fn observe(
+        &self,
+        request: Request<wire::ObserveRequest>,
+    ) -> Result<Response<Self::ObserveStream>, Status> {
+        let request = request.into_inner();
+        let filter = convert::filter(&request)?;
+        let (recent, rest) = self.flows.follow(request.last as usize, &filter);
+        let recent = stream::iter(recent).map(|flow| Ok(convert::flow(&flow)));
+        if !request.follow {
+            return Ok(Response::new(Box::pin(recent)));
+        }
+        let rest = BroadcastStream::new(rest).filter_map(move |item| {
+            std::future::ready(match item {
+                Ok(item) => convert::item(&item, &filter).map(Ok),
+                Err(BroadcastStreamRecvError::Lagged(count)) => Some(Ok(convert::lost(count))),
+            })
+        });
+        let mut stopping = self.stopping.clone();
+        let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
+        Ok(Response::new(Box::pin(recent.chain(rest).take_until(Box::pin(stopped)))))
+    }
+
+    async fn version(
+        &self,
+        _: Request<wire::VersionRequest>,
+    ) -> Result<Response<wire::VersionResponse>, Status> {
+        let etcd_version = self.store.clone().version().await?;
+        Ok(Response::new(wire::VersionResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            etcd_version,
+        }))
+    }
+}

@@ -1,0 +1,213 @@
+//! The daemon: one leader, its store, and the API.
+
+mod apply;
+mod convert;
+mod etcd;
+mod export;
+mod fabric;
+mod status;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use selvedge_proto::MAX_MESSAGE_BYTES;
+use selvedge_proto::wire::export_server::ExportServer;
+use selvedge_proto::wire::fabric_server::FabricServer;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tracing::{info, warn};
+
+use crate::state::{FlowLog, Sightings};
+use crate::store::{Leadership, Store, StoreError, watch_reports};
+use apply::Desired;
+pub use etcd::{EmbeddedEtcd, EtcdError};
+
+/// How long requests that are under way may take when the controller stops.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Where the state is kept.
+#[derive(Clone, Debug)]
+pub enum Backing {
+    /// In an etcd that somebody else runs.
+    Cluster {
+        /// Its client URLs.
+        endpoints: Vec<String>,
+    },
+    /// In a single-member etcd that the controller runs as its child.
+    Embedded {
+        /// Where it keeps its data.
+        data_dir: PathBuf,
+        /// Where it listens for clients: this controller, and agents. Port 0: any free one.
+        listen: SocketAddr,
+    },
+}
+
+/// What a controller needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the API listens. Port 0: any free one.
+    pub listen: SocketAddr,
+    /// Where the state is kept.
+    pub backing: Backing,
+    /// What other controllers see as the leader's name.
+    pub name: String,
+}
+
+/// Why a controller can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The API's address can't be had.
+    #[error(
+        "can't listen on {address}: {source}; is another controller running? --listen chooses another address"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The embedded etcd does not start.
+    #[error(transparent)]
+    Etcd(#[from] EtcdError),
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a running controller has to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Another controller may be the leader by now.
+    #[error("the leader's lease was lost: etcd did not answer for too long, or another controller took over")]
+    LeadershipLost,
+    /// The embedded etcd ended.
+    #[error("the embedded etcd ended: {0}")]
+    EtcdEnded(EtcdError),
+    /// The API ended.
+    #[error("the API stopped serving: {0}")]
+    Api(String),
+}
+
+/// What the parts of the API share.
+struct Shared {
+    store: Store,
+    desired: Desired,
+    sightings: Mutex<Sightings>,
+    /// Moves whenever a report came or the desired state changed.
+    moved: watch::Sender<()>,
+    flows: FlowLog,
+    /// Becomes true when the controller stops; streams end then.
+    stopping: watch::Receiver<bool>,
+}
+
+/// A running controller.
+pub struct Controller {
+    address: SocketAddr,
+    etcd_endpoints: Vec<String>,
+    etcd: Option<EmbeddedEtcd>,
+    leadership: Leadership,
+    stop: watch::Sender<bool>,
+    api: JoinHandle<Result<(), tonic::transport::Error>>,
+    reports: AbortHandle,
+}
+
+impl Controller {
+    /// Starts everything, and returns when the API answers: after any other controller has gone.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let Options { listen, backing, name } = options;
+        let listen_error = |source| StartError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        let (etcd, endpoints) = match backing {
+            Backing::Cluster { endpoints } => (None, endpoints),
+            Backing::Embedded { data_dir, listen } => {
+                let etcd = EmbeddedEtcd::start(&data_dir, listen).await?;
+                let endpoint = etcd.endpoint().to_owned();
+                (Some(etcd), vec![endpoint])
+            }
+        };
+        let store = Store::connect(&endpoints).await?;
+        let leadership = Leadership::acquire(&store, &name).await?;
+        let desired = Desired::read(&store, leadership.fence()).await?;
+        let (stop, stopping) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            store: store.clone(),
+            desired,
+            sightings: Mutex::default(),
+            moved: watch::Sender::new(()),
+            flows: FlowLog::default(),
+            stopping,
+        });
+        let sink = Arc::clone(&shared);
+        let reports = tokio::spawn(watch_reports(store, move |change| sink.sighted(change))).abort_handle();
+        let api = tokio::spawn(serve(shared, listener));
+        info!(%address, etcd = endpoints.join(","), "serving");
+        Ok(Self { address, etcd_endpoints: endpoints, etcd, leadership, stop, api, reports })
+    }
+
+    /// Where the API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where etcd is.
+    pub fn etcd_endpoints(&self) -> &[String] {
+        &self.etcd_endpoints
+    }
+
+    /// Returns when the controller can't go on. It has to be shut down all the same.
+    pub async fn failed(&mut self) -> Failure {
+        let ended = async {
+            match &mut self.etcd {
+                Some(etcd) => etcd.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.leadership.lost() => Failure::LeadershipLost,
+            error = ended => Failure::EtcdEnded(error),
+            result = &mut self.api => Failure::Api(match result {
+                Ok(Ok(())) => "it was asked to".to_owned(),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            }),
+        }
+    }
+
+    /// Stops: no new requests, leadership given up, etcd ended. Agents go on with what they have.
+    pub async fn shutdown(self) {
+        let Self { etcd, leadership, stop, mut api, reports, .. } = self;
+        stop.send_replace(true);
+        if !api.is_finished() && tokio::time::timeout(DRAIN, &mut api).await.is_err() {
+            warn!("some requests did not end in time");
+            api.abort();
+        }
+        reports.abort();
+        leadership.resign().await;
+        if let Some(etcd) = etcd {
+            etcd.stop().await;
+        }
+    }
+}
+
+async fn serve(shared: Arc<Shared>, listener: TcpListener) -> Result<(), tonic::transport::Error> {
+    let mut stopping = shared.stopping.clone();
+    let fabric = FabricServer::from_arc(Arc::clone(&shared))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let export = ExportServer::from_arc(shared);
+    Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .add_service(fabric)
+        .add_service(export)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            // An error means that the controller is gone: stop as well.
+            let _ = stopping.wait_for(|stop| *stop).await;
+        })
+        .await
+}

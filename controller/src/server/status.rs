@@ -1,0 +1,82 @@
+//! How far the nodes are, and waiting for them.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use selvedge_proto::wire;
+use selvedge_topology::names::NodeName;
+
+use super::Shared;
+use super::apply::Current;
+use super::convert;
+use crate::state::{NodeState, judge};
+use crate::store::ReportChange;
+
+/// No wait is longer.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
+
+impl Shared {
+    /// Takes notice of a report.
+    pub(super) fn sighted(&self, change: ReportChange) {
+        let mut sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+        match change {
+            ReportChange::Reset => sightings.clear(),
+            ReportChange::Found(report) => sightings.found(report, Instant::now(), SystemTime::now()),
+            ReportChange::Written(report) => sightings.written(report, Instant::now()),
+            ReportChange::Gone(node) => sightings.gone(&node),
+        }
+        drop(sightings);
+        self.moved.send_replace(());
+    }
+
+    /// Answers at once, or when every node has it in force, one refuses, or the time is over.
+    pub(super) async fn status_when(&self, request: wire::StatusRequest) -> wire::StatusResponse {
+        let wire::StatusRequest { generation, wait_ms } = request;
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms).min(MAX_WAIT);
+        let mut moved = self.moved.subscribe();
+        loop {
+            moved.mark_unchanged();
+            let status = self.status_now();
+            if tokio::time::Instant::now() >= deadline || settled(&status, generation) {
+                return status;
+            }
+            tokio::select! {
+                _ = moved.changed() => {}
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+    }
+
+    fn status_now(&self) -> wire::StatusResponse {
+        let Some(current) = self.desired.current() else { return wire::StatusResponse::default() };
+        let nodes = current.targets.keys().map(|node| self.node_status(&current, node)).collect();
+        wire::StatusResponse { generation: current.generation.0, nodes }
+    }
+
+    fn node_status(&self, current: &Arc<Current>, node: &NodeName) -> wire::NodeStatus {
+        let now = Instant::now();
+        let sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+        let sighting = sightings.of(node);
+        let state = judge(current.generation, sighting, now);
+        wire::NodeStatus {
+            node: node.to_string(),
+            role: current
+                .roles
+                .get(node)
+                .map_or(wire::NodeRole::Unspecified, |role| convert::role(*role))
+                .into(),
+            state: convert::state(state).into(),
+            generation_wanted: current.generation.0,
+            report: sighting.map(|sighting| (&sighting.report).into()),
+            age_ms: sighting.map_or(0, |sighting| convert::millis(sighting.age(now))),
+        }
+    }
+}
+
+/// Whether there is nothing left to wait for.
+fn settled(status: &wire::StatusResponse, generation: u64) -> bool {
+    let is = |node: &wire::NodeStatus, state| node.state == i32::from(convert::state(state));
+    let refused = status.nodes.iter().any(|node| is(node, NodeState::Refused));
+    let in_force = status.nodes.iter().all(|node| is(node, NodeState::InForce));
+    status.generation != 0 && status.generation >= generation && (refused || in_force)
+}

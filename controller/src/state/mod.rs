@@ -1,0 +1,11 @@
+//! What there is to know without any I/O: what documents change, how far nodes are, which flows were seen.
+
+mod changes;
+mod flows;
+mod progress;
+mod proposal;
+
+pub use changes::{Change, ChangeKind, changes, summary};
+pub use flows::{Filter, FlowItem, FlowLog};
+pub use progress::{NodeState, SILENT_AFTER, Sighting, Sightings, judge};
+pub use proposal::{Proposal, ProposalError};

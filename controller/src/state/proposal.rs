@@ -1,0 +1,50 @@
+//! What documents would make of the fabric: plans, encoded, for every node.
+
+use std::collections::BTreeMap;
+
+use selvedge_proto::plan::{Capacity, CapacityError, encode_plan};
+use selvedge_proto::{ChunkError, Chunks, Digest, TargetList};
+use selvedge_topology::compile::{CompileError, compile};
+use selvedge_topology::identity::IdentityTable;
+use selvedge_topology::model::Model;
+
+/// The plans of a model, as they will lie in etcd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The manifest of each node.
+    pub targets: TargetList,
+    /// Manifests by digest.
+    pub manifests: BTreeMap<Digest, Vec<u8>>,
+    /// Chunks by digest.
+    pub chunks: Chunks,
+}
+
+/// Documents that are valid and still can't be enforced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposalError {
+    /// They can't be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// A plan is larger than the tables.
+    #[error("{0}; split its workloads over more nodes, or name fewer peers and CIDRs")]
+    Capacity(#[from] CapacityError),
+    /// A plan can't be encoded.
+    #[error("a plan can't be encoded: {0}")]
+    Encode(#[from] ChunkError),
+}
+
+impl Proposal {
+    /// Compiles and encodes; checks that every plan fits the tables.
+    pub fn new(model: &Model, identities: &IdentityTable) -> Result<Self, ProposalError> {
+        let mut proposal =
+            Self { targets: TargetList::new(), manifests: BTreeMap::new(), chunks: Chunks::new() };
+        for (node, plan) in compile(model, identities)? {
+            Capacity::XDP.check(&plan)?;
+            let encoded = encode_plan(&plan)?;
+            proposal.targets.insert(node, encoded.digest);
+            proposal.manifests.insert(encoded.digest, encoded.manifest);
+            proposal.chunks.extend(encoded.chunks);
+        }
+        Ok(proposal)
+    }
+}

@@ -1,0 +1,152 @@
+//! One controller at a time: the leader key, its lease, and the fence that every write compares.
+
+use std::time::Duration;
+
+use etcd_client::{
+    Compare, CompareOp, EventType, KeyValue, LeaseClient, PutOptions, Txn, TxnOp, TxnOpResponse, WatchOptions,
+};
+use selvedge_proto::keys::LEADER;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use super::{Store, StoreError, is_absent};
+
+/// How long a leader that no longer answers keeps its key, in seconds.
+const LEASE_SECONDS: i64 = 10;
+/// How often the lease is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(3);
+
+/// Proof of leadership: the revision at which the leader key was made. A write under a fence is carried out
+/// only while that very key is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence(i64);
+
+impl Fence {
+    pub(super) fn compare(self) -> Compare {
+        Compare::create_revision(LEADER, CompareOp::Equal, self.0)
+    }
+
+    pub(super) fn made(self, key: &KeyValue) -> bool {
+        key.create_revision() == self.0
+    }
+}
+
+/// Leadership while it lasts.
+pub struct Leadership {
+    fence: Fence,
+    lease: i64,
+    leases: LeaseClient,
+    lost: watch::Receiver<bool>,
+    renewal: JoinHandle<()>,
+}
+
+impl Leadership {
+    /// Becomes the leader, after the one before has gone. `name` tells others who it is.
+    pub async fn acquire(store: &Store, name: &str) -> Result<Self, StoreError> {
+        let mut leases = store.client.lease_client();
+        let lease = leases.grant(LEASE_SECONDS, None).await?.id();
+        let (announce, lost) = watch::channel(false);
+        // From here on the lease is renewed, also while waiting: whoever waits is alive.
+        let renewal = tokio::spawn(renew(leases.clone(), lease, announce));
+        let mut leadership = Self { fence: Fence(0), lease, leases, lost, renewal };
+        loop {
+            match attempt(store, name, lease).await? {
+                Attempt::Won(fence) => {
+                    leadership.fence = fence;
+                    return Ok(leadership);
+                }
+                Attempt::Held { by, revision } => {
+                    info!(leader = by, "another controller is active; waiting for it to go");
+                    wait_until_free(store, revision).await?;
+                }
+            }
+        }
+    }
+
+    /// What every write compares.
+    pub fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    /// Returns when leadership is lost.
+    pub async fn lost(&self) {
+        let mut lost = self.lost.clone();
+        // An error means that the renewal is gone, and with it the lease.
+        let _ = lost.wait_for(|lost| *lost).await;
+    }
+
+    /// Gives leadership up, so that another controller need not wait for the lease to run out.
+    pub async fn resign(mut self) {
+        self.renewal.abort();
+        if let Err(error) = self.leases.revoke(self.lease).await {
+            warn!(%error, "could not give up the leader key; it runs out by itself in {LEASE_SECONDS} s");
+        }
+    }
+}
+
+impl Drop for Leadership {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+enum Attempt {
+    Won(Fence),
+    Held { by: String, revision: i64 },
+}
+
+async fn attempt(store: &Store, name: &str, lease: i64) -> Result<Attempt, StoreError> {
+    let put = TxnOp::put(LEADER, name, Some(PutOptions::new().with_lease(lease)));
+    let txn = Txn::new().when([is_absent(LEADER)]).and_then([put]).or_else([TxnOp::get(LEADER, None)]);
+    let response = store.kv().txn(txn).await?;
+    let revision = response.header().map_or(0, etcd_client::ResponseHeader::revision);
+    if response.succeeded() {
+        return Ok(Attempt::Won(Fence(revision)));
+    }
+    let holder = response.op_responses().into_iter().find_map(|answer| match answer {
+        TxnOpResponse::Get(mut found) => found.take_kvs().pop(),
+        _ => None,
+    });
+    let by = holder.map(|pair| String::from_utf8_lossy(pair.value()).into_owned()).unwrap_or_default();
+    Ok(Attempt::Held { by, revision })
+}
+
+/// Returns once the leader key was deleted after `revision`.
+async fn wait_until_free(store: &Store, revision: i64) -> Result<(), StoreError> {
+    let options = WatchOptions::new().with_start_revision(revision + 1);
+    let mut watch = store.client.watch_client().watch(LEADER, Some(options)).await?;
+    while let Some(response) = watch.message().await? {
+        if response.canceled()
+            || response.events().iter().any(|event| event.event_type() == EventType::Delete)
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Renews the lease until it is lost: expired, or not renewed for as long as it lasts.
+async fn renew(mut leases: LeaseClient, lease: i64, lost: watch::Sender<bool>) {
+    let lasts = Duration::from_secs(LEASE_SECONDS.unsigned_abs());
+    let mut renewed = Instant::now();
+    let mut ticks = tokio::time::interval(RENEW_EVERY);
+    while renewed.elapsed() < lasts {
+        ticks.tick().await;
+        match timeout(RENEW_EVERY, renew_once(&mut leases, lease)).await {
+            Ok(Ok(0)) => break,
+            Ok(Ok(_)) => renewed = Instant::now(),
+            Ok(Err(error)) => warn!(%error, "could not renew the leader's lease"),
+            Err(_) => warn!("etcd does not answer; the leader's lease was not renewed"),
+        }
+    }
+    lost.send_replace(true);
+}
+
+/// Renews once; the seconds that the lease lasts from now on, 0 where it is gone.
+async fn renew_once(leases: &mut LeaseClient, lease: i64) -> Result<i64, etcd_client::Error> {
+    let (mut keeper, mut answers) = leases.keep_alive(lease).await?;
+    keeper.keep_alive().await?;
+    Ok(answers.message().await?.map_or(0, |answer| answer.ttl()))
+}

@@ -1,0 +1,205 @@
+//! The controller's state in etcd: read by anyone, written only by the leader.
+
+mod error;
+mod identities;
+mod leader;
+mod publish;
+mod read;
+mod reports;
+
+use std::time::Duration;
+
+use etcd_client::{
+    Client, Compare, CompareOp, ConnectOptions, GetOptions, KvClient, Txn, TxnOp, TxnOpResponse,
+};
+use selvedge_proto::keys::{self, MAX_TXN_OPS};
+
+pub use error::StoreError;
+pub use identities::Identities;
+pub use leader::{Fence, Leadership};
+pub use publish::Publication;
+pub use reports::{ReportChange, watch_reports};
+
+/// How long one request to etcd may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of values in one transaction: below etcd's limit of 1.5 MiB a request.
+const MAX_TXN_BYTES: usize = 1 << 20;
+/// Keys in one page of a listing.
+const PAGE: i64 = 500;
+
+/// A connection to etcd.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+}
+
+/// A key and its value.
+type Pair = (Vec<u8>, Vec<u8>);
+
+impl Store {
+    /// Connects, and makes sure that somebody answers.
+    pub async fn connect(endpoints: &[String]) -> Result<Self, StoreError> {
+        let options = ConnectOptions::new()
+            .with_connect_timeout(REQUEST_TIMEOUT)
+            .with_timeout(REQUEST_TIMEOUT)
+            .with_keep_alive(Duration::from_secs(5), Duration::from_secs(5))
+            .with_keep_alive_while_idle(true);
+        let unreachable =
+            |source| StoreError::Unreachable { endpoints: endpoints.join(","), source: Box::new(source) };
+        let client = Client::connect(endpoints, Some(options)).await.map_err(unreachable)?;
+        let mut store = Self { client };
+        store.client.status().await.map_err(unreachable)?;
+        Ok(store)
+    }
+
+    /// The version of the etcd that answers.
+    pub async fn version(&mut self) -> Result<String, StoreError> {
+        Ok(self.client.status().await?.version().to_owned())
+    }
+
+    fn kv(&self) -> KvClient {
+        self.client.kv_client()
+    }
+
+    async fn get(&self, key: String) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut response = self.kv().get(key, None).await?;
+        Ok(response.take_kvs().pop().map(|pair| pair.into_key_value().1))
+    }
+
+    /// Everything under `prefix`, in pages, at one revision; and that revision.
+    async fn list(&self, prefix: &str) -> Result<(Vec<Pair>, i64), StoreError> {
+        let end = prefix_end(prefix);
+        let (mut pairs, mut revision) = (Vec::<Pair>::new(), 0);
+        loop {
+            let from = pairs.last().map_or_else(|| prefix.as_bytes().to_vec(), |(key, _)| after(key));
+            let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(revision);
+            let mut response = self.kv().get(from, Some(options)).await?;
+            if revision == 0 {
+                revision = response.header().map_or(0, etcd_client::ResponseHeader::revision);
+            }
+            pairs.extend(response.take_kvs().into_iter().map(etcd_client::KeyValue::into_key_value));
+            if !response.more() {
+                return Ok((pairs, revision));
+            }
+        }
+    }
+
+    /// Those of `keys` that are not there.
+    async fn absent(&self, keys: Vec<String>) -> Result<Vec<String>, StoreError> {
+        let mut absent = Vec::new();
+        for batch in keys.chunks(MAX_TXN_OPS) {
+            let gets: Vec<TxnOp> = batch
+                .iter()
+                .map(|key| TxnOp::get(key.as_str(), Some(GetOptions::new().with_keys_only())))
+                .collect();
+            let response = self.kv().txn(Txn::new().and_then(gets)).await?;
+            for (key, answer) in batch.iter().zip(response.op_responses()) {
+                if matches!(&answer, TxnOpResponse::Get(found) if found.kvs().is_empty()) {
+                    absent.push(key.clone());
+                }
+            }
+        }
+        Ok(absent)
+    }
+
+    /// Carries out `operations` if `fence` still holds, in as few transactions as the limits allow.
+    async fn write(&self, fence: Fence, operations: Vec<Operation>) -> Result<(), StoreError> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for operation in operations {
+            let size = operation.size();
+            if !batch.is_empty() && (batch.len() == MAX_TXN_OPS || bytes + size > MAX_TXN_BYTES) {
+                self.commit(fence, Vec::new(), std::mem::take(&mut batch)).await?.or_conflict()?;
+                bytes = 0;
+            }
+            bytes += size;
+            batch.push(operation.into());
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.commit(fence, Vec::new(), batch).await?.or_conflict()
+    }
+
+    /// One transaction under the fence, with conditions of its own.
+    async fn commit(
+        &self,
+        fence: Fence,
+        conditions: Vec<Compare>,
+        operations: Vec<TxnOp>,
+    ) -> Result<Committed, StoreError> {
+        let compares: Vec<Compare> = conditions.into_iter().chain([fence.compare()]).collect();
+        let leader = TxnOp::get(keys::LEADER, None);
+        let txn = Txn::new().when(compares).and_then(operations).or_else([leader]);
+        let response = self.kv().txn(txn).await?;
+        if response.succeeded() {
+            return Ok(Committed::Done);
+        }
+        let holds = response.op_responses().iter().any(
+            |answer| matches!(answer, TxnOpResponse::Get(found) if found.kvs().iter().any(|pair| fence.made(pair))),
+        );
+        if holds { Ok(Committed::Conflict) } else { Err(StoreError::Deposed) }
+    }
+}
+
+/// How a transaction ended that the fence allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Committed {
+    /// It was carried out.
+    Done,
+    /// One of its own conditions did not hold.
+    Conflict,
+}
+
+impl Committed {
+    /// For transactions without conditions of their own, and for those that have no second try.
+    fn or_conflict(self) -> Result<(), StoreError> {
+        match self {
+            Self::Done => Ok(()),
+            Self::Conflict => Err(StoreError::Conflict),
+        }
+    }
+}
+
+/// A write.
+enum Operation {
+    Put(String, Vec<u8>),
+    Delete(String),
+}
+
+impl Operation {
+    fn size(&self) -> usize {
+        match self {
+            Self::Put(key, value) => key.len() + value.len(),
+            Self::Delete(key) => key.len(),
+        }
+    }
+}
+
+impl From<Operation> for TxnOp {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Put(key, value) => Self::put(key, value, None),
+            Operation::Delete(key) => Self::delete(key, None),
+        }
+    }
+}
+
+/// The condition that `key` does not exist.
+fn is_absent(key: &str) -> Compare {
+    Compare::create_revision(key, CompareOp::Equal, 0)
+}
+
+/// The first key behind all that begin with `prefix`, which ends in a slash.
+fn prefix_end(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
+}
+
+/// The next key there can be.
+fn after(key: &[u8]) -> Vec<u8> {
+    key.iter().copied().chain([0]).collect()
+}
