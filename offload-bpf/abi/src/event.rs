@@ -4,7 +4,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::Address;
 
-/// Why an event was written.
+/// Why an event was written: [`EventKind::Logged`] where a rule asked for it, whatever it decided, else by the
+/// verdict. Packets of established connections write none.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {

@@ -67,8 +67,18 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
     /// Every map, in the order above.
     pub const ALL: [&str; 12] = [
-        CONFIG, PORTS, ADDRESSES, PREFIXES, POLICIES, INTERVALS, CONNECTIONS, FAILSAFE, RULE_COUNTERS,
-        REASON_COUNTERS, EVENTS_LOST, EVENTS,
+        CONFIG,
+        PORTS,
+        ADDRESSES,
+        PREFIXES,
+        POLICIES,
+        INTERVALS,
+        CONNECTIONS,
+        FAILSAFE,
+        RULE_COUNTERS,
+        REASON_COUNTERS,
+        EVENTS_LOST,
+        EVENTS,
     ];
 }
 
@@ -78,7 +88,9 @@ pub const PROGRAM_XDP: &str = "selvedge_xdp";
 /// 16 bytes in network byte order: IPv6 as it is, IPv4 as `::ffff:a.b.c.d` (RFC 4291 §2.5.5.2). A packet
 /// that carries a v4-mapped address in an IPv6 header is dropped before any lookup, so the two can't be mixed up.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct Address(pub [u8; 16]);
 
 impl Address {
@@ -88,9 +100,19 @@ impl Address {
         let [a, b, c, d] = octets;
         Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
     }
+
+    /// The address whose 128-bit number has these halves, the high one first.
+    #[inline(always)]
+    pub fn from_halves(high: u64, low: u64) -> Self {
+        Self(zerocopy::transmute!([high.to_be(), low.to_be()]))
+    }
 }
 
 /// The one entry of [`map::CONFIG`]. All zeroes, as the kernel creates it, means: no generation, fail closed.
+///
+/// The kernel copies the element without a lock, so a program may see half of a write. A writer therefore
+/// flips in two writes: first the new `slot` with the old `generation`, then the new `generation`. Programs
+/// read `generation` before `slot`, and so never note a verdict of the old slot under the new generation.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Config {
@@ -156,7 +178,9 @@ pub struct PortEntry {
 
 /// Key of [`map::ADDRESSES`]: one exact address in one slot.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct AddressKey {
     /// The slot, 0 or 1.
     pub slot: u32,
@@ -166,7 +190,9 @@ pub struct AddressKey {
 
 /// Key of [`map::PREFIXES`] as the kernel's LPM trie wants it: a length in bits, then the data it counts.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct PrefixKey {
     /// 32 (the slot is always matched whole) plus the prefix length of `address` (IPv4: plus 96). Lookups use 160.
     pub prefix_len: u32,
@@ -207,7 +233,9 @@ pub enum Direction {
 
 /// Key of [`map::POLICIES`].
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct PolicyKey {
     /// The slot, 0 or 1.
     pub slot: u32,
@@ -221,7 +249,9 @@ pub struct PolicyKey {
 
 /// Value of [`map::POLICIES`]: a run of intervals. No entry for class and none for the default: denied.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct PolicyEntry {
     /// Index of the first interval in [`map::INTERVALS`], the slot's base included.
     pub first: u32,
@@ -234,7 +264,21 @@ pub struct PolicyEntry {
 /// A layer-4 key is `protocol << 16 | low`, where `low` is the destination port (TCP, UDP, SCTP),
 /// `type << 8 | code` (ICMP, ICMPv6) or 0. A policy's intervals are sorted; the first starts at 0.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
 pub struct Interval {
     /// First layer-4 key of the run.
     pub start: u32,
@@ -253,7 +297,9 @@ pub const DECISION_LOG: u32 = 4;
 
 /// A connection, the same for both directions: the lower `(address, port)` is the first end.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct ConnectionKey {
     /// Lower end, by address, then port.
     pub low: Address,
@@ -263,9 +309,13 @@ pub struct ConnectionKey {
     pub low_port: u16,
     /// Port of the higher end.
     pub high_port: u16,
-    /// IP protocol number.
+    /// IP protocol number; for ICMP echo with [`ECHO_FROM_HIGH`] added where the higher end asks, so that two
+    /// ends that ping each other with one identifier keep two entries.
     pub protocol: u32,
 }
+
+/// Bit of [`ConnectionKey::protocol`]: the higher end sends the echo requests.
+pub const ECHO_FROM_HIGH: u32 = 1 << 8;
 
 /// The higher end opened the connection.
 pub const CONNECTION_FROM_HIGH: u32 = 1;
@@ -290,9 +340,12 @@ pub struct ConnectionEntry {
     pub rule: u32,
 }
 
-/// Key of [`map::FAILSAFE`]: traffic between this node itself and a service it can't live without, always passed.
+/// Key of [`map::FAILSAFE`]: what a service that this node can't live without sends to the node itself. Passed on
+/// uplink and fabric ports, with or without a generation; never to a workload, never from a workload port.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct FailsafeKey {
     /// The service's address (the packet's source).
     pub remote: Address,
@@ -304,7 +357,9 @@ pub struct FailsafeKey {
 
 /// Key of [`map::REASON_COUNTERS`].
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct ReasonKey {
     /// The port's interface index.
     pub ifindex: u32,

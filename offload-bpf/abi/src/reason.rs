@@ -65,6 +65,8 @@ reasons! {
     Transit = 9, Allowed, "transit";
     /// A service the node itself can't live without.
     Failsafe = 10, Allowed, "failsafe";
+    /// An ICMP error that quotes a packet of a tracked connection.
+    Related = 11, Allowed, "related";
 
     /// A rule, or a tier's or the fabric's default, denies it.
     PolicyDeny = 32, Denied, "policy-deny";
@@ -95,7 +97,8 @@ reasons! {
     Extension = 71, Dropped, "extension-header";
     /// A transport protocol this fabric does not carry.
     UnknownProtocol = 72, Dropped, "unknown-protocol";
-    /// A source no packet may have: multicast, loopback, unspecified, v4-mapped, or equal to the destination.
+    /// An address no packet on a wire may have: loopback, unspecified, reserved, v4-mapped in IPv6; a multicast
+    /// source; a source equal to the destination.
     Martian = 73, Dropped, "martian";
     /// A source that is not behind this port.
     Spoofed = 74, Dropped, "spoofed-source";

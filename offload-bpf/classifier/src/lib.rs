@@ -1,1 +1,187 @@
 //! Packet parsing and classification, generic over its tables.
+//!
+//! [`classify`] is the whole data path. The very same code runs in the kernel as eBPF and in user space under
+//! test; only the [`Packet`] and the [`Tables`] behind it differ. Every packet ends in exactly one
+//! [`Reason`], which is counted per port. In this order:
+//!
+//! 1. **Port.** One that the tables don't name drops everything: `unknown-port`.
+//! 2. **Ethernet.** ARP is passed if a workload speaks for itself; link control (LLDP, LACP, EAPOL, spanning
+//!    tree, to the reserved bridge group) on uplink and fabric ports; VLAN tags and all else are dropped.
+//! 3. **IP.** Lengths and versions that agree with the frame. IPv4 options, IPv6 extension headers and fragments
+//!    are dropped. So are addresses that can't be on a wire.
+//! 4. **Transport.** TCP, UDP, SCTP, ICMP and ICMPv6 headers that agree with the lengths, flags that make sense,
+//!    ports that aren't zero.
+//! 5. **Control.** Neighbour discovery with hop limit 255, and DHCP; what routers and servers say is `rogue-control`
+//!    from a workload.
+//! 6. **Unicast.** A source that equals the destination, or is unspecified, is a `martian`; multicast and broadcast
+//!    destinations are not carried.
+//! 7. **Generation.** While there is none, only the node's failsafe services get through, from the fabric.
+//! 8. **Anti-spoofing.** On a workload port the source must be behind that very port; elsewhere it must be neither
+//!    behind this node nor the node's own.
+//! 9. **Failsafe**, for packets that don't go to a workload of this node.
+//! 10. **Neither end behind this node**: `to-node`, `transit` on a switch, else `not-local`.
+//! 11. **Connection.** A packet of a live one passes: its generation is in force, or policy is asked again for the
+//!     opening direction. ICMP errors pass that quote a packet of one.
+//! 12. **Policy**: egress of a local source, then ingress of a local destination. Allowed connections get an entry,
+//!     unless a rule is stateless; TCP only by a SYN, SCTP only by an INIT, echo only by a request.
+//!
+//! IPv6 link-local unicast other than discovery and DHCP belongs to nobody in the address tables: it is spoofed on a
+//! workload port and `not-local` elsewhere, until the tables name the node's own link-local addresses.
+//!
+//! Nothing here panics, divides, or copies memory of unknown size. In the kernel all of it shares 512 bytes of stack,
+//! so the steps that need most, judging by connection and policy and reporting, are functions that are called one
+//! after the other; everything else is inlined, which gives the verifier loads at constant offsets.
+#![no_std]
+
+#[cfg(any(test, feature = "testing"))]
+extern crate std;
+
+use core::ops::ControlFlow::{self, Break, Continue};
+
+use selvedge_abi::{FailsafeKey, PortRole, Reason};
+
+mod arp;
+mod connection;
+mod control;
+mod ends;
+mod icmp;
+mod ip;
+mod link;
+mod network;
+mod packet;
+mod policy;
+mod report;
+mod tables;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod transport;
+
+pub use packet::Packet;
+pub use tables::{Connection, TableFull, Tables};
+
+use ends::{Ends, Node};
+use network::Datagram;
+use report::Seen;
+use transport::{Segment, Tuple};
+
+/// Judges a frame that was received on the port with interface index `ifindex`; updates connections, counters and
+/// events. The frame may pass where the reason's verdict is `Allowed`.
+#[inline(always)]
+pub fn classify<P: Packet, T: Tables>(packet: &P, ifindex: u32, tables: &T) -> Reason {
+    let mut seen = Seen { length: packet.length(), ..Seen::default() };
+    let (Break(reason) | Continue(reason)) = judge(packet, ifindex, tables, &mut seen);
+    seen.report(tables, ifindex, reason);
+    reason
+}
+
+#[inline(always)]
+fn judge<P: Packet, T: Tables>(
+    packet: &P,
+    ifindex: u32,
+    tables: &T,
+    seen: &mut Seen,
+) -> ControlFlow<Reason, Reason> {
+    let node = Node::at_port(tables, ifindex)?;
+    seen.generation = node.generation;
+    let mut segment = Segment::default();
+    examine(packet, &node, seen, &mut segment)?;
+    decided(locate(&node, seen, &segment))?;
+    Continue(connection::judge(&node, &segment, seen))
+}
+
+/// `Option` crosses a call in one register, `ControlFlow` does not.
+#[inline(always)]
+fn decided(reason: Option<Reason>) -> ControlFlow<Reason> {
+    reason.map_or(Continue(()), Break)
+}
+
+/// Steps 2 to 6: all that needs the bytes of the packet. Fills `segment` where it decides nothing.
+#[inline(always)]
+fn examine<P: Packet, T: Tables>(
+    packet: &P,
+    node: &Node<'_, T>,
+    seen: &mut Seen,
+    segment: &mut Segment,
+) -> ControlFlow<Reason> {
+    let frame = link::Header::parse(packet)?;
+    seen.ether_type = frame.ether_type;
+    match frame.ether_type {
+        link::ETHER_TYPE_IPV4 => decided(examine_v4(packet, node, seen, segment)),
+        link::ETHER_TYPE_IPV6 => decided(examine_v6(packet, node, seen, segment)),
+        link::ETHER_TYPE_ARP => Break(arp::judge(packet, node, seen)),
+        _ => Break(frame.other(node.role)),
+    }?;
+    // A unicast packet in a group frame reaches stations it isn't for (RFC 1122 §3.3.6).
+    if frame.to_group() { Break(Reason::Multicast) } else { Continue(()) }
+}
+
+#[inline(never)]
+fn examine_v4<P: Packet, T: Tables>(
+    packet: &P,
+    node: &Node<'_, T>,
+    seen: &mut Seen,
+    segment: &mut Segment,
+) -> Option<Reason> {
+    match Datagram::parse_v4(packet) {
+        Break(reason) => Some(reason),
+        Continue(datagram) => examine_ip(packet, node, &datagram, seen, segment).break_value(),
+    }
+}
+
+#[inline(never)]
+fn examine_v6<P: Packet, T: Tables>(
+    packet: &P,
+    node: &Node<'_, T>,
+    seen: &mut Seen,
+    segment: &mut Segment,
+) -> Option<Reason> {
+    match Datagram::parse_v6(packet) {
+        Break(reason) => Some(reason),
+        Continue(datagram) => examine_ip(packet, node, &datagram, seen, segment).break_value(),
+    }
+}
+
+#[inline(always)]
+fn examine_ip<P: Packet, T: Tables, const PAYLOAD: usize>(
+    packet: &P,
+    node: &Node<'_, T>,
+    datagram: &Datagram<PAYLOAD>,
+    seen: &mut Seen,
+    segment: &mut Segment,
+) -> ControlFlow<Reason> {
+    seen.source = datagram.source;
+    seen.destination = datagram.destination;
+    seen.protocol = datagram.protocol;
+    datagram.check_addresses()?;
+    *segment = Segment::parse(packet, datagram, seen)?;
+    control::judge(packet, node, datagram, segment)?;
+    datagram.check_unicast()
+}
+
+/// Steps 7 to 10: who the ends are.
+#[inline(never)]
+fn locate<T: Tables>(node: &Node<'_, T>, seen: &mut Seen, segment: &Segment) -> Option<Reason> {
+    if !node.has_generation() {
+        let failsafe = is_failsafe(node, &segment.tuple);
+        return Some(if failsafe { Reason::Failsafe } else { Reason::NoGeneration });
+    }
+    seen.ends = Ends { source: node.lookup(seen.source), destination: node.lookup(seen.destination) };
+    if !node.may_send(&seen.ends.source) {
+        return Some(Reason::Spoofed);
+    }
+    if seen.ends.destination.ifindex == 0 && is_failsafe(node, &segment.tuple) {
+        return Some(Reason::Failsafe);
+    }
+    node.foreign(&seen.ends)
+}
+
+/// From a service that the node can't live without. A workload could only pretend to be one.
+#[inline(always)]
+fn is_failsafe<T: Tables>(node: &Node<'_, T>, tuple: &Tuple) -> bool {
+    node.role != PortRole::Workload
+        && node.tables.failsafe(&FailsafeKey {
+            remote: tuple.source.address(),
+            remote_port: tuple.source_port,
+            protocol: tuple.protocol as u16,
+        })
+}

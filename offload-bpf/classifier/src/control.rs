@@ -1,0 +1,110 @@
+//! Neighbour discovery, address configuration and router control: what a fabric needs to live, and what must
+//! not come from a workload.
+
+use core::ops::ControlFlow::{self, Break, Continue};
+
+use selvedge_abi::{PortRole, Reason};
+
+use crate::{
+    Node,
+    ip::Ip,
+    network::Datagram,
+    packet::Packet,
+    tables::Tables,
+    transport::{ICMP, ICMPV6, Segment, UDP},
+};
+
+const ROUTER_SOLICITATION: u8 = 133;
+const ROUTER_ADVERTISEMENT: u8 = 134;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+const REDIRECT: u8 = 137;
+
+/// Breaks with the verdict on control traffic; continues with everything else.
+#[inline(always)]
+pub(crate) fn judge<T: Tables, const AT: usize>(
+    packet: &impl Packet,
+    node: &Node<'_, T>,
+    datagram: &Datagram<AT>,
+    segment: &Segment,
+) -> ControlFlow<Reason> {
+    let icmp_type = (segment.service >> 8) as u8;
+    match datagram.protocol {
+        ICMPV6 if (ROUTER_SOLICITATION..=REDIRECT).contains(&icmp_type) => {
+            let (Break(reason) | Continue(reason)) =
+                discovery(packet, node, datagram, icmp_type, segment.service as u8);
+            Break(reason)
+        }
+        // An IPv4 redirect, or a router's advertisement (RFC 1256).
+        ICMP if matches!(icmp_type, 5 | 9) && node.role == PortRole::Workload => Break(Reason::RogueControl),
+        UDP => dhcp(node, segment),
+        _ => Continue(()),
+    }
+}
+
+/// RFC 4861 §6.1, §7.1, §8.1: hop limit, code, length and target; and that a workload speaks for itself only.
+#[inline(always)]
+fn discovery<T: Tables, const AT: usize>(
+    packet: &impl Packet,
+    node: &Node<'_, T>,
+    datagram: &Datagram<AT>,
+    icmp_type: u8,
+    code: u8,
+) -> ControlFlow<Reason, Reason> {
+    let least = match icmp_type {
+        ROUTER_ADVERTISEMENT => 16,
+        NEIGHBOUR_SOLICITATION | NEIGHBOUR_ADVERTISEMENT => 24,
+        REDIRECT => 40,
+        _ => 8,
+    };
+    if datagram.length < least {
+        return Break(Reason::Truncated);
+    }
+    if datagram.hop_limit != 255 || code != 0 {
+        return Break(Reason::Malformed);
+    }
+    let mut target = datagram.source;
+    if matches!(icmp_type, NEIGHBOUR_SOLICITATION | NEIGHBOUR_ADVERTISEMENT) {
+        target = Ip::from_halves(packet.need(AT + 8)?, packet.need(AT + 16)?);
+        if target.is_multicast() {
+            return Break(Reason::Malformed);
+        }
+    }
+    if node.role != PortRole::Workload {
+        return Break(Reason::NeighbourDiscovery);
+    }
+    if matches!(icmp_type, ROUTER_ADVERTISEMENT | REDIRECT) {
+        return Break(Reason::RogueControl);
+    }
+    let advertises = icmp_type == NEIGHBOUR_ADVERTISEMENT;
+    let source = datagram.source;
+    let nameless = source.is_unspecified() && !advertises; // duplicate address detection (RFC 4862 §5.4)
+    let truthful_source = nameless || source.is_link_local_v6() || node.may_speak_for(source);
+    let truthful_target = !advertises || target.is_link_local_v6() || node.may_speak_for(target);
+    if truthful_source && truthful_target {
+        Continue(Reason::NeighbourDiscovery)
+    } else {
+        Break(Reason::Spoofed)
+    }
+}
+
+/// Clients ask from workload ports, by broadcast or multicast; servers answer from the fabric. A client that
+/// renews by unicast needs a rule, or falls back to broadcast (RFC 2131 §4.4.5).
+#[inline(always)]
+fn dhcp<T: Tables>(node: &Node<'_, T>, segment: &Segment) -> ControlFlow<Reason> {
+    let tuple = &segment.tuple;
+    match (tuple.source_port, tuple.destination_port, tuple.source.is_v4(), node.role) {
+        (67, 68, true, PortRole::Workload) | (547, 546, false, PortRole::Workload) => {
+            Break(Reason::RogueControl)
+        }
+        (67, 68, true, _) | (547, 546, false, _) => Break(Reason::Dhcp),
+        (68, 67, true, PortRole::Workload) if tuple.destination == Ip::BROADCAST => {
+            let nameless = tuple.source == Ip::UNSPECIFIED_V4;
+            Break(if nameless || node.may_speak_for(tuple.source) { Reason::Dhcp } else { Reason::Spoofed })
+        }
+        (546, 547, false, PortRole::Workload) if tuple.destination == Ip::DHCPV6_SERVERS => {
+            Break(if tuple.source.is_link_local_v6() { Reason::Dhcp } else { Reason::Spoofed })
+        }
+        _ => Continue(()),
+    }
+}

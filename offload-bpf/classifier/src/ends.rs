@@ -1,0 +1,103 @@
+//! The node, and what its tables know of addresses.
+
+use core::ops::ControlFlow::{self, Break, Continue};
+
+use selvedge_abi::{
+    AddressEntry, AddressKey, Config, IDENTITY_HOST, IDENTITY_WORLD, NodeRole, PortRole, PrefixKey, Reason,
+};
+
+use crate::{ip::Ip, tables::Tables};
+
+/// Where a packet was received: the tables, the configuration as it was then, and the port.
+pub(crate) struct Node<'a, T> {
+    pub(crate) tables: &'a T,
+    pub(crate) ifindex: u32,
+    pub(crate) role: PortRole,
+    /// 0 while there is none.
+    pub(crate) generation: u64,
+    pub(crate) slot: u32,
+    /// A [`NodeRole`], as `u32`.
+    node_role: u32,
+}
+
+/// What is known of both ends of a packet.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ends {
+    pub(crate) source: AddressEntry,
+    pub(crate) destination: AddressEntry,
+}
+
+impl Ends {
+    #[inline(always)]
+    pub(crate) fn reversed(self) -> Self {
+        Self { source: self.destination, destination: self.source }
+    }
+}
+
+impl<'a, T: Tables> Node<'a, T> {
+    /// Breaks where the tables don't name the port, or with a role this program doesn't know.
+    #[inline(always)]
+    pub(crate) fn at_port(tables: &'a T, ifindex: u32) -> ControlFlow<Reason, Self> {
+        const UPLINK: u32 = PortRole::Uplink as u32;
+        const WORKLOAD: u32 = PortRole::Workload as u32;
+        const FABRIC: u32 = PortRole::Fabric as u32;
+        let role = match tables.port(ifindex).map(|port| port.role) {
+            Some(UPLINK) => PortRole::Uplink,
+            Some(WORKLOAD) => PortRole::Workload,
+            Some(FABRIC) => PortRole::Fabric,
+            _ => return Break(Reason::UnknownPort),
+        };
+        let Config { generation, slot, node_role, .. } = tables.config();
+        Continue(Self { tables, ifindex, role, generation, slot, node_role })
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_generation(&self) -> bool {
+        self.generation != 0
+    }
+
+    /// The address's entry: exact, else by the longest prefix, else the world.
+    #[inline(always)]
+    pub(crate) fn lookup(&self, ip: Ip) -> AddressEntry {
+        const BITS_OF_SLOT_AND_ADDRESS: u32 = 32 + 128;
+        let (slot, address) = (self.slot, ip.address());
+        self.tables
+            .address(&AddressKey { slot, address })
+            .or_else(|| {
+                self.tables.prefix(&PrefixKey { prefix_len: BITS_OF_SLOT_AND_ADDRESS, slot, address })
+            })
+            .unwrap_or(AddressEntry { identity: IDENTITY_WORLD, class: IDENTITY_WORLD, ifindex: 0 })
+    }
+
+    /// Whether a control packet on this port may name the address as its own. Without a generation nobody can
+    /// tell, and then no other traffic passes that could make use of a lie.
+    #[inline(always)]
+    pub(crate) fn may_speak_for(&self, ip: Ip) -> bool {
+        !self.has_generation() || self.lookup(ip).ifindex == self.ifindex
+    }
+
+    /// Whether a packet from there can have come in here: on a workload port from behind that very port, elsewhere
+    /// neither from behind this node nor from the node itself.
+    #[inline(always)]
+    pub(crate) fn may_send(&self, source: &AddressEntry) -> bool {
+        match self.role {
+            PortRole::Workload => source.ifindex == self.ifindex,
+            PortRole::Uplink | PortRole::Fabric => source.ifindex == 0 && source.identity != IDENTITY_HOST,
+        }
+    }
+
+    /// The verdict on a packet between two ends of which this node enforces for neither.
+    #[inline(always)]
+    pub(crate) fn foreign(&self, ends: &Ends) -> Option<Reason> {
+        if ends.source.ifindex != 0 || ends.destination.ifindex != 0 {
+            return None;
+        }
+        Some(if ends.destination.identity == IDENTITY_HOST {
+            Reason::ToNode
+        } else if self.node_role == NodeRole::Switch as u32 {
+            Reason::Transit
+        } else {
+            Reason::NotLocal
+        })
+    }
+}

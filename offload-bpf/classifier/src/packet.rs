@@ -1,0 +1,46 @@
+//! Access to the bytes of a frame.
+
+use core::ops::ControlFlow::{self, Break, Continue};
+
+use selvedge_abi::Reason;
+
+/// A frame whose bytes may be loaded at an offset, checked against its end.
+///
+/// Offsets are constants at every call, which is what the kernel's verifier needs to follow them.
+pub trait Packet {
+    /// Length of the frame in bytes, without the checksum at its end.
+    fn length(&self) -> u32;
+
+    /// `N` bytes at `offset`; `None` where the frame ends before.
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+
+    /// `N` bytes at `offset` without which the frame is truncated.
+    #[inline(always)]
+    fn need<const N: usize>(&self, offset: usize) -> ControlFlow<Reason, [u8; N]> {
+        self.load(offset).map_or(Break(Reason::Truncated), Continue)
+    }
+}
+
+impl Packet for [u8] {
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        u32::try_from(self.len()).unwrap_or(u32::MAX)
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.get(offset..)?.first_chunk::<N>().copied()
+    }
+}
+
+impl<P: Packet + ?Sized> Packet for &P {
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        (**self).length()
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        (**self).load(offset)
+    }
+}

@@ -1,0 +1,59 @@
+//! What the classifier asks of the world around a packet.
+
+use selvedge_abi::{
+    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Event, FailsafeKey, Interval,
+    PolicyEntry, PolicyKey, PortEntry, PrefixKey, ReasonKey,
+};
+
+/// The connection table has no room for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableFull;
+
+/// The tables of `selvedge_abi::map`, a clock, counters and the event ring. One method per map and operation;
+/// a lookup returns `None` where there is no entry.
+pub trait Tables {
+    /// A found connection, which can be written in place.
+    type Connection: Connection;
+
+    /// The node's configuration; `generation` is read before `slot` (see [`Config`]).
+    fn config(&self) -> Config;
+    /// The port with this interface index.
+    fn port(&self, ifindex: u32) -> Option<PortEntry>;
+    /// The entry of exactly this address.
+    fn address(&self, key: &AddressKey) -> Option<AddressEntry>;
+    /// The entry of the longest prefix that contains the address.
+    fn prefix(&self, key: &PrefixKey) -> Option<AddressEntry>;
+    /// The policy of one workload towards one class of peers.
+    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry>;
+    /// One interval, by its index in the array.
+    fn interval(&self, index: u32) -> Option<Interval>;
+    /// Whether the failsafe table has the key.
+    fn failsafe(&self, key: &FailsafeKey) -> bool;
+
+    /// The connection, whether its time is over or not.
+    fn connection(&self, key: &ConnectionKey) -> Option<Self::Connection>;
+    /// Adds a connection. `Ok` too where another CPU was faster: both judged the same packet's flow.
+    fn insert_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull>;
+    /// Forgets a connection.
+    fn remove_connection(&self, key: &ConnectionKey);
+
+    /// Nanoseconds of CLOCK_MONOTONIC.
+    fn now(&self) -> u64;
+    /// Adds a packet of `bytes` to the rule's counter, where it has one.
+    fn count_rule(&self, rule: u32, bytes: u32);
+    /// Adds a packet of `bytes` to the reason's counter of a port, where it has one.
+    fn count_reason(&self, key: &ReasonKey, bytes: u32);
+    /// Writes an event, or counts it as lost.
+    fn emit(&self, event: impl FnOnce() -> Event);
+}
+
+/// An entry of the connection table, in place. Other CPUs may write it at the same time, so writes are few
+/// and each leaves an entry that is right by itself.
+pub trait Connection {
+    /// The entry as it is now.
+    fn load(&self) -> ConnectionEntry;
+    /// Writes the time of the last packet only.
+    fn touch(&self, now: u64);
+    /// Writes the whole entry.
+    fn store(&self, entry: ConnectionEntry);
+}

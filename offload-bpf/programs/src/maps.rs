@@ -1,0 +1,180 @@
+//! The maps, as `selvedge_abi::map` describes them, and the classifier's view of them.
+//!
+//! No map is pinned by the object; the agent decides where its maps live. Tables that user space fills are
+//! allocated as they grow: preallocated elements would cost memory on every node, and could be reused while
+//! a program still reads them. Connections are preallocated, because programs insert them.
+
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    helpers::bpf_ktime_get_ns,
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf, lpm_trie::Key},
+};
+use selvedge_abi::{
+    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, Event,
+    FailsafeKey, INTERVALS_PER_SLOT, Interval, MAX_ADDRESSES, MAX_CONNECTIONS, MAX_FAILSAFE, MAX_POLICIES,
+    MAX_PORTS, MAX_RULES, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey, SLOTS,
+};
+use selvedge_classifier::{Connection, TableFull, Tables};
+
+const GROWING: u32 = BPF_F_NO_PREALLOC;
+const EEXIST: i32 = -17;
+
+#[map]
+static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+#[map]
+static PORTS: HashMap<u32, PortEntry> = HashMap::with_max_entries(MAX_PORTS, GROWING);
+#[map]
+static ADDRESSES: HashMap<AddressKey, AddressEntry> = HashMap::with_max_entries(MAX_ADDRESSES, GROWING);
+/// The trie's key is a length followed by data; with [`AddressKey`] as data it is [`PrefixKey`].
+#[map]
+static PREFIXES: LpmTrie<AddressKey, AddressEntry> = LpmTrie::with_max_entries(MAX_ADDRESSES, GROWING);
+#[map]
+static POLICIES: HashMap<PolicyKey, PolicyEntry> = HashMap::with_max_entries(MAX_POLICIES, GROWING);
+#[map]
+static INTERVALS: Array<Interval> = Array::with_max_entries(SLOTS * INTERVALS_PER_SLOT, 0);
+#[map]
+static CONNECTIONS: HashMap<ConnectionKey, ConnectionEntry> = HashMap::with_max_entries(MAX_CONNECTIONS, 0);
+#[map]
+static FAILSAFE: HashMap<FailsafeKey, u32> = HashMap::with_max_entries(MAX_FAILSAFE, GROWING);
+#[map]
+static RULE_COUNTERS: PerCpuHashMap<u32, Counter> = PerCpuHashMap::with_max_entries(MAX_RULES, GROWING);
+#[map]
+static REASON_COUNTERS: PerCpuHashMap<ReasonKey, Counter> =
+    PerCpuHashMap::with_max_entries(MAX_PORTS * Reason::ALL.len() as u32, GROWING);
+#[map]
+static EVENTS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
+
+/// The kernel's maps.
+pub(crate) struct Maps;
+
+impl Tables for Maps {
+    type Connection = Tracked;
+
+    #[inline(always)]
+    fn config(&self) -> Config {
+        let Some(config) = CONFIG.get_ptr(0) else { return Config::default() };
+        // SAFETY: the element lives as long as the map. Volatile keeps generation before slot, as Config asks.
+        unsafe {
+            let generation = (&raw const (*config).generation).read_volatile();
+            let slot = (&raw const (*config).slot).read_volatile();
+            Config { generation, slot, ..*config }
+        }
+    }
+
+    #[inline(always)]
+    fn port(&self, ifindex: u32) -> Option<PortEntry> {
+        // SAFETY: elements of this map are not reused while a program runs (BPF_F_NO_PREALLOC); so below.
+        unsafe { PORTS.get(ifindex) }.copied()
+    }
+
+    #[inline(always)]
+    fn address(&self, key: &AddressKey) -> Option<AddressEntry> {
+        // SAFETY: as for ports.
+        unsafe { ADDRESSES.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn prefix(&self, key: &PrefixKey) -> Option<AddressEntry> {
+        let PrefixKey { prefix_len, slot, address } = *key;
+        PREFIXES.get(Key::new(prefix_len, AddressKey { slot, address })).copied()
+    }
+
+    #[inline(always)]
+    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
+        // SAFETY: as for ports.
+        unsafe { POLICIES.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn interval(&self, index: u32) -> Option<Interval> {
+        INTERVALS.get(index).copied()
+    }
+
+    #[inline(always)]
+    fn failsafe(&self, key: &FailsafeKey) -> bool {
+        FAILSAFE.get_ptr(key).is_some()
+    }
+
+    #[inline(always)]
+    fn connection(&self, key: &ConnectionKey) -> Option<Tracked> {
+        CONNECTIONS.get_ptr_mut(key).map(Tracked)
+    }
+
+    #[inline(always)]
+    fn insert_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull> {
+        match CONNECTIONS.insert(key, entry, BPF_NOEXIST as u64) {
+            Ok(()) | Err(EEXIST) => Ok(()),
+            Err(_) => Err(TableFull),
+        }
+    }
+
+    #[inline(always)]
+    fn remove_connection(&self, key: &ConnectionKey) {
+        let _absent = CONNECTIONS.remove(key); // another CPU may have been faster
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn count_rule(&self, rule: u32, bytes: u32) {
+        count(RULE_COUNTERS.get_ptr_mut(rule), bytes);
+    }
+
+    #[inline(always)]
+    fn count_reason(&self, key: &ReasonKey, bytes: u32) {
+        count(REASON_COUNTERS.get_ptr_mut(key), bytes);
+    }
+
+    #[inline(always)]
+    fn emit(&self, event: impl FnOnce() -> Event) {
+        if let Some(mut entry) = EVENTS.reserve::<Event>(0) {
+            entry.write(event());
+            entry.submit(0);
+        } else if let Some(lost) = EVENTS_LOST.get_ptr_mut(0) {
+            // SAFETY: this CPU's element, and programs are not interrupted by themselves.
+            unsafe { *lost += 1 }
+        }
+    }
+}
+
+#[inline(always)]
+fn count(counter: Option<*mut Counter>, bytes: u32) {
+    if let Some(counter) = counter {
+        // SAFETY: this CPU's element, and programs are not interrupted by themselves.
+        unsafe {
+            (*counter).packets += 1;
+            (*counter).bytes += u64::from(bytes);
+        }
+    }
+}
+
+/// A connection in the map.
+pub(crate) struct Tracked(*mut ConnectionEntry);
+
+impl Connection for Tracked {
+    #[inline(always)]
+    fn load(&self) -> ConnectionEntry {
+        // SAFETY: the kernel keeps the element while the program runs. Another CPU may write it at the same
+        // time; every field is a word that is right by itself.
+        unsafe { self.0.read_volatile() }
+    }
+
+    #[inline(always)]
+    fn touch(&self, now: u64) {
+        // SAFETY: as in `load`.
+        unsafe { (&raw mut (*self.0).last_seen).write_volatile(now) }
+    }
+
+    #[inline(always)]
+    fn store(&self, entry: ConnectionEntry) {
+        // SAFETY: as in `load`.
+        unsafe { self.0.write_volatile(entry) }
+    }
+}
