@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use selvedge_topology::documents::{Loaded, SourceFile, load};
+use selvedge_topology::documents::{Colours, Loaded, Severity, SourceFile, load, render};
 
 fn fixtures(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
@@ -35,4 +35,43 @@ fn the_good_documents_give_a_model_and_no_finding() {
     assert_eq!(model.policies.len(), 2);
     assert_eq!(model.fabric.nodes.len(), 3);
     assert_eq!(loaded.documents.len(), 8);
+}
+
+/// What the command line would print about a bad fixture. It is read together with the good fabric, unless it
+/// says that it is alone.
+fn findings(path: &Path) -> Loaded {
+    let file = read(path);
+    if file.text.starts_with("# alone") {
+        return load(&[file]);
+    }
+    load(&[read(&fixtures("good")[0]), file])
+}
+
+#[test]
+fn every_bad_document_is_told_what_is_wrong_and_what_would_be_right() {
+    for path in fixtures("bad") {
+        let loaded = findings(&path);
+        assert!(loaded.model.is_none(), "{path:?}");
+        golden(&path, &loaded);
+    }
+}
+
+#[test]
+fn warnings_leave_the_model_standing() {
+    for path in fixtures("warnings") {
+        let loaded = findings(&path);
+        assert!(loaded.model.is_some(), "{path:?}");
+        assert!(loaded.diagnostics.iter().all(|finding| finding.severity == Severity::Warning));
+        golden(&path, &loaded);
+    }
+}
+
+fn golden(path: &Path, loaded: &Loaded) {
+    insta::with_settings!({
+        snapshot_path => path.parent().unwrap(),
+        prepend_module_to_snapshot => false,
+        omit_expression => true,
+    }, {
+        insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), render(&loaded.diagnostics, Colours::Plain));
+    });
 }

@@ -7,6 +7,8 @@ use super::kinds::{self, API_VERSION, ENVELOPE, Kind, Metadata};
 use super::sink::{Sink, quoted, suggestion};
 use super::tree::{Entry, Node, Span, Typed};
 use super::validate::{self, Decoded, Named};
+use crate::lint;
+
 use super::{Document, Loaded, SourceFile, limits, parse};
 
 /// Reads documents from files, in any order. Every error is reported, not the first only, up to
@@ -28,12 +30,10 @@ pub fn load(files: &[SourceFile]) -> Loaded {
     }
     let Reader { decoded, mut documents } = reader;
     let model = validate::validate(decoded, &mut sink);
+    let lints = model.as_ref().map(lint::lint).unwrap_or_default();
     documents.sort_by(|a, b| (a.0, &a.1.name, &a.1.place).cmp(&(b.0, &b.1.name, &b.1.place)));
-    Loaded {
-        model,
-        documents: documents.into_iter().map(|(_, document)| document).collect(),
-        diagnostics: sink.finish(),
-    }
+    let documents = documents.into_iter().map(|(_, document)| document).collect();
+    Loaded { model, documents, diagnostics: sink.finish(lints) }
 }
 
 /// Reports a file that is too large, or the one that makes all files too large together.
@@ -76,10 +76,10 @@ impl Reader {
             return sink.lose_documents();
         };
         self.documents.push((envelope.kind, envelope.canonical(root, sink)));
-        self.decode(envelope, sink);
+        self.decode(&envelope, sink);
     }
 
-    fn decode(&mut self, envelope: Envelope<'_>, sink: &mut Sink<'_>) {
+    fn decode(&mut self, envelope: &Envelope<'_>, sink: &mut Sink<'_>) {
         fn push<N: std::str::FromStr, T: Decode>(
             list: &mut Vec<Named<N, T>>,
             envelope: &Envelope<'_>,
@@ -100,10 +100,10 @@ impl Reader {
             }
         }
         match envelope.kind {
-            Kind::Fabric => push(&mut self.decoded.fabrics, &envelope, sink),
-            Kind::Workload => push(&mut self.decoded.workloads, &envelope, sink),
-            Kind::SegmentationPolicy => push(&mut self.decoded.policies, &envelope, sink),
-            Kind::CidrGroup => push(&mut self.decoded.groups, &envelope, sink),
+            Kind::Fabric => push(&mut self.decoded.fabrics, envelope, sink),
+            Kind::Workload => push(&mut self.decoded.workloads, envelope, sink),
+            Kind::SegmentationPolicy => push(&mut self.decoded.policies, envelope, sink),
+            Kind::CidrGroup => push(&mut self.decoded.groups, envelope, sink),
         }
     }
 }

@@ -10,9 +10,10 @@ mod kinds;
 pub mod limits;
 mod load;
 mod parse;
+mod render;
 mod scalars;
 mod schema;
-mod sink;
+pub(crate) mod sink;
 mod tree;
 mod validate;
 
@@ -20,6 +21,7 @@ use crate::model::{Model, Place};
 
 pub use canonical::to_yaml;
 pub use load::load;
+pub use render::{Colours, render};
 pub use schema::schema;
 
 /// One file, already read.
@@ -53,6 +55,8 @@ pub struct Diagnostic {
     pub width: u32,
     /// The source line, cut to a bounded length.
     pub source: String,
+    /// The column, from 1, of the first character of `source`: above 1 where the beginning of a long line is cut.
+    pub source_column: u32,
     /// What is wrong.
     pub message: String,
     /// What would be right.

@@ -6,12 +6,42 @@ use super::tree::Span;
 use super::{Diagnostic, Severity, SourceFile};
 use crate::model::Place;
 
-/// Collects errors.
+/// Collects what is found in files.
 pub(crate) struct Sink<'a> {
     files: &'a [SourceFile],
-    errors: Vec<Diagnostic>,
-    suppressed: usize,
+    errors: Findings,
+    warnings: Findings,
     completeness: Completeness,
+}
+
+/// Findings up to [`limits::FINDINGS`], and how many there are beyond.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    shown: Vec<Diagnostic>,
+    beyond: usize,
+}
+
+impl Findings {
+    /// Takes a finding; does not make one that will not be shown.
+    pub(crate) fn add(&mut self, make: impl FnOnce() -> Diagnostic) {
+        if self.shown.len() < limits::FINDINGS {
+            self.shown.push(make());
+        } else {
+            self.beyond += 1;
+        }
+    }
+
+    /// What is shown, and at the end how much is not.
+    pub(crate) fn into_vec(mut self) -> Vec<Diagnostic> {
+        if self.beyond > 0
+            && let Some(last) = self.shown.last().cloned()
+        {
+            let message = format!("and {} more that are not shown", self.beyond);
+            let help = Some(format!("at most {} are shown at once", limits::FINDINGS));
+            self.shown.push(Diagnostic { code: Code::MoreFindings.as_str(), message, help, ..last });
+        }
+        self.shown
+    }
 }
 
 /// Whether every document was seen. Where one was not, a name that nothing has may be in it.
@@ -23,7 +53,8 @@ pub(crate) enum Completeness {
 
 impl<'a> Sink<'a> {
     pub(crate) fn new(files: &'a [SourceFile]) -> Self {
-        Self { files, errors: Vec::new(), suppressed: 0, completeness: Completeness::Complete }
+        let (errors, warnings) = (Findings::default(), Findings::default());
+        Self { files, errors, warnings, completeness: Completeness::Complete }
     }
 
     /// Reports an error about `span`.
@@ -34,17 +65,14 @@ impl<'a> Sink<'a> {
         message: impl Into<String>,
         help: impl Into<Option<String>>,
     ) {
-        if self.errors.len() >= limits::FINDINGS {
-            self.suppressed += 1;
-            return;
-        }
-        self.errors.push(finding(
-            Severity::Error,
-            code,
-            (self.place(span), span.width),
-            message.into(),
-            help.into(),
-        ));
+        let at = (self.place(span), span.width);
+        self.errors.add(|| finding(Severity::Error, code, at, message.into(), help.into()));
+    }
+
+    /// Reports what is legal and probably wrong.
+    pub(crate) fn warning(&mut self, code: Code, span: Span, message: String, help: String) {
+        let at = (self.place(span), span.width);
+        self.warnings.add(|| finding(Severity::Warning, code, at, message, Some(help)));
     }
 
     /// Says that some documents could not be seen.
@@ -57,7 +85,7 @@ impl<'a> Sink<'a> {
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        !self.errors.is_empty()
+        !self.errors.shown.is_empty()
     }
 
     /// Where `span` is, for users.
@@ -66,11 +94,13 @@ impl<'a> Sink<'a> {
         Place { file, line: span.line, column: span.column }
     }
 
-    /// All errors, by place, each with its source line.
-    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
-        attach_sources(self.files, &mut self.errors);
-        add_rest(&mut self.errors, self.suppressed);
-        self.errors
+    /// Everything found and `lints`, by place, each with its source line.
+    pub(crate) fn finish(self, lints: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let mut all = self.errors.into_vec();
+        all.extend(self.warnings.into_vec());
+        all.extend(lints);
+        attach_sources(self.files, &mut all);
+        all
     }
 }
 
@@ -82,30 +112,26 @@ pub(crate) fn finding(
     message: String,
     help: Option<String>,
 ) -> Diagnostic {
-    Diagnostic { severity, code: code.as_str(), place, width, source: String::new(), message, help }
-}
-
-/// Says at the last finding how many are not shown.
-pub(crate) fn add_rest(findings: &mut Vec<Diagnostic>, rest: usize) {
-    if rest == 0 {
-        return;
-    }
-    if let Some(last) = findings.last().cloned() {
-        findings.push(Diagnostic {
-            code: Code::MoreFindings.as_str(),
-            message: format!("and {rest} more like these"),
-            help: Some(format!("at most {} are shown at once", limits::FINDINGS)),
-            ..last
-        });
+    Diagnostic {
+        severity,
+        code: code.as_str(),
+        place,
+        width,
+        source: String::new(),
+        source_column: 1,
+        message,
+        help,
     }
 }
 
 /// Sorts findings by place and gives each its source line. A place beyond the text is moved to its end.
-pub(crate) fn attach_sources(files: &[SourceFile], findings: &mut [Diagnostic]) {
+fn attach_sources(files: &[SourceFile], findings: &mut [Diagnostic]) {
     let order = |name: &str| files.iter().position(|file| file.name == name);
     findings.sort_by_cached_key(|finding| {
         let place = &finding.place;
-        (order(&place.file), place.line, place.column, finding.code, finding.message.clone())
+        // How many more there are is said last.
+        let last = finding.code == Code::MoreFindings.as_str();
+        (last, order(&place.file), place.line, place.column, finding.code, finding.message.clone())
     });
     for of_file in findings.chunk_by_mut(|a, b| a.place.file == b.place.file) {
         if let Some(file) = order(&of_file[0].place.file).and_then(|index| files.get(index)) {
@@ -114,24 +140,66 @@ pub(crate) fn attach_sources(files: &[SourceFile], findings: &mut [Diagnostic]) 
     }
 }
 
-/// One walk over the text for all findings of a file.
+/// One walk over the text for all findings of a file, which are sorted.
 fn attach_lines(text: &str, findings: &mut [Diagnostic]) {
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut line = next_line(&mut rest).unwrap_or_default();
+    let mut line = Line::new(next_line(&mut rest).unwrap_or_default());
     let mut number = 1;
     for finding in findings {
         while number < finding.place.line
             && let Some(next) = next_line(&mut rest)
         {
-            (line, number) = (next, number + 1);
+            (line, number) = (Line::new(next), number + 1);
         }
-        let length = u32::try_from(line.chars().count()).unwrap_or(u32::MAX - 1);
         if finding.place.line > number {
-            (finding.place.line, finding.place.column) = (number, length + 1);
+            (finding.place.line, finding.place.column) = (number, u32::MAX);
         }
+        let length = line.length();
         finding.place.column = finding.place.column.clamp(1, length + 1);
         finding.width = finding.width.clamp(1, (length + 1 - finding.place.column).max(1));
-        finding.source = line.chars().take(limits::SOURCE_LINE).collect();
+        finding.source_column = first_shown(finding);
+        finding.source = line.from(finding.source_column).chars().take(limits::SOURCE_LINE).collect();
+    }
+}
+
+/// The first column to show: 1, unless what the finding is about would not be seen then.
+fn first_shown(finding: &Diagnostic) -> u32 {
+    const CONTEXT: u32 = 40;
+    let seen_to = finding.place.column.saturating_add(finding.width.min(CONTEXT));
+    if seen_to as usize <= limits::SOURCE_LINE {
+        1
+    } else {
+        finding.place.column.saturating_sub(CONTEXT).max(1)
+    }
+}
+
+/// A line, however long, that is walked once.
+struct Line<'t> {
+    text: &'t str,
+    length: Option<u32>,
+    /// A column, from 1, and the bytes before it.
+    reached: (u32, usize),
+}
+
+impl<'t> Line<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, length: None, reached: (1, 0) }
+    }
+
+    /// Its characters.
+    fn length(&mut self) -> u32 {
+        let count = || u32::try_from(self.text.chars().count()).unwrap_or(u32::MAX - 1);
+        *self.length.get_or_insert_with(count)
+    }
+
+    /// The rest from `column`; columns are asked for in order.
+    fn from(&mut self, column: u32) -> &'t str {
+        let (at, bytes) = self.reached;
+        let (at, bytes) = if column < at { (1, 0) } else { (at, bytes) };
+        let rest = &self.text[bytes..];
+        let skipped = rest.char_indices().nth((column - at) as usize).map_or(rest.len(), |(index, _)| index);
+        self.reached = (column, bytes + skipped);
+        &self.text[bytes + skipped..]
     }
 }
 

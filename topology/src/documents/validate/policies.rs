@@ -100,6 +100,7 @@ fn rules<R: RuleSpec>(
 ) -> Option<Vec<Rule>> {
     let specs = specs.value()?;
     let mut names = Names::new("rule");
+    let mut said = BTreeMap::new();
     let mut rules = Vec::new();
     for Located { value, span } in &specs.0 {
         let parts = value.parts();
@@ -107,6 +108,12 @@ fn rules<R: RuleSpec>(
             names.claim(name, sink);
         }
         if let Some(rule) = rule(&parts, groups, sink) {
+            let meaning = (rule.action, rule.peers.clone(), rule.ports.clone(), rule.log, rule.tracking);
+            if let Some(first) = said.insert(meaning, *span) {
+                let message = "this rule says what another rule of the policy says".to_owned();
+                let help = format!("the other is at {}; leave one of them out", sink.place(first));
+                sink.warning(Code::DuplicateRule, *span, message, help);
+            }
             rules.push(Rule { place: sink.place(*span), ..rule });
         }
     }
