@@ -1,0 +1,185 @@
+//! What users write on the command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::names::LabName;
+use crate::probe::Probed;
+
+/// Builds fabrics out of network namespaces, and checks that they enforce what their policy says.
+#[derive(Debug, Parser)]
+#[command(name = "selvedge-lab", version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Up(Up),
+    Down(Down),
+    Exec(Exec),
+    List(List),
+    Inspect(Inspect),
+    Probe(Probe),
+    Traffic(Traffic),
+}
+
+/// Build the fabric that documents describe
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  selvedge-lab up lab/fabrics/demo
+  selvedge-lab up lab/fabrics/demo --name second   # another one beside it
+
+The lab's namespaces are named <lab>-<node|workload|external>; `ip netns` shows them. The controller's is <lab>-controller:
+172.31.0.1 in an out-of-band network that every node with an agent has a port in. A bpffs for the agents is mounted at
+/run/selvedge-lab/<lab>/bpf.")]
+pub(super) struct Up {
+    /// A directory of documents, or one file
+    pub(super) fabric: PathBuf,
+    /// The lab's name; by default the fabric's
+    #[arg(long)]
+    pub(super) name: Option<LabName>,
+}
+
+/// Remove labs and everything they consist of
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  selvedge-lab down          # the only lab there is
+  selvedge-lab down demo
+  selvedge-lab down --all
+
+Ends processes that `selvedge-lab exec` started, and their children. Others in the lab's namespaces are named and left alone.")]
+pub(super) struct Down {
+    /// The lab; may be left out when there is one
+    #[arg(conflicts_with = "all")]
+    pub(super) name: Option<LabName>,
+    /// Every lab of this machine
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// Run a command at a place of a lab
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  selvedge-lab exec web1 -- ping -c 1 10.2.0.41
+  selvedge-lab exec --lab second host1 -- ip route
+  selvedge-lab exec controller -- selvedge-controller
+
+Only the network namespace is entered: files, processes and bpffs are those of the machine.")]
+pub(super) struct Exec {
+    /// The lab; may be left out when there is one
+    #[arg(long)]
+    pub(super) lab: Option<LabName>,
+    /// A node, a workload, an external, or `controller`
+    pub(super) target: String,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    pub(super) command: Vec<String>,
+}
+
+/// List the labs of this machine
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Output,
+}
+
+/// Show the places of a lab: namespaces, addresses, processes
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// The lab; may be left out when there is one
+    pub(super) lab: Option<LabName>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+}
+
+/// Send packets between all workloads and compare what arrives with the policy
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  selvedge-lab probe
+  selvedge-lab probe -f edited/ --ports 443/tcp,53/udp,icmp --families 4
+
+Exits with 1 if any flow is not as the policy says.")]
+pub(super) struct Probe {
+    /// The lab; may be left out when there is one
+    #[arg(long)]
+    pub(super) lab: Option<LabName>,
+    /// The documents to compare with; by default those the lab was built from
+    #[arg(short = 'f', long = "filename", value_name = "DIR")]
+    pub(super) documents: Option<PathBuf>,
+    /// What to probe: PORT/tcp, PORT/udp, PORT/sctp, icmp; by default what policies name, and one port that none names
+    #[arg(long, value_delimiter = ',')]
+    pub(super) ports: Vec<Probed>,
+    /// Address families
+    #[arg(long, value_delimiter = ',', default_value = "4,6", value_parser = clap::value_parser!(u8).range(4..=6))]
+    pub(super) families: Vec<u8>,
+    /// How long a flow may take before it counts as denied
+    #[arg(long, default_value = "1s", value_parser = duration)]
+    pub(super) timeout: Duration,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Output,
+    /// Print the last line and what is wrong only
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+/// Send steady traffic from one workload to another and count what is lost
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  selvedge-lab traffic --from web1 --to app1 --port 8080/tcp --duration 10s
+  selvedge-lab traffic --from db1 --to dns --port 53/udp --count 1000 -o json
+
+One TCP connection, or one UDP flow, carries numbered messages that the other end sends back. Exits with 1 if any is lost.")]
+pub(super) struct Traffic {
+    /// The lab; may be left out when there is one
+    #[arg(long)]
+    pub(super) lab: Option<LabName>,
+    /// Where it comes from
+    #[arg(long)]
+    pub(super) from: String,
+    /// Where it goes
+    #[arg(long)]
+    pub(super) to: String,
+    /// PORT/tcp or PORT/udp
+    #[arg(long)]
+    pub(super) port: Probed,
+    /// The destination's address, where it has several; by default its first IPv4 address
+    #[arg(long)]
+    pub(super) address: Option<IpAddr>,
+    /// How many messages
+    #[arg(long, conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// How long
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub(super) duration: Duration,
+    /// The time between two messages
+    #[arg(long, default_value = "10ms", value_parser = duration)]
+    pub(super) interval: Duration,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Output,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("must be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write e.g. `500ms` or `2s`")),
+    }
+}

@@ -1,0 +1,57 @@
+//! The matrix: who reaches whom, on which ports.
+
+use std::collections::BTreeSet;
+
+use super::{Finding, Probed, Report};
+use crate::commands::Table;
+
+/// Below the matrix, for those who see one for the first time.
+const LEGEND: &str = "rows: from, columns: to; a number is an open TCP port, 53u is UDP, 9s SCTP, ping an echo request; all: every one probed, \
+-: none; 22/4 is open in IPv4 only, 22/6 in IPv6 only; ! marks what is not as the policy says";
+
+/// Draws it.
+pub fn matrix(report: &Report) -> String {
+    let names: Vec<String> = report.places.iter().map(|place| place.target.to_string()).collect();
+    let mut table = Table::default();
+    table.row([String::from("FROM \\ TO")].into_iter().chain(names.iter().cloned()).collect());
+    for (source, name) in names.iter().enumerate() {
+        let cells = (0..names.len()).map(|destination| cell(report, source, destination));
+        table.row([name.clone()].into_iter().chain(cells).collect());
+    }
+    let probed: Vec<String> = report.probed.iter().map(ToString::to_string).collect();
+    format!("{table}({LEGEND})\nprobed: {}\n", probed.join(" "))
+}
+
+fn cell(report: &Report, source: usize, destination: usize) -> String {
+    if source == destination {
+        return String::new();
+    }
+    let here = |finding: &&Finding| finding.flow.source == source && finding.flow.destination == destination;
+    let findings: Vec<&Finding> = report.findings.iter().filter(here).collect();
+    if !findings.is_empty() && findings.iter().all(|finding| finding.is_open()) {
+        return if findings.iter().all(|finding| finding.agrees()) { "all" } else { "!all" }.to_owned();
+    }
+    let marks: Vec<String> = report.probed.iter().filter_map(|probed| mark(&findings, *probed)).collect();
+    if marks.is_empty() { "-".to_owned() } else { marks.join(" ") }
+}
+
+/// `None`: closed, as it should be.
+fn mark(findings: &[&Finding], probed: Probed) -> Option<String> {
+    let findings: Vec<&&Finding> = findings.iter().filter(|finding| finding.flow.probed == probed).collect();
+    let families = |open: bool| -> BTreeSet<u8> {
+        let those = findings.iter().filter(|finding| finding.is_open() == open);
+        those.map(|finding| if finding.flow.from.is_ipv4() { 4 } else { 6 }).collect()
+    };
+    let (open, closed) = (families(true), families(false));
+    let wrong = findings.iter().any(|finding| !finding.agrees());
+    if open.is_empty() && !wrong {
+        return None;
+    }
+    let only = match open.first() {
+        Some(family) if !closed.is_empty() => format!("/{family}"),
+        _ => String::new(),
+    };
+    // Closed and wrong: `!` alone would read as open.
+    let text = if open.is_empty() { format!("no-{}", probed.short()) } else { probed.short() };
+    Some(format!("{}{text}{only}", if wrong { "!" } else { "" }))
+}
