@@ -85,6 +85,8 @@ pub(crate) enum Constraint {
     AnyOf(&'static [&'static str], &'static str),
     /// The first needs the second.
     Needs(&'static str, &'static str),
+    /// Where the first is a number, the second is required; the text says how to write it.
+    NumberNeeds(&'static str, &'static str, &'static str),
     /// Where the field has one of the values, some fields are required and some are not allowed.
     When {
         field: &'static str,
@@ -104,7 +106,10 @@ impl<T: Decode, const MIN: usize, const MAX: usize> Decode for List<T, MIN, MAX>
             return wrong_type(node, field, "a list", None, sink);
         };
         if items.len() < MIN {
-            let message = format!("`{}` is empty", field.key);
+            let message = match items.len() {
+                0 => format!("`{}` is empty", field.key),
+                fewer => format!("`{}` has {fewer} of at least {MIN} entries", field.key),
+            };
             sink.error(Code::EmptyList, node.span, message, field.hint.map(str::to_owned));
             return None;
         }
@@ -143,8 +148,19 @@ pub(crate) fn wrong_type<T>(
     help: Option<String>,
     sink: &mut Sink<'_>,
 ) -> Option<T> {
+    not_a(node, quoted(field.key), expected, help, sink)
+}
+
+/// Reports that `node`, which is `subject`, is not `expected`.
+pub(crate) fn not_a<T>(
+    node: &Node,
+    subject: impl std::fmt::Display,
+    expected: &str,
+    help: Option<String>,
+    sink: &mut Sink<'_>,
+) -> Option<T> {
     if !matches!(node.value, Value::Broken) {
-        let message = format!("`{}` must be {expected}, not {}", field.key, node.describe());
+        let message = format!("{subject} must be {expected}, not {}", node.describe());
         sink.error(Code::WrongType, node.span, message, help);
     }
     None
@@ -157,6 +173,11 @@ pub(crate) fn text<'n>(
     what: &str,
     sink: &mut Sink<'_>,
 ) -> Option<&'n str> {
+    text_of(node, field.key, what, sink)
+}
+
+/// As [`text`], for a key that is not declared.
+pub(crate) fn text_of<'n>(node: &'n Node, key: &str, what: &str, sink: &mut Sink<'_>) -> Option<&'n str> {
     if let Some(Typed::Text(text)) = node.typed() {
         return Some(text);
     }
@@ -166,7 +187,7 @@ pub(crate) fn text<'n>(
         }
         _ => None,
     };
-    wrong_type(node, field, what, help, sink)
+    not_a(node, quoted(key), what, help, sink)
 }
 
 /// Reads a value that must be one of a few words.
@@ -279,6 +300,15 @@ impl Constraint {
                     sink.error(Code::ConflictingFields, entry.key_span, message, None);
                 }
             }
+            Self::NumberNeeds(key, needed, how) => {
+                let written = node.get(key).map(|entry| (&entry.node, entry.node.typed()));
+                if let Some((number, Some(Typed::Int(value)))) = written
+                    && node.get(needed).is_none()
+                {
+                    let message = format!("`{key}: {value}` needs `{needed}`");
+                    sink.error(Code::MissingField, number.span, message, (*how).to_owned());
+                }
+            }
             Self::When { field, values, requires, forbids } => {
                 let written = node.get(field).and_then(|entry| entry.node.typed());
                 if let Some(Typed::Text(value)) = written
@@ -310,6 +340,10 @@ impl Constraint {
             Self::OneOf(keys) => json!({"oneOf": keys.iter().map(required).collect::<Vec<_>>()}),
             Self::AnyOf(keys, _) => json!({"anyOf": keys.iter().map(required).collect::<Vec<_>>()}),
             Self::Needs(key, needed) => json!({"dependentRequired": {*key: [needed]}}),
+            Self::NumberNeeds(key, needed, _) => json!({
+                "if": {"properties": {*key: {"type": "integer"}}, "required": [key]},
+                "then": {"required": [needed]},
+            }),
             Self::When { field, values, requires, forbids } => {
                 let forbidden: Vec<Json> = forbids.iter().map(required).collect();
                 let mut then = json!({"required": requires});

@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 
-use super::decode::Constraint::{AnyOf, Needs, OneOf, When};
+use super::decode::Constraint::{AnyOf, Needs, NumberNeeds, OneOf, When};
 use super::decode::{Decode, FieldSpec, List, Presence, choices, record};
 use super::limits;
 use super::scalars::{Cidr, Code, Description, EndpointText, LabelMap, MessageType, Port, PortReference};
@@ -60,7 +60,7 @@ pub(crate) const ENVELOPE: &[FieldSpec] = &[
     envelope("apiVersion", "The version of the document language.", Some("write `apiVersion: selvedge/v1`")),
     envelope("kind", "What the document describes: Fabric, Workload, SegmentationPolicy or CidrGroup.", None),
     envelope("metadata", "The document's name.", Some("write `metadata: {name: …}`")),
-    envelope("spec", "What is described.", None),
+    envelope("spec", "What is described.", Some("write `spec:` and below it the fields of this kind")),
 ];
 
 /// The fields of every record, in the order people read them.
@@ -309,6 +309,7 @@ record! {
             When { field: "protocol", values: &["ICMP", "ICMPv6"], requires: &["type"], forbids: &["port", "endPort"] },
             When { field: "protocol", values: &["any"], requires: &[], forbids: &["port", "endPort", "type", "code"] },
             When { field: "type", values: &["any"], requires: &[], forbids: &["code"] },
+            NumberNeeds("type", "code", "write `code: 0` or whichever is meant, or `code: any`"),
         ]
     }
 
@@ -320,7 +321,7 @@ record! {
 
     /// A CIDR with holes.
     HoledCidrSpec {
-        /// The block.
+        /// The block, such as 10.0.0.0/8.
         Required "cidr" cidr: Cidr;
         /// Holes in it.
         Optional "except" except: List<Cidr, 0, { limits::EXCEPTS }>;

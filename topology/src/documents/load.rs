@@ -1,15 +1,16 @@
 //! From files to what can be said of them.
 
-use super::canonical;
+use std::str::FromStr;
+
 use super::codes::Code;
-use super::decode::{Decode, Field, FieldSpec, Located, Presence, Record, text, wrong_type};
+use super::decode::{Decode, Field, Located, Record, not_a, text};
 use super::kinds::{self, API_VERSION, ENVELOPE, Kind, Metadata};
+use super::scalars::Name;
 use super::sink::{Sink, quoted, suggestion};
 use super::tree::{Entry, Node, Span, Typed};
 use super::validate::{self, Decoded, Named};
+use super::{Document, Loaded, SourceFile, canonical, limits, parse};
 use crate::lint;
-
-use super::{Document, Loaded, SourceFile, limits, parse};
 
 /// Reads documents from files, in any order. Every error is reported, not the first only, up to
 /// [`limits::FINDINGS`]; where there is none, there is a model, and the warnings that [`crate::lint`] has.
@@ -66,65 +67,55 @@ impl Reader {
             // `---` with nothing after it.
             return;
         }
-        const DOCUMENT: FieldSpec =
-            FieldSpec { key: "document", presence: Presence::Required, doc: "", hint: None };
         if root.entries().is_none() {
-            return wrong_type::<()>(root, &DOCUMENT, "a map", None, sink).unwrap_or_default();
-        }
-        let Some(envelope) = envelope(root, sink) else {
-            // What the document names is unknown, so references to it can't be judged.
+            not_a::<()>(root, "a document", "a map", None, sink);
             return sink.lose_documents();
-        };
-        self.documents.push((envelope.kind, envelope.canonical(root, sink)));
-        self.decode(&envelope, sink);
+        }
+        let read = envelope(root, sink).and_then(|envelope| self.decode(&envelope, root, sink));
+        if read.is_none() {
+            // It is unknown what the document would have been, so references to it can't be judged.
+            sink.lose_documents();
+        }
     }
 
-    fn decode(&mut self, envelope: &Envelope<'_>, sink: &mut Sink<'_>) {
-        fn push<N: std::str::FromStr, T: Decode>(
+    /// Reads `spec`, and keeps what can be kept.
+    fn decode(&mut self, envelope: &Envelope<'_>, root: &Node, sink: &mut Sink<'_>) -> Option<()> {
+        fn push<N: FromStr, T: Decode>(
             list: &mut Vec<Named<N, T>>,
             envelope: &Envelope<'_>,
             sink: &mut Sink<'_>,
-        ) {
-            let Envelope { name, description, spec, .. } = envelope;
-            let Ok(value) = name.value.parse() else { return };
-            match T::decode(&spec.node, &ENVELOPE[3], sink) {
-                Some(spec) => {
-                    list.push(Named {
-                        name: Located { value, span: name.span },
-                        description: description.clone(),
-                        spec,
-                    });
-                }
-                // The document is there, though nothing can be said of it.
-                None => sink.lose_documents(),
-            }
+        ) -> Option<()> {
+            // Read even where there is no name: all errors at once.
+            let spec = T::decode(&envelope.spec.node, &ENVELOPE[3], sink)?;
+            let name = envelope.name.as_ref()?;
+            let name = Located { value: name.value.0.parse().ok()?, span: name.span };
+            list.push(Named { name, description: envelope.description.clone(), spec });
+            Some(())
         }
+        let decoded = &mut self.decoded;
         match envelope.kind {
-            Kind::Fabric => push(&mut self.decoded.fabrics, envelope, sink),
-            Kind::Workload => push(&mut self.decoded.workloads, envelope, sink),
-            Kind::SegmentationPolicy => push(&mut self.decoded.policies, envelope, sink),
-            Kind::CidrGroup => push(&mut self.decoded.groups, envelope, sink),
+            Kind::Fabric => push(&mut decoded.fabrics, envelope, sink)?,
+            Kind::Workload => push(&mut decoded.workloads, envelope, sink)?,
+            Kind::SegmentationPolicy => push(&mut decoded.policies, envelope, sink)?,
+            Kind::CidrGroup => push(&mut decoded.groups, envelope, sink)?,
         }
+        let document = Document {
+            kind: envelope.kind.word().to_owned(),
+            name: envelope.name.as_ref()?.value.0.to_string(),
+            place: sink.place(root.span),
+            content: canonical::json(root),
+        };
+        self.documents.push((envelope.kind, document));
+        Some(())
     }
 }
 
 /// What every document has.
 struct Envelope<'n> {
     kind: Kind,
-    name: Located<Box<str>>,
+    name: Option<Located<Name>>,
     description: String,
     spec: &'n Entry,
-}
-
-impl Envelope<'_> {
-    fn canonical(&self, root: &Node, sink: &Sink<'_>) -> Document {
-        Document {
-            kind: self.kind.word().to_owned(),
-            name: self.name.value.clone().into(),
-            place: sink.place(root.span),
-            content: canonical::json(root),
-        }
-    }
 }
 
 fn envelope<'n>(root: &'n Node, sink: &mut Sink<'_>) -> Option<Envelope<'n>> {
@@ -133,11 +124,10 @@ fn envelope<'n>(root: &'n Node, sink: &mut Sink<'_>) -> Option<Envelope<'n>> {
     let kind = root.get("kind").and_then(|entry| kind(&entry.node, sink));
     let metadata: Field<Metadata> = record.field("metadata", sink);
     let metadata = metadata.value();
-    let name = metadata.and_then(|metadata| metadata.name.given());
     let description = metadata.and_then(|metadata| metadata.description.value());
     Some(Envelope {
         kind: kind?,
-        name: name.map(|name| Located { value: name.value.0.clone(), span: name.span })?,
+        name: metadata.and_then(|metadata| metadata.name.given()).cloned(),
         description: description.map(|text| text.0.clone()).unwrap_or_default(),
         spec: root.get("spec")?,
     })

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
 use super::codes::Code as Finding;
-use super::decode::{Decode, FieldSpec, text, within, wrong_type};
+use super::decode::{Decode, FieldSpec, text, text_of, within, wrong_type};
 use super::kinds::{BlockSpec, HoledCidrSpec};
 use super::limits;
 use super::schema::Definitions;
@@ -164,11 +164,22 @@ fn label_key(text: &str, node: &Node, sink: &mut Sink<'_>) -> Option<LabelKey> {
 
 impl Decode for LabelValue {
     fn decode(node: &Node, field: &FieldSpec, sink: &mut Sink<'_>) -> Option<Self> {
-        parsed(node, field, ("a label value", Finding::BadLabel), sink)
+        label_value(node, field.key, sink)
     }
 
     fn schema(_: &mut Definitions) -> Json {
         json!({"type": "string", "maxLength": MAX_LABEL_VALUE, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"})
+    }
+}
+
+fn label_value(node: &Node, key: &str, sink: &mut Sink<'_>) -> Option<LabelValue> {
+    let text = text_of(node, key, "a label value", sink)?;
+    match text.parse::<LabelValue>() {
+        Ok(value) => Some(value),
+        Err(error) => {
+            sink.error(Finding::BadLabel, node.span, error.to_string(), None);
+            None
+        }
     }
 }
 
@@ -187,7 +198,7 @@ impl Decode for LabelMap {
         for entry in entries {
             let at_key = Node { span: entry.key_span, value: Value::Broken };
             let key = label_key(&entry.key, &at_key, sink);
-            let value = LabelValue::decode(&entry.node, field, sink);
+            let value = label_value(&entry.node, &entry.key, sink);
             match key.zip(value) {
                 Some((key, value)) => drop(labels.insert(key, value)),
                 None => good = false,

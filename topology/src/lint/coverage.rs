@@ -268,7 +268,7 @@ mod tests {
         let halves = set(&[ports(0, 99), ports(100, 65535)]);
         assert!(ports_cover(&halves, &set(&[ports(50, 150), service.clone()])));
         assert!(!ports_cover(&set(&[ports(0, 99), ports(101, 65535)]), &set(&[ports(50, 150)])));
-        assert!(!ports_cover(&set(&[ports(8080, 8080)]), &set(&[service.clone()])));
+        assert!(!ports_cover(&set(&[ports(8080, 8080)]), &set(std::slice::from_ref(&service))));
         assert!(!ports_cover(&set(&[service]), &set(&[ports(8080, 8080)])));
         assert!(!ports_cover(&halves, &set(&[L4Match::Any])));
         assert!(ports_cover(&set(&[L4Match::Any]), &halves));

@@ -105,7 +105,7 @@ impl<N: Ord + Clone + ToString> Names<N> {
             self.taken.insert(name.value.clone(), name.span);
             return true;
         };
-        let message = format!("there are two of {} `{}`", self.of, name.value.to_string());
+        let message = format!("there is another {} `{}`", self.of, name.value.to_string());
         let help = format!("the first is at {}", sink.place(*first));
         sink.error(Code::DuplicateName, name.span, message, help);
         false

@@ -226,7 +226,7 @@ fn requirement(spec: &ExpressionSpec) -> Option<Requirement> {
 fn port_match(spec: &PortMatchSpec, sink: &mut Sink<'_>) -> Option<L4Match> {
     match *spec.protocol.value()? {
         MatchProtocol::Any => Some(L4Match::Any),
-        MatchProtocol::Icmp(protocol) => Some(L4Match::Icmp { protocol, messages: messages(spec, sink)? }),
+        MatchProtocol::Icmp(protocol) => Some(L4Match::Icmp { protocol, messages: messages(spec)? }),
         MatchProtocol::Ports(protocol) => {
             let port = spec.port.given()?;
             match (&port.value, spec.end_port.given()) {
@@ -261,19 +261,12 @@ fn port_match(spec: &PortMatchSpec, sink: &mut Sink<'_>) -> Option<L4Match> {
     }
 }
 
-fn messages(spec: &PortMatchSpec, sink: &mut Sink<'_>) -> Option<IcmpMatch> {
-    let kind = spec.message_type.given()?;
-    match (kind.value, written(&spec.code)?) {
-        // `code` beside `type: any` is refused by the declaration of the record.
-        (MessageType::Any, _) => Some(IcmpMatch::Any),
-        (MessageType::Number(kind), Some(MessageCode::Any)) => Some(IcmpMatch::Type(kind)),
-        (MessageType::Number(kind), Some(MessageCode::Number(code))) => {
-            Some(IcmpMatch::TypeCode(kind, *code))
-        }
-        (MessageType::Number(number), None) => {
-            let help = "write `code: 0` or whichever is meant, or `code: any`".to_owned();
-            sink.error(Code::MissingField, kind.span, format!("`type: {number}` needs `code`"), help);
-            None
-        }
-    }
+fn messages(spec: &PortMatchSpec) -> Option<IcmpMatch> {
+    // That `code` is there beside a number, and only there, is declared with the record.
+    Some(match (spec.message_type.value()?, spec.code.value()) {
+        (MessageType::Any, _) => IcmpMatch::Any,
+        (MessageType::Number(kind), Some(MessageCode::Any)) => IcmpMatch::Type(*kind),
+        (MessageType::Number(kind), Some(MessageCode::Number(code))) => IcmpMatch::TypeCode(*kind, *code),
+        (MessageType::Number(_), None) => return None,
+    })
 }

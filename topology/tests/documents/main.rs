@@ -1,8 +1,16 @@
 //! Documents: what is read, and what is said about what can't be.
 
+mod canonical;
+mod limits;
+mod order;
+mod properties;
+mod schema;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use selvedge_topology::documents::codes::Code;
 use selvedge_topology::documents::{Colours, Loaded, Severity, SourceFile, load, render};
 
 fn fixtures(folder: &str) -> Vec<PathBuf> {
@@ -74,4 +82,35 @@ fn golden(path: &Path, loaded: &Loaded) {
     }, {
         insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), render(&loaded.diagnostics, Colours::Plain));
     });
+}
+
+#[test]
+fn every_code_is_shown_by_a_fixture_or_by_a_test_of_limits() {
+    let of_fixtures =
+        ["bad", "warnings"].into_iter().flat_map(fixtures).flat_map(|path| findings(&path).diagnostics);
+    let of_limits = limits::beyond_every_limit().into_iter().flat_map(|files| load(&files).diagnostics);
+    let shown: BTreeSet<&str> = of_fixtures.chain(of_limits).map(|finding| finding.code).collect();
+    let all: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(all.difference(&shown).collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let findings = findings(&fixtures("bad")[0]).diagnostics;
+    let coloured = render(&findings, Colours::Ansi);
+    let mut plain = String::new();
+    for part in coloured.split('\u{1b}') {
+        plain.push_str(part.strip_prefix('[').map_or(part, |part| part.split_once('m').unwrap().1));
+    }
+    assert_ne!(coloured, plain);
+    assert_eq!(plain, render(&findings, Colours::Plain));
+}
+
+#[test]
+fn what_documents_say_never_reaches_the_terminal_as_a_control_character() {
+    let hostile = "kind: \"\\e[2J\\r\"\n? \u{202e}x\t\u{9b}\n: y\n".to_owned();
+    let loaded = load(&[SourceFile { name: "a\u{1b}]0;b".to_owned(), text: hostile }]);
+    let text = render(&loaded.diagnostics, Colours::Plain);
+    assert!(text.contains("\\u{1b}[2J"), "{text}");
+    assert!(!text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
 }
