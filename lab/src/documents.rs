@@ -4,11 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use selvedge_topology::documents::{self, Diagnostic, Severity, SourceFile};
+use selvedge_topology::documents::limits::FILE_BYTES;
+use selvedge_topology::documents::{self, Diagnostic, SourceFile};
 use selvedge_topology::model::Model;
-
-/// A file of documents larger than this is refused unread, in bytes.
-const MAX_FILE: u64 = 8 << 20;
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -27,20 +25,9 @@ pub enum DocumentsError {
         /// The directory.
         path: PathBuf,
     },
-    /// Too large.
-    #[error("{}: larger than {MAX_FILE} bytes; split it into several files", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
     /// Errors in the documents.
-    #[error("{} in the documents, nothing was changed", count(.0))]
+    #[error("the documents have errors, nothing was changed")]
     Invalid(Vec<Diagnostic>),
-}
-
-fn count(diagnostics: &[Diagnostic]) -> String {
-    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
-    if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") }
 }
 
 /// The model that a file, or the YAML files of a directory, describe.
@@ -63,12 +50,10 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, DocumentsError> {
     if files.is_empty() { Err(DocumentsError::Empty { path: path.to_owned() }) } else { Ok(files) }
 }
 
+/// Reads no more than it takes to see that a file is too large; what is said of that is the parser's business.
 fn read(path: &Path) -> Result<SourceFile, DocumentsError> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES as u64 + 1).read_to_string(&mut text));
     read.map_err(|source| DocumentsError::Read { path: path.to_owned(), source })?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(DocumentsError::TooLarge { path: path.to_owned() });
-    }
     Ok(SourceFile { name: path.display().to_string(), text })
 }

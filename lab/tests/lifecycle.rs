@@ -165,7 +165,7 @@ fn bad_documents_are_shown_with_their_place_and_change_nothing() {
     assert_eq!(refused.code, Some(1));
     assert!(refused.err.contains(&format!("bad.yaml:{line}:")), "{}", refused.err);
     assert!(
-        refused.err.ends_with("error: 1 error in the documents, nothing was changed\n"),
+        refused.err.ends_with("error: the documents have errors, nothing was changed\n"),
         "{}",
         refused.err
     );

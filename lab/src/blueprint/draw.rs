@@ -13,8 +13,8 @@ use selvedge_topology::names::{NodeName, PortName};
 
 use super::routes::Neighbours;
 use super::{
-    Blueprint, BlueprintError, FIRST_INTERFACE_INDEX, Forwarding, Interface, InterfaceKind,
-    MAX_INTERFACE_NAME, NextHop, PortIsolation, Route, Space, Wire, WireEnd,
+    Blueprint, BlueprintError, FIRST_INTERFACE_INDEX, Forwarding, Interface, InterfaceKind, NextHop,
+    PortIsolation, Route, Space, Wire, WireEnd,
 };
 use crate::names::{LabName, NamespaceName, Target};
 
@@ -68,22 +68,13 @@ fn guests(model: &Model) -> BTreeMap<&Endpoint, Vec<Guest<'_>>> {
 }
 
 fn check_ports(model: &Model, guests: &BTreeMap<&Endpoint, Vec<Guest<'_>>>) -> Result<(), BlueprintError> {
-    let long = |port: &&PortName| port.as_str().len() > MAX_INTERFACE_NAME;
-    let nodes = model.fabric.nodes.values();
-    if let Some((node, port)) = nodes.filter_map(|node| Some((node, node.ports.keys().find(long)?))).next() {
-        let port = Endpoint { node: node.name.clone(), port: port.clone() };
-        return Err(BlueprintError::InterfaceNameTooLong { port });
-    }
-    let mut linked = BTreeSet::new();
-    for port in model.fabric.links.iter().flat_map(|link| [&link.a, &link.b]) {
-        if let Some(guest) = guests.get(port).and_then(|guests| guests.first()) {
-            return Err(BlueprintError::PortInUse { port: port.clone(), user: guest.target.clone() });
+    let mut linked = model.fabric.links.iter().flat_map(|link| [&link.a, &link.b]);
+    match linked.find_map(|port| Some((port, guests.get(port)?.first()?))) {
+        Some((port, guest)) => {
+            Err(BlueprintError::PortInUse { port: port.clone(), user: guest.target.clone() })
         }
-        if !linked.insert(port) {
-            return Err(BlueprintError::PortLinkedTwice { port: port.clone() });
-        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether and by which port a node is in the out-of-band network.

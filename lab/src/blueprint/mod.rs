@@ -13,8 +13,6 @@ pub use draw::draw;
 
 use crate::names::{LabName, NamespaceName, Target};
 
-/// The longest interface name Linux takes (`IFNAMSIZ` less its final zero).
-pub const MAX_INTERFACE_NAME: usize = 15;
 /// Interfaces get fixed indices, counted from here (1 is `lo`), so that nothing has to be looked up.
 const FIRST_INTERFACE_INDEX: u32 = 2;
 
@@ -157,15 +155,6 @@ pub enum NextHop {
 /// Why a model can't be made into a lab.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlueprintError {
-    /// Linux has no room for a port's name.
-    #[error(
-        "port `{port}`: interface names have at most {MAX_INTERFACE_NAME} bytes, `{}` has {}; shorten it",
-        port.port, port.port.as_str().len()
-    )]
-    InterfaceNameTooLong {
-        /// The port.
-        port: Endpoint,
-    },
     /// Two places would be one namespace.
     #[error(
         "{} `{first}` and {} `{second}` would share the namespace `{namespace}`; rename one of them",
@@ -186,12 +175,6 @@ pub enum BlueprintError {
         port: Endpoint,
         /// Who is attached.
         user: Target,
-    },
-    /// Two links end at a port.
-    #[error("port `{port}` is the end of two links; a wire has two ends")]
-    PortLinkedTwice {
-        /// The port.
-        port: Endpoint,
     },
     /// The name that the lab gives a node's out-of-band port is taken.
     #[error(

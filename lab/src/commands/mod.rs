@@ -1,7 +1,6 @@
 //! The commands of `selvedge-lab`.
 
 mod arguments;
-mod diagnostics;
 mod down;
 mod exec;
 mod list;
@@ -15,6 +14,8 @@ use std::process::ExitCode;
 pub use arguments::Arguments;
 use arguments::Command;
 pub use table::Table;
+
+use selvedge_topology::documents::{Colours, render};
 
 use crate::blueprint::BlueprintError;
 use crate::build::BuildError;
@@ -122,7 +123,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         if let CommandError::Documents(DocumentsError::Invalid(diagnostics)) = &error {
-            diagnostics::print(diagnostics);
+            anstream::eprint!("{}", render(diagnostics, Colours::Ansi));
         }
         anstream::eprintln!("{ERROR}error:{ERROR:#} {error}");
         ExitCode::FAILURE

@@ -6,8 +6,9 @@ use super::{Finding, Probed, Report};
 use crate::commands::Table;
 
 /// Below the matrix, for those who see one for the first time.
-const LEGEND: &str = "rows: from, columns: to; a number is an open TCP port, 53u is UDP, 9s SCTP, ping an echo request; all: every one probed, \
--: none; 22/4 is open in IPv4 only, 22/6 in IPv6 only; ! marks what is not as the policy says";
+const LEGEND: &str = "\
+Rows: from, columns: to. 443 an open TCP port, 53u UDP, 9s SCTP, ping an echo request; `all` that were probed, `-` none.
+22/4 is open in IPv4 only, 22/6 in IPv6 only. ! marks what is not as the policy says; !no-22 is closed and should be open, !all are open and should not all be.";
 
 /// Draws it.
 pub fn matrix(report: &Report) -> String {
@@ -19,7 +20,7 @@ pub fn matrix(report: &Report) -> String {
         table.row([name.clone()].into_iter().chain(cells).collect());
     }
     let probed: Vec<String> = report.probed.iter().map(ToString::to_string).collect();
-    format!("{table}({LEGEND})\nprobed: {}\n", probed.join(" "))
+    format!("{table}\n{LEGEND}\nProbed: {}\n", probed.join(" "))
 }
 
 fn cell(report: &Report, source: usize, destination: usize) -> String {
