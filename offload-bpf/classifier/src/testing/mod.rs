@@ -1,1 +1,20 @@
-//! Tests.
+//! For tests of this and other crates: tables in memory, frames, and the table of cases that the classifier and the
+//! kernel program are both held to.
+
+pub mod cases;
+pub mod frame;
+mod outcome;
+mod tables;
+pub mod world;
+
+pub use cases::{Case, Effect, Expected};
+pub use outcome::{Outcome, Tracked};
+pub use tables::MemoryTables;
+
+/// Interface index of the port on which every test frame arrives: the loopback's, which is what
+/// `BPF_PROG_TEST_RUN` reports to a program.
+pub const PORT: u32 = 1;
+/// Room in the connection table under test.
+pub const CONNECTION_LIMIT: u32 = 16;
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000_000_000;

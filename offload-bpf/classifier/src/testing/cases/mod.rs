@@ -1,0 +1,127 @@
+//! The table of cases: description, packet, tables, expected.
+
+use std::{collections::BTreeMap, vec, vec::Vec};
+
+use selvedge_abi::{ConnectionKey, Counter, EventKind, PortRole, Reason, Verdict};
+
+use super::{MemoryTables, Outcome, Tracked, world};
+
+mod connections;
+mod control;
+mod malformed;
+mod policy;
+
+/// One row.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// A sentence.
+    pub name: &'static str,
+    /// The tables before the packet.
+    pub tables: MemoryTables,
+    /// The packet.
+    pub frame: Vec<u8>,
+    /// What must come of it.
+    pub expected: Expected,
+}
+
+/// What a row expects.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// The reason, counted once with the frame's length; no other is counted.
+    pub reason: Reason,
+    /// Rules that are counted once; no other is.
+    pub rules: Vec<u32>,
+    /// The rule that the event names.
+    pub rule: u32,
+    /// The one event, if any.
+    pub event: Option<EventKind>,
+    /// What becomes of the connection table.
+    pub effect: Effect,
+}
+
+/// A change of the connection table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// None at all.
+    Unchanged,
+    /// The entry is there afterwards as given, whether it was before or not.
+    Set(ConnectionKey, Tracked),
+    /// The entry is gone.
+    Removed(ConnectionKey),
+}
+
+/// Every row.
+pub fn all() -> Vec<Case> {
+    [malformed::cases(), control::cases(), policy::cases(), connections::cases()].concat()
+}
+
+impl Case {
+    /// A frame that arrives at the usual world.
+    fn on(role: PortRole, name: &'static str, frame: Vec<u8>, reason: Reason) -> Self {
+        Self::at(world::world(role), name, frame, reason)
+    }
+
+    /// A frame that arrives at these tables.
+    fn at(tables: MemoryTables, name: &'static str, frame: Vec<u8>, reason: Reason) -> Self {
+        let event = match (reason.verdict(), reason) {
+            (Verdict::Denied | Verdict::Dropped, _) => Some(EventKind::Drop),
+            (Verdict::Allowed, Reason::PolicyAllow) => Some(EventKind::New),
+            (Verdict::Allowed, _) => None,
+        };
+        let expected = Expected { reason, rules: vec![], rule: 0, event, effect: Effect::Unchanged };
+        Self { name, tables, frame, expected }
+    }
+
+    /// These rules are counted, and the last is the one to name.
+    fn by(mut self, rules: &[u32]) -> Self {
+        self.expected.rules = rules.to_vec();
+        self.expected.rule = rules.last().copied().unwrap_or_default();
+        self
+    }
+
+    /// The event names this rule instead.
+    fn naming(mut self, rule: u32) -> Self {
+        self.expected.rule = rule;
+        self
+    }
+
+    /// A rule asks for the event.
+    fn logged(mut self) -> Self {
+        self.expected.event = Some(EventKind::Logged);
+        self
+    }
+
+    fn effect(mut self, effect: Effect) -> Self {
+        self.expected.effect = effect;
+        self
+    }
+
+    /// Says what `outcome` has got wrong; empty where it is as expected.
+    pub fn faults(&self, outcome: &Outcome) -> Vec<&'static str> {
+        let Expected { reason, rules, rule, event, effect } = &self.expected;
+        let once = Counter { packets: 1, bytes: self.frame.len() as u64 };
+        let mut connections: BTreeMap<_, _> = {
+            let now = self.tables.clock.get();
+            let before = self.tables.connections.borrow();
+            before.iter().map(|(key, entry)| (*key, Tracked::at(now, entry))).collect()
+        };
+        match effect {
+            Effect::Unchanged => {}
+            Effect::Set(key, entry) => drop(connections.insert(*key, *entry)),
+            Effect::Removed(key) => drop(connections.remove(key)),
+        }
+        let events: Vec<_> =
+            outcome.events.iter().map(|event| (event.kind, event.reason, event.rule)).collect();
+        let expected_events: Vec<_> =
+            event.iter().map(|kind| (*kind as u32, *reason as u32, *rule)).collect();
+        [
+            (outcome.reasons == BTreeMap::from([(*reason as u32, once)]), "the reason counters"),
+            (outcome.rules == rules.iter().map(|rule| (*rule, once)).collect(), "the rule counters"),
+            (outcome.connections == connections, "the connections"),
+            (events == expected_events, "the events"),
+        ]
+        .into_iter()
+        .filter_map(|(right, what)| (!right).then_some(what))
+        .collect()
+    }
+}

@@ -1,0 +1,67 @@
+//! All that one packet changed, from the classifier or from the kernel program, in one form.
+
+use std::{collections::BTreeMap, vec::Vec};
+
+use selvedge_abi::{ConnectionEntry, ConnectionKey, Counter, Event, Reason};
+
+use super::{MemoryTables, PORT, SECOND};
+
+/// What a packet came to. Two backends that agree give equal outcomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Packets and bytes per reason number, on [`PORT`].
+    pub reasons: BTreeMap<u32, Counter>,
+    /// Packets and bytes per rule.
+    pub rules: BTreeMap<u32, Counter>,
+    /// The connection table afterwards.
+    pub connections: BTreeMap<ConnectionKey, Tracked>,
+    /// Events, their time left out.
+    pub events: Vec<Event>,
+}
+
+/// A [`ConnectionEntry`] that can be compared between clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// Whole seconds since the last packet that was noted.
+    pub age: u64,
+    /// The generation that allowed it.
+    pub generation: u64,
+    /// Bits `CONNECTION_*`.
+    pub flags: u32,
+    /// The rule that allowed it.
+    pub rule: u32,
+}
+
+impl Tracked {
+    /// The entry, as seen at `now` nanoseconds.
+    pub fn at(now: u64, entry: &ConnectionEntry) -> Self {
+        let ConnectionEntry { last_seen, generation, flags, rule } = *entry;
+        Self { age: now.saturating_sub(last_seen) / SECOND, generation, flags, rule }
+    }
+}
+
+impl Outcome {
+    /// Judges `frame` on [`PORT`] by a copy of `tables`.
+    pub fn of(tables: &MemoryTables, frame: &[u8]) -> (Reason, Self) {
+        let tables = tables.clone();
+        let reason = tables.classify(frame, PORT);
+        let now = tables.clock.get();
+        let outcome = Self {
+            reasons: tables
+                .reason_counters
+                .take()
+                .into_iter()
+                .map(|(key, counter)| (key.reason, counter))
+                .collect(),
+            rules: tables.rule_counters.take(),
+            connections: tables
+                .connections
+                .take()
+                .iter()
+                .map(|(key, entry)| (*key, Tracked::at(now, entry)))
+                .collect(),
+            events: tables.events.take().into_iter().map(|event| Event { time: 0, ..event }).collect(),
+        };
+        (reason, outcome)
+    }
+}

@@ -1,0 +1,177 @@
+//! Tables in memory.
+
+use core::cell::{Cell, RefCell};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+
+use selvedge_abi::{
+    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, Event, FailsafeKey, Interval,
+    PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey,
+};
+
+use super::{CONNECTION_LIMIT, SECOND};
+use crate::{Connection, TableFull, Tables, classify};
+
+/// What the maps hold, in collections. A reference to it is a [`Tables`].
+#[derive(Clone, Debug)]
+pub struct MemoryTables {
+    /// The node's configuration.
+    pub config: Config,
+    /// Ports by interface index.
+    pub ports: BTreeMap<u32, PortEntry>,
+    /// Exact addresses.
+    pub addresses: BTreeMap<AddressKey, AddressEntry>,
+    /// Prefixes.
+    pub prefixes: BTreeMap<PrefixKey, AddressEntry>,
+    /// Policies.
+    pub policies: BTreeMap<PolicyKey, PolicyEntry>,
+    /// Intervals by index; those left out are zero.
+    pub intervals: BTreeMap<u32, Interval>,
+    /// Failsafe keys.
+    pub failsafe: BTreeSet<FailsafeKey>,
+    /// Tracked connections.
+    pub connections: RefCell<BTreeMap<ConnectionKey, ConnectionEntry>>,
+    /// Nanoseconds.
+    pub clock: Cell<u64>,
+    /// Counted per rule; a rule gets its counter when it is first counted.
+    pub rule_counters: RefCell<BTreeMap<u32, Counter>>,
+    /// Counted per port and reason.
+    pub reason_counters: RefCell<BTreeMap<ReasonKey, Counter>>,
+    /// Events, oldest first.
+    pub events: RefCell<Vec<Event>>,
+}
+
+impl Default for MemoryTables {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            ports: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            prefixes: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            intervals: BTreeMap::new(),
+            failsafe: BTreeSet::new(),
+            connections: RefCell::default(),
+            clock: Cell::new(1_000 * SECOND),
+            rule_counters: RefCell::default(),
+            reason_counters: RefCell::default(),
+            events: RefCell::default(),
+        }
+    }
+}
+
+impl MemoryTables {
+    /// Judges a frame that was received on port `ifindex`.
+    pub fn classify(&self, frame: &[u8], ifindex: u32) -> Reason {
+        classify(&frame, ifindex, &self)
+    }
+}
+
+impl<'a> Tables for &'a MemoryTables {
+    type Connection = InMemory<'a>;
+
+    fn config(&self) -> Config {
+        self.config
+    }
+
+    fn port(&self, ifindex: u32) -> Option<PortEntry> {
+        self.ports.get(&ifindex).copied()
+    }
+
+    fn address(&self, key: &AddressKey) -> Option<AddressEntry> {
+        self.addresses.get(key).copied()
+    }
+
+    fn prefix(&self, key: &PrefixKey) -> Option<AddressEntry> {
+        self.prefixes
+            .iter()
+            .filter(|(prefix, _)| contains(prefix, key))
+            .max_by_key(|(prefix, _)| prefix.prefix_len)
+            .map(|(_, entry)| *entry)
+    }
+
+    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
+        self.policies.get(key).copied()
+    }
+
+    fn interval(&self, index: u32) -> Option<Interval> {
+        Some(self.intervals.get(&index).copied().unwrap_or_default())
+    }
+
+    fn failsafe(&self, key: &FailsafeKey) -> bool {
+        self.failsafe.contains(key)
+    }
+
+    fn connection(&self, key: &ConnectionKey) -> Option<InMemory<'a>> {
+        self.connections.borrow().contains_key(key).then_some(InMemory { tables: self, key: *key })
+    }
+
+    fn insert_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull> {
+        let mut connections = self.connections.borrow_mut();
+        if connections.len() >= CONNECTION_LIMIT as usize {
+            return Err(TableFull);
+        }
+        connections.insert(*key, *entry);
+        Ok(())
+    }
+
+    fn remove_connection(&self, key: &ConnectionKey) {
+        self.connections.borrow_mut().remove(key);
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.get()
+    }
+
+    fn count_rule(&self, rule: u32, bytes: u32) {
+        count(self.rule_counters.borrow_mut().entry(rule).or_default(), bytes);
+    }
+
+    fn count_reason(&self, key: &ReasonKey, bytes: u32) {
+        count(self.reason_counters.borrow_mut().entry(*key).or_default(), bytes);
+    }
+
+    fn emit(&self, event: impl FnOnce() -> Event) {
+        self.events.borrow_mut().push(event());
+    }
+}
+
+fn count(counter: &mut Counter, bytes: u32) {
+    counter.packets += 1;
+    counter.bytes += u64::from(bytes);
+}
+
+fn contains(prefix: &PrefixKey, key: &PrefixKey) -> bool {
+    let bits = prefix.prefix_len.saturating_sub(32);
+    let mask = if bits == 0 { 0 } else { u128::MAX << (128 - bits) };
+    let (network, address) = (u128::from_be_bytes(prefix.address.0), u128::from_be_bytes(key.address.0));
+    prefix.slot == key.slot && network & mask == address & mask
+}
+
+/// A connection of [`MemoryTables`].
+pub struct InMemory<'a> {
+    tables: &'a MemoryTables,
+    key: ConnectionKey,
+}
+
+impl InMemory<'_> {
+    fn update(&self, change: impl FnOnce(&mut ConnectionEntry)) {
+        change(self.tables.connections.borrow_mut().get_mut(&self.key).expect("found a moment ago"));
+    }
+}
+
+impl Connection for InMemory<'_> {
+    fn load(&self) -> ConnectionEntry {
+        *self.tables.connections.borrow().get(&self.key).expect("found a moment ago")
+    }
+
+    fn touch(&self, now: u64) {
+        self.update(|entry| entry.last_seen = now);
+    }
+
+    fn store(&self, new: ConnectionEntry) {
+        self.update(|entry| *entry = new);
+    }
+}
