@@ -1,0 +1,37 @@
+//! Counters: per-CPU values added up.
+
+use aya::maps::{MapError, PerCpuValues};
+use selvedge_abi::{Counter, Reason, map};
+use selvedge_proto::Count;
+use selvedge_topology::model::RuleId;
+
+use super::Counters;
+use super::kernel::DatapathError;
+use super::plain::Plain;
+use super::tables::{KernelTables, in_map};
+
+pub(super) fn read(tables: &KernelTables) -> Result<Counters, DatapathError> {
+    let mut counters = Counters::default();
+    for entry in tables.reason_counters.iter() {
+        let (Plain(key), values) = entry.map_err(in_map(map::REASON_COUNTERS))?;
+        let Some(reason) = Reason::from_number(key.reason) else { continue };
+        let sum = counters.reasons.entry(reason).or_default();
+        add(sum, &values);
+    }
+    counters.reasons.retain(|_, count| count.packets > 0);
+    for entry in tables.rule_counters.iter() {
+        let (rule, values) = entry.map_err(in_map(map::RULE_COUNTERS))?;
+        add(counters.rules.entry(RuleId(rule)).or_default(), &values);
+    }
+    counters.rules.retain(|_, count| count.packets > 0);
+    let lost: Result<_, MapError> = tables.events_lost.get(&0, 0);
+    counters.events_lost = lost.map_err(in_map(map::EVENTS_LOST))?.iter().sum();
+    Ok(counters)
+}
+
+fn add(sum: &mut Count, values: &PerCpuValues<Plain<Counter>>) {
+    for Plain(Counter { packets, bytes }) in values.iter() {
+        sum.packets += packets;
+        sum.bytes += bytes;
+    }
+}

@@ -1,0 +1,49 @@
+//! What is pinned, read without changing anything and without an agent.
+
+use selvedge_agent_core::{IfIndex, Tables};
+use selvedge_hw_profiles::Mode;
+use selvedge_topology::names::PortName;
+
+use super::kernel::DatapathError;
+use super::pins::Pins;
+use super::tables::KernelTables;
+use crate::machine::RawInterface;
+
+/// The pins of a node, opened.
+pub struct PinnedState {
+    /// The maps.
+    pub tables: Tables,
+    /// The links, by port.
+    pub links: Vec<PinnedPort>,
+}
+
+/// A pinned link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedPort {
+    /// The port it was made for.
+    pub port: PortName,
+    /// The interface it is on; `None` when that is gone.
+    pub index: Option<IfIndex>,
+    /// The mode it runs in; `None` with the interface.
+    pub mode: Option<Mode>,
+    /// The kernel's number of the link.
+    pub id: u32,
+    /// The kernel's number of the program.
+    pub program: u32,
+}
+
+impl PinnedState {
+    /// Reads the pins.
+    pub fn read(pins: &Pins, interfaces: &[RawInterface]) -> Result<Self, DatapathError> {
+        let links = pins.pinned_links()?.into_iter().map(|(port, link)| {
+            let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
+            let on = interfaces.iter().find(|interface| Some(interface.index) == index);
+            let mode = on
+                .and_then(|on| on.xdp.iter().find(|(_, id)| *id == link.info.program))
+                .map(|(mode, _)| *mode);
+            PinnedPort { port, index, mode, id: link.info.id, program: link.info.program }
+        });
+        let links = links.collect();
+        Ok(Self { tables: KernelTables::open(pins)?.read()?, links })
+    }
+}

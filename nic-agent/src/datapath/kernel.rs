@@ -1,0 +1,237 @@
+//! The kernel's data path: maps, one program, one link a port.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use aya::maps::{MapError, RingBuf};
+use aya::programs::{ProgramError, Xdp};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use selvedge_abi::{PROGRAM_XDP, map};
+use selvedge_agent_core::{Action, Observed, Placement, Refused};
+use selvedge_topology::names::PortName;
+
+use super::observe;
+use super::pins::{PinError, Pins};
+use super::shapes::{self, Shape};
+use super::sweep::Sweeper;
+use super::tables::{self, KernelTables};
+use super::{Counters, Datapath, attach, counters};
+use crate::machine::RawInterface;
+use crate::sys::bpf;
+
+/// Why something could not be done to the data path.
+#[derive(Debug, thiserror::Error)]
+pub enum DatapathError {
+    /// A pinned map is not what this version makes.
+    #[error("{} is {found}, not {wanted}: it is not of this version's making; `selvedge-agent detach` removes it (and opens the ports)", path.display())]
+    OtherShape {
+        /// The pin.
+        path: PathBuf,
+        /// What is there.
+        found: Shape,
+        /// What should be.
+        wanted: Shape,
+    },
+    /// A pin can't be read or made.
+    #[error("{}: {source}", path.display())]
+    Pin {
+        /// The pin.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The place for pins fails.
+    #[error(transparent)]
+    Pins(#[from] PinError),
+    /// The object has no such map.
+    #[error("the embedded object has no map {name}")]
+    MissingMap {
+        /// The map.
+        name: &'static str,
+    },
+    /// The object has no such program.
+    #[error("the embedded object has no program {name}")]
+    MissingProgram {
+        /// The program.
+        name: &'static str,
+    },
+    /// The kernel does not take the object.
+    #[error("the kernel does not take the programs: {}", chain(.0))]
+    Load(#[from] EbpfError),
+    /// The kernel does not take the program.
+    #[error("the kernel does not take the program: {}", chain(.0))]
+    Program(#[from] ProgramError),
+    /// A map does not take an entry, or give it.
+    #[error("map {map}: {}", chain(source))]
+    Map {
+        /// The map.
+        map: &'static str,
+        /// Why not.
+        source: MapError,
+    },
+    /// No mode works on a port.
+    #[error("port {port}: {}", refusals(refused))]
+    Attach {
+        /// The port.
+        port: PortName,
+        /// The modes and the kernel's words.
+        refused: Vec<Refused>,
+    },
+    /// Somebody else's program can't be taken off.
+    #[error("port {port}: the program {program} of somebody else can't be taken off: {reason}")]
+    Displace {
+        /// The port.
+        port: PortName,
+        /// The program.
+        program: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+fn refusals(refused: &[Refused]) -> String {
+    let all: Vec<String> =
+        refused.iter().map(|each| format!("{} refused: {}", each.mode, each.reason)).collect();
+    all.join("; ")
+}
+
+/// An error and what caused it, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Maps, program and pins of one node.
+pub struct KernelDatapath {
+    pins: Pins,
+    tables: KernelTables,
+    program: Xdp,
+    program_id: u32,
+    /// What the program came from, held for its life.
+    _object: Ebpf,
+    /// Interface and mode of what is attached, as last observed.
+    modes: BTreeMap<u32, selvedge_hw_profiles::Mode>,
+}
+
+impl KernelDatapath {
+    /// Adopts what is pinned, and makes what is missing. Links are left as they are: [`Datapath::observe`] says which run an
+    /// older program.
+    pub fn open(pins: Pins) -> Result<Self, DatapathError> {
+        let mut loader = EbpfLoader::new();
+        for name in map::ALL {
+            let path = pins.map(name);
+            shapes::check_pin(name, &path)?;
+            loader.map_pin_path(name, path);
+        }
+        let mut object = loader.load(selvedge_object::OBJECT)?;
+        let missing = DatapathError::MissingProgram { name: PROGRAM_XDP };
+        let program: &mut Xdp = object.program_mut(PROGRAM_XDP).ok_or(missing)?.try_into()?;
+        program.load()?;
+        let program = adopt_program(&pins, program)?;
+        let program_id = program.info()?.id();
+        let tables = KernelTables::open(&pins)?;
+        Ok(Self { pins, tables, program, program_id, _object: object, modes: BTreeMap::new() })
+    }
+
+    /// The ring of events; to be read by one reader.
+    pub fn events(&self) -> Result<RingBuf<aya::maps::MapData>, DatapathError> {
+        tables::ring(&self.pins)
+    }
+
+    /// What deletes expired connections.
+    pub fn sweeper(&self) -> Result<Sweeper, DatapathError> {
+        Sweeper::open(&self.pins)
+    }
+}
+
+/// The pinned program if it is the same code, so that a restart changes nothing; else `loaded`, pinned in its place.
+fn adopt_program(pins: &Pins, loaded: &mut Xdp) -> Result<Xdp, DatapathError> {
+    let path = pins.program();
+    let attach_type = aya_attach_type();
+    if path.exists() {
+        let pinned = Xdp::from_pin(&path, attach_type)?;
+        // The tag digests the instructions; the maps are the ones pinned beside it.
+        if pinned.info()?.tag() == loaded.info()?.tag() {
+            return Ok(pinned);
+        }
+    }
+    let beside = path.with_file_name("program-new");
+    let failed = |source: io::Error| DatapathError::Pin { path: path.clone(), source };
+    std::fs::remove_file(&beside).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(failed(error)),
+    })?;
+    loaded.pin(&beside).map_err(|error| failed(io::Error::other(chain(&error))))?;
+    std::fs::rename(&beside, &path).map_err(failed)?;
+    Ok(Xdp::from_pin(&path, attach_type)?)
+}
+
+fn aya_attach_type() -> aya_obj::programs::XdpAttachType {
+    aya_obj::programs::XdpAttachType::Interface
+}
+
+impl Datapath for KernelDatapath {
+    fn observe(&mut self, interfaces: &[RawInterface]) -> Result<Observed, DatapathError> {
+        let links = observe::links(&self.pins, interfaces, self.program_id)?;
+        let machine = observe::machine(interfaces, &links);
+        self.modes = links.values().filter_map(|link| Some((link.index?.0, link.mode))).collect();
+        let attachments = links.into_iter().map(|(port, link)| (port, link.attachment())).collect();
+        Ok(Observed { machine, tables: self.tables.read()?, attachments })
+    }
+
+    fn execute(&mut self, action: &Action) -> Result<Option<(PortName, Placement)>, DatapathError> {
+        match action {
+            Action::Put(entry) => self.tables.put(entry)?,
+            Action::Delete(key) => self.tables.delete(key)?,
+            Action::Switch(config) => self.tables.switch(config)?,
+            Action::Attach { port, index, choice, displace } => {
+                attach::displace(port, *index, displace)?;
+                let pin = self.pins.link(port);
+                let placement = attach::attach(&mut self.program, port, *index, choice, &pin)?;
+                return Ok(Some((port.clone(), placement)));
+            }
+            Action::Refresh { port } => self.refresh(port)?,
+            Action::Detach { port } => self.detach(port)?,
+        }
+        Ok(None)
+    }
+
+    fn counters(&mut self) -> Result<Counters, DatapathError> {
+        counters::read(&self.tables)
+    }
+}
+
+impl KernelDatapath {
+    fn refresh(&self, port: &PortName) -> Result<(), DatapathError> {
+        let path = self.pins.link(port);
+        let failed = |source: io::Error| DatapathError::Pin { path: path.clone(), source };
+        let link = bpf::open_pin(&path).map_err(failed)?;
+        bpf::update_link(link.as_fd(), self.program.fd()?.as_fd()).map_err(failed)?;
+        // Links of another ABI version run over maps that are of no use once the last of them is renewed.
+        let others = self.pins.pinned_links()?;
+        if others.iter().all(|(_, link)| link.info.program == self.program_id) {
+            self.pins.remove_other_versions()?;
+        }
+        Ok(())
+    }
+
+    fn detach(&self, port: &PortName) -> Result<(), DatapathError> {
+        let path = self.pins.link(port);
+        let failed = |source: io::Error| DatapathError::Pin { path: path.clone(), source };
+        let link = bpf::open_pin(&path).map_err(failed)?;
+        if bpf::link_info(link.as_fd()).map_err(failed)?.ifindex != 0 {
+            bpf::detach_link(link.as_fd()).map_err(failed)?;
+        }
+        std::fs::remove_file(&path).map_err(failed)
+    }
+}

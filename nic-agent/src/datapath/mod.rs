@@ -1,0 +1,51 @@
+//! The data path: what the agent asks of it, and the kernel's.
+
+mod attach;
+mod counters;
+mod inspect;
+mod kernel;
+mod observe;
+mod pins;
+mod plain;
+mod shapes;
+mod sweep;
+mod tables;
+
+use std::collections::BTreeMap;
+
+use selvedge_abi::Reason;
+use selvedge_agent_core::{Action, Observed, Placement};
+use selvedge_topology::model::RuleId;
+use selvedge_topology::names::PortName;
+
+pub use inspect::{PinnedPort, PinnedState};
+pub use kernel::{DatapathError, KernelDatapath};
+pub use pins::{DetachedPort, PinError, PinLock, Pins, Was};
+pub(crate) use sweep::monotonic;
+pub use sweep::{Sweep, Sweeper};
+
+use crate::machine::RawInterface;
+use selvedge_proto::Count;
+
+/// What the engine needs of a data path. The kernel's is [`KernelDatapath`]; tests put faults in between.
+pub trait Datapath {
+    /// Everything that actions can change, and the machine it is on.
+    fn observe(&mut self, interfaces: &[RawInterface]) -> Result<Observed, DatapathError>;
+
+    /// Executes one action. An attach says in which mode, and why.
+    fn execute(&mut self, action: &Action) -> Result<Option<(PortName, Placement)>, DatapathError>;
+
+    /// Packets by reason and rule, and events that found the ring full.
+    fn counters(&mut self) -> Result<Counters, DatapathError>;
+}
+
+/// Sums over all CPUs and ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets by reason.
+    pub reasons: BTreeMap<Reason, Count>,
+    /// Packets by rule.
+    pub rules: BTreeMap<RuleId, Count>,
+    /// Events that found the ring full.
+    pub events_lost: u64,
+}

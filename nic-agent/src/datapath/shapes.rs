@@ -1,0 +1,77 @@
+//! What each map must look like before it is adopted: aya takes whatever it finds under a pin.
+
+use std::io;
+use std::path::Path;
+
+use aya::maps::{MapInfo, MapType};
+use selvedge_abi::{
+    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, FailsafeKey,
+    INTERVALS_PER_SLOT, Interval, MAX_ADDRESSES, MAX_CONNECTIONS, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS,
+    MAX_RULES, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey, SLOTS, map,
+};
+
+use super::kernel::DatapathError;
+
+/// The shape of a map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    /// Its type.
+    pub kind: MapType,
+    /// Bytes of a key.
+    pub key: usize,
+    /// Bytes of a value, on one CPU.
+    pub value: usize,
+    /// Entries, or bytes of a ring.
+    pub entries: u32,
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kind, key, value, entries } = self;
+        write!(f, "{kind:?} of {entries}, key {key} bytes, value {value} bytes")
+    }
+}
+
+const fn shape<K, V>(kind: MapType, entries: u32) -> Shape {
+    Shape { kind, key: size_of::<K>(), value: size_of::<V>(), entries }
+}
+
+/// The shape that this ABI version gives a map.
+pub(super) fn wanted(name: &str) -> Option<Shape> {
+    let reasons = MAX_PORTS * Reason::ALL.len() as u32;
+    Some(match name {
+        map::CONFIG => shape::<u32, Config>(MapType::Array, 1),
+        map::PORTS => shape::<u32, PortEntry>(MapType::Hash, MAX_PORTS),
+        map::ADDRESSES => shape::<AddressKey, AddressEntry>(MapType::Hash, MAX_ADDRESSES),
+        map::PREFIXES => shape::<PrefixKey, AddressEntry>(MapType::LpmTrie, MAX_ADDRESSES),
+        map::POLICIES => shape::<PolicyKey, PolicyEntry>(MapType::Hash, MAX_POLICIES),
+        map::INTERVALS => shape::<u32, Interval>(MapType::Array, SLOTS * INTERVALS_PER_SLOT),
+        map::CONNECTIONS => shape::<ConnectionKey, ConnectionEntry>(MapType::Hash, MAX_CONNECTIONS),
+        map::FAILSAFE => shape::<FailsafeKey, u32>(MapType::Hash, MAX_FAILSAFE),
+        map::RULE_COUNTERS => shape::<u32, Counter>(MapType::PerCpuHash, MAX_RULES),
+        map::REASON_COUNTERS => shape::<ReasonKey, Counter>(MapType::PerCpuHash, reasons),
+        map::EVENTS_LOST => shape::<u32, u64>(MapType::PerCpuArray, 1),
+        map::EVENTS => shape::<(), ()>(MapType::RingBuf, EVENT_RING_BYTES),
+        _ => return None,
+    })
+}
+
+/// Checks what is pinned under `path`, if anything, as the map `name`.
+pub(super) fn check_pin(name: &'static str, path: &Path) -> Result<(), DatapathError> {
+    if !path.try_exists().map_err(|source| DatapathError::Pin { path: path.to_owned(), source })? {
+        return Ok(());
+    }
+    let unreadable = |error: &dyn std::error::Error| {
+        let source = io::Error::other(error.to_string());
+        DatapathError::Pin { path: path.to_owned(), source }
+    };
+    let info = MapInfo::from_pin(path).map_err(|error| unreadable(&error))?;
+    let kind = info.map_type().map_err(|error| unreadable(&error))?;
+    let (key, value) = (info.key_size() as usize, info.value_size() as usize);
+    let found = Shape { kind, key, value, entries: info.max_entries() };
+    match wanted(name) {
+        Some(wanted) if wanted == found => Ok(()),
+        Some(wanted) => Err(DatapathError::OtherShape { path: path.to_owned(), found, wanted }),
+        None => Err(DatapathError::MissingMap { name }),
+    }
+}

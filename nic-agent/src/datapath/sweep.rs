@@ -1,0 +1,109 @@
+//! Deleting connections that have expired. The program takes an expired entry for none; this makes room.
+
+use std::time::Duration;
+
+use aya::maps::{HashMap, MapData, MapError};
+use nix::time::{ClockId, clock_gettime};
+use selvedge_abi::{
+    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_RESET, ConnectionEntry, ConnectionKey,
+    MAX_CONNECTIONS, Timeouts, map,
+};
+use selvedge_topology::l4::Protocol;
+
+use super::kernel::DatapathError;
+use super::pins::Pins;
+use super::plain::Plain;
+use super::tables::{in_map, open};
+
+/// The connection table, for one who deletes.
+pub struct Sweeper {
+    connections: HashMap<MapData, Plain<ConnectionKey>, Plain<ConnectionEntry>>,
+}
+
+/// What a sweep found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sweep {
+    /// Entries that stay.
+    pub live: u64,
+    /// Entries that were deleted.
+    pub expired: u64,
+}
+
+impl Sweeper {
+    pub(super) fn open(pins: &Pins) -> Result<Self, DatapathError> {
+        Ok(Self { connections: open(pins, map::CONNECTIONS)? })
+    }
+
+    /// Deletes every entry that `timeouts` end by now. Sees at most twice the table's size, whatever is inserted meanwhile.
+    pub fn sweep(&mut self, timeouts: &Timeouts) -> Result<Sweep, DatapathError> {
+        let now = monotonic();
+        let (mut sweep, mut expired) = (Sweep::default(), Vec::new());
+        for entry in self.connections.iter().take(2 * MAX_CONNECTIONS as usize) {
+            let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::CONNECTIONS))?;
+            if is_expired(&key, &entry, timeouts, now) { expired.push(key) } else { sweep.live += 1 }
+        }
+        for key in expired {
+            // It may have been renewed since: look again, which leaves a race of no more than a needless judgement.
+            let renewed = match self.connections.get(&Plain(key), 0) {
+                Ok(Plain(entry)) => !is_expired(&key, &entry, timeouts, now),
+                Err(MapError::KeyNotFound) => continue,
+                Err(error) => return Err(in_map(map::CONNECTIONS)(error)),
+            };
+            if renewed {
+                sweep.live += 1;
+            } else if self.connections.remove(&Plain(key)).is_ok() {
+                sweep.expired += 1;
+            }
+        }
+        Ok(sweep)
+    }
+}
+
+/// CLOCK_MONOTONIC, as `bpf_ktime_get_ns` reads it.
+pub(crate) fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
+fn is_expired(key: &ConnectionKey, entry: &ConnectionEntry, timeouts: &Timeouts, now: Duration) -> bool {
+    let timeout = Duration::from_secs(timeout(key, entry, timeouts).into());
+    Duration::from_nanos(entry.last_seen) + timeout < now
+}
+
+fn timeout(key: &ConnectionKey, entry: &ConnectionEntry, timeouts: &Timeouts) -> u32 {
+    // Above the protocol's number are flags of the key.
+    match Protocol(key.protocol as u8) {
+        Protocol::UDP => timeouts.udp,
+        Protocol::ICMP | Protocol::ICMPV6 => timeouts.icmp,
+        _ if entry.flags & (CONNECTION_CLOSING | CONNECTION_RESET) != 0 => timeouts.closing,
+        _ if entry.flags & CONNECTION_ANSWERED != 0 => timeouts.tcp_established,
+        _ => timeouts.half_open,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_abi::Address;
+    use selvedge_agent_core::lower::TIMEOUTS;
+
+    use super::*;
+
+    fn expires_after(protocol: u32, flags: u32) -> u64 {
+        let end = Address::from_ipv4([10, 0, 0, 1]);
+        let key = ConnectionKey { low: end, high: end, low_port: 1, high_port: 2, protocol };
+        let entry = ConnectionEntry { last_seen: 1_000_000_000, generation: 1, flags, rule: 7 };
+        let expired = |seconds| is_expired(&key, &entry, &TIMEOUTS, Duration::from_secs(seconds));
+        let first = (1..20_000).find(|seconds| expired(*seconds)).unwrap();
+        first - 2 // seen at 1, and a timeout of n lasts through second 1 + n
+    }
+
+    #[test]
+    fn each_kind_of_connection_lives_as_long_as_its_timeout() {
+        assert_eq!(expires_after(6, 0), 60);
+        assert_eq!(expires_after(6, CONNECTION_ANSWERED), 3 * 60 * 60);
+        assert_eq!(expires_after(6, CONNECTION_ANSWERED | CONNECTION_CLOSING), 60);
+        assert_eq!(expires_after(132, CONNECTION_ANSWERED | CONNECTION_RESET), 60);
+        assert_eq!(expires_after(17, CONNECTION_ANSWERED), 60);
+        assert_eq!(expires_after(1, CONNECTION_ANSWERED), 30);
+        assert_eq!(expires_after(58 | 1 << 8, 0), 30);
+    }
+}

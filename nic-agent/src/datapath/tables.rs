@@ -1,0 +1,195 @@
+//! The pinned maps as the core's tables.
+
+use std::collections::btree_map::Entry;
+
+use aya::maps::lpm_trie::Key as TrieKey;
+use aya::maps::{
+    Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf,
+};
+use aya::util::nr_cpus;
+use selvedge_abi::{
+    AddressEntry, AddressKey, Config, Counter, FailsafeKey, Interval, PolicyEntry, PolicyKey, PortEntry,
+    PrefixKey, ReasonKey, map,
+};
+use selvedge_agent_core::{Entry as TableEntry, IfIndex, Key, Slot, Tables};
+use selvedge_topology::model::RuleId;
+
+use super::kernel::DatapathError;
+use super::pins::Pins;
+use super::plain::Plain;
+
+/// The maps that actions write and counters are read from.
+pub(super) struct KernelTables {
+    config: Array<MapData, Plain<Config>>,
+    ports: HashMap<MapData, u32, Plain<PortEntry>>,
+    addresses: HashMap<MapData, Plain<AddressKey>, Plain<AddressEntry>>,
+    prefixes: LpmTrie<MapData, Plain<AddressKey>, Plain<AddressEntry>>,
+    policies: HashMap<MapData, Plain<PolicyKey>, Plain<PolicyEntry>>,
+    intervals: Array<MapData, Plain<Interval>>,
+    failsafe: HashMap<MapData, Plain<FailsafeKey>, u32>,
+    pub(super) rule_counters: PerCpuHashMap<MapData, u32, Plain<Counter>>,
+    pub(super) reason_counters: PerCpuHashMap<MapData, Plain<ReasonKey>, Plain<Counter>>,
+    pub(super) events_lost: PerCpuArray<MapData, u64>,
+    cpus: usize,
+}
+
+/// An error of the map `name`.
+pub(super) fn in_map(map: &'static str) -> impl Fn(MapError) -> DatapathError {
+    move |source| DatapathError::Map { map, source }
+}
+
+/// Opens a pinned map as what its type says.
+pub(super) fn open<T: TryFrom<Map, Error = MapError>>(
+    pins: &Pins,
+    name: &'static str,
+) -> Result<T, DatapathError> {
+    let data = MapData::from_pin(pins.map(name)).map_err(in_map(name))?;
+    Map::from_map_data(data).and_then(T::try_from).map_err(in_map(name))
+}
+
+/// The ring of events.
+pub(super) fn ring(pins: &Pins) -> Result<RingBuf<MapData>, DatapathError> {
+    open(pins, map::EVENTS)
+}
+
+impl KernelTables {
+    /// Opens every pinned map.
+    pub(super) fn open(pins: &Pins) -> Result<Self, DatapathError> {
+        let cpus = nr_cpus().map_err(|(_, error)| in_map(map::RULE_COUNTERS)(MapError::IoError(error)))?;
+        Ok(Self {
+            config: open(pins, map::CONFIG)?,
+            ports: open(pins, map::PORTS)?,
+            addresses: open(pins, map::ADDRESSES)?,
+            prefixes: open(pins, map::PREFIXES)?,
+            policies: open(pins, map::POLICIES)?,
+            intervals: open(pins, map::INTERVALS)?,
+            failsafe: open(pins, map::FAILSAFE)?,
+            rule_counters: open(pins, map::RULE_COUNTERS)?,
+            reason_counters: open(pins, map::REASON_COUNTERS)?,
+            events_lost: open(pins, map::EVENTS_LOST)?,
+            cpus,
+        })
+    }
+
+    /// The configuration in force.
+    pub(super) fn config(&self) -> Result<Config, DatapathError> {
+        self.config.get(&0, 0).map(|config| config.0).map_err(in_map(map::CONFIG))
+    }
+
+    /// Everything the maps hold.
+    pub(super) fn read(&self) -> Result<Tables, DatapathError> {
+        let mut tables = Tables { config: self.config()?, ..Tables::default() };
+        for entry in self.ports.iter() {
+            let (index, port) = entry.map_err(in_map(map::PORTS))?;
+            tables.ports.insert(IfIndex(index), port.0);
+        }
+        for entry in self.addresses.iter() {
+            let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::ADDRESSES))?;
+            tables.slot_mut(slot(key.slot)).addresses.insert(key, entry);
+        }
+        for entry in self.prefixes.iter() {
+            let (key, Plain(entry)) = entry.map_err(in_map(map::PREFIXES))?;
+            let Plain(AddressKey { slot: number, address }) = key.data();
+            let key = PrefixKey { prefix_len: key.prefix_len(), slot: number, address };
+            tables.slot_mut(slot(number)).prefixes.insert(key, entry);
+        }
+        for entry in self.policies.iter() {
+            let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::POLICIES))?;
+            tables.slot_mut(slot(key.slot)).policies.insert(key, entry);
+        }
+        for each in Slot::BOTH {
+            self.read_intervals(&mut tables, each)?;
+        }
+        tables.failsafe = self
+            .failsafe
+            .keys()
+            .map(|key| Ok(key?.0))
+            .collect::<Result<_, _>>()
+            .map_err(in_map(map::FAILSAFE))?;
+        let rules = self.rule_counters.keys().map(|rule| rule.map(RuleId));
+        tables.rule_counters = rules.collect::<Result<_, _>>().map_err(in_map(map::RULE_COUNTERS))?;
+        let reasons = self.reason_counters.keys().map(|key| Ok(key?.0));
+        tables.reason_counters = reasons.collect::<Result<_, _>>().map_err(in_map(map::REASON_COUNTERS))?;
+        Ok(tables)
+    }
+
+    /// Reads the intervals that a slot's policies point at.
+    fn read_intervals(&self, tables: &mut Tables, slot: Slot) -> Result<(), DatapathError> {
+        let found = tables.slot_mut(slot);
+        for entry in found.policies.values() {
+            let end = entry.first.saturating_add(entry.count).min(slot.intervals().end);
+            for index in entry.first.max(slot.intervals().start)..end {
+                // Rows share runs, so most are there already.
+                if let Entry::Vacant(place) = found.intervals.entry(index) {
+                    place.insert(self.intervals.get(&index, 0).map_err(in_map(map::INTERVALS))?.0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one entry.
+    pub(super) fn put(&mut self, entry: &TableEntry) -> Result<(), DatapathError> {
+        let result = match *entry {
+            TableEntry::Port(index, entry) => self.ports.insert(index.0, Plain(entry), 0),
+            TableEntry::Address(key, entry) => self.addresses.insert(Plain(key), Plain(entry), 0),
+            TableEntry::Prefix(key, entry) => self.prefixes.insert(&trie_key(key), Plain(entry), 0),
+            TableEntry::Policy(key, entry) => self.policies.insert(Plain(key), Plain(entry), 0),
+            TableEntry::Interval(index, interval) => self.intervals.set(index, Plain(interval), 0),
+            TableEntry::Failsafe(key) => self.failsafe.insert(Plain(key), 1, 0),
+            TableEntry::RuleCounter(rule) => {
+                self.zeroes().and_then(|zeroes| self.rule_counters.insert(rule.0, zeroes, 0))
+            }
+            TableEntry::ReasonCounter(key) => {
+                self.zeroes().and_then(|zeroes| self.reason_counters.insert(Plain(key), zeroes, 0))
+            }
+        };
+        result.map_err(in_map(entry.table()))
+    }
+
+    fn zeroes(&self) -> Result<PerCpuValues<Plain<Counter>>, MapError> {
+        PerCpuValues::try_from(vec![Plain(Counter::default()); self.cpus]).map_err(MapError::IoError)
+    }
+
+    /// Deletes one entry, if it is there.
+    pub(super) fn delete(&mut self, key: &Key) -> Result<(), DatapathError> {
+        let result = match *key {
+            Key::Port(index) => self.ports.remove(&index.0),
+            Key::Address(key) => self.addresses.remove(&Plain(key)),
+            Key::Prefix(key) => self.prefixes.remove(&trie_key(key)),
+            Key::Policy(key) => self.policies.remove(&Plain(key)),
+            Key::Failsafe(key) => self.failsafe.remove(&Plain(key)),
+            Key::RuleCounter(rule) => self.rule_counters.remove(&rule.0),
+            Key::ReasonCounter(key) => self.reason_counters.remove(&Plain(key)),
+        };
+        absent_is_fine(result).map_err(in_map(key.table()))
+    }
+
+    /// Puts another slot in use. In two writes, as [`Config`] asks: a program that reads between them notes a verdict of the
+    /// new slot under the old generation, and judges that connection once more, but never the other way round.
+    pub(super) fn switch(&mut self, config: &Config) -> Result<(), DatapathError> {
+        let generation = self.config()?.generation;
+        for step in [Config { generation, ..*config }, *config] {
+            self.config.set(0, Plain(step), 0).map_err(in_map(map::CONFIG))?;
+        }
+        Ok(())
+    }
+}
+
+fn trie_key(key: PrefixKey) -> TrieKey<Plain<AddressKey>> {
+    let PrefixKey { prefix_len, slot, address } = key;
+    TrieKey::new(prefix_len, Plain(AddressKey { slot, address }))
+}
+
+fn slot(number: u32) -> Slot {
+    if number == Slot::A.number() { Slot::A } else { Slot::B }
+}
+
+/// Level-triggered deletion: gone is gone.
+fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}

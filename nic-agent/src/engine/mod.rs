@@ -1,0 +1,247 @@
+//! The loop of observing, deciding and executing, around one data path.
+
+mod report;
+
+pub use report::Tallies;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use selvedge_abi::FailsafeKey;
+use selvedge_agent_core::{
+    Acceptance, Action, Content, Desired, ForeignPrograms, InForce, LowerError, Observed, Offer, Placement,
+    Refusal, accept, reconcile,
+};
+use selvedge_hw_profiles::{ProfileError, Profiles};
+use selvedge_proto::Target;
+use selvedge_topology::names::{NodeName, PortName};
+use selvedge_topology::plan::{Generation, Plan};
+
+use crate::datapath::{Datapath, DatapathError};
+use crate::machine::RawInterface;
+use crate::store::{Fetched, StateDir, StateError};
+
+/// What the user decided.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The node.
+    pub node: NodeName,
+    /// Ports to shut before any plan.
+    pub fail_closed: BTreeSet<PortName>,
+    /// Traffic that the node itself can't live without.
+    pub failsafe: BTreeSet<FailsafeKey>,
+    /// What to do about somebody else's programs.
+    pub foreign: ForeignPrograms,
+}
+
+/// Why what is wanted is not what is there; tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The data path can't be observed.
+    #[error("can't observe the data path: {0}")]
+    Observe(#[source] Box<DatapathError>),
+    /// An action failed; those before it are done, and leave a state that may last.
+    #[error("can't {action}: {source}")]
+    Execute {
+        /// The action.
+        action: String,
+        /// Why not.
+        source: Box<DatapathError>,
+    },
+    /// The accepted plan can't be lowered.
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+}
+
+/// Why an offered generation is not in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Refused {
+    generation: Generation,
+    reason: String,
+}
+
+/// The agent without its sockets.
+pub struct Engine<D> {
+    settings: Settings,
+    datapath: D,
+    state: StateDir,
+    profiles: Profiles,
+    accepted: Option<Fetched>,
+    offered: Option<Fetched>,
+    wanted: Option<Generation>,
+    refused: Option<Refused>,
+    failure: Option<String>,
+    placements: BTreeMap<PortName, Placement>,
+    observed: Observed,
+}
+
+impl<D: Datapath> Engine<D> {
+    /// An engine that starts from what the disk has.
+    pub fn new(settings: Settings, datapath: D, state: StateDir) -> Result<Self, ProfileError> {
+        let accepted = state.load().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the last accepted plan can't be read; what is in force stays");
+            None
+        });
+        let placements = state.load_placements();
+        Ok(Self {
+            settings,
+            datapath,
+            state,
+            profiles: Profiles::embedded()?,
+            accepted,
+            offered: None,
+            wanted: None,
+            refused: None,
+            failure: None,
+            placements,
+            observed: Observed::default(),
+        })
+    }
+
+    /// Takes note of a plan to consider; [`Self::converge`] considers it.
+    pub fn offer(&mut self, fetched: Fetched) {
+        self.wanted = Some(fetched.target.generation);
+        self.offered = Some(fetched);
+    }
+
+    /// Takes note of a target whose plan can't be had.
+    pub fn unfetchable(&mut self, target: Target, reason: String) {
+        self.wanted = Some(target.generation);
+        self.refused = Some(Refused { generation: target.generation, reason });
+    }
+
+    /// Takes note that nobody wants anything of the node. What is in force stays.
+    pub fn no_target(&mut self) {
+        (self.wanted, self.offered, self.refused) = (None, None, None);
+    }
+
+    /// The plan in force, or about to be.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.accepted.as_ref().map(|accepted| &accepted.plan)
+    }
+
+    /// What was last observed.
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// The data path, for what is no decision of the engine.
+    pub fn datapath(&mut self) -> &mut D {
+        &mut self.datapath
+    }
+
+    /// Observes, considers what is offered, and executes what follows. An error leaves a state that may last.
+    pub fn converge(&mut self, interfaces: &[RawInterface]) -> Result<(), EngineError> {
+        let result = self.try_converge(interfaces);
+        self.failure = result.as_ref().err().map(ToString::to_string);
+        result
+    }
+
+    fn try_converge(&mut self, interfaces: &[RawInterface]) -> Result<(), EngineError> {
+        self.observe(interfaces)?;
+        self.forget_what_the_maps_outran();
+        self.consider();
+        let desired = Desired {
+            plan: self.accepted.as_ref().map(|accepted| (&accepted.plan, accepted.target.generation)),
+            fail_closed: &self.settings.fail_closed,
+            failsafe: &self.settings.failsafe,
+            foreign: self.settings.foreign,
+            profiles: &self.profiles,
+        };
+        let actions = reconcile(desired, &self.observed)?;
+        if actions.is_empty() {
+            return Ok(());
+        }
+        let done = self.execute(&actions);
+        // What happened so far is worth knowing even where it did not all happen.
+        self.observe(interfaces)?;
+        done
+    }
+
+    fn observe(&mut self, interfaces: &[RawInterface]) -> Result<(), EngineError> {
+        self.observed =
+            self.datapath.observe(interfaces).map_err(|error| EngineError::Observe(error.into()))?;
+        Ok(())
+    }
+
+    fn execute(&mut self, actions: &[Action]) -> Result<(), EngineError> {
+        tracing::debug!(actions = actions.len(), "executing");
+        for action in actions {
+            let failed = |error: DatapathError| EngineError::Execute {
+                action: action.to_string(),
+                source: error.into(),
+            };
+            match action {
+                Action::Put(_) | Action::Delete(_) => {}
+                notable => tracing::info!("{notable}"),
+            }
+            if let Some((port, placement)) = self.datapath.execute(action).map_err(failed)? {
+                self.place(port, placement);
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, port: PortName, placement: Placement) {
+        let Placement { requested, granted, reason } = &placement;
+        if requested == granted {
+            tracing::info!(%port, mode = %granted, reason, "attached");
+        } else {
+            tracing::warn!(%port, %requested, %granted, reason, "attached in a lesser mode");
+        }
+        self.placements.insert(port, placement);
+        self.warn(self.state.save_placements(&self.placements));
+    }
+
+    fn warn(&self, result: Result<(), StateError>) {
+        if let Err(error) = result {
+            tracing::warn!(%error, "enforcement goes on, but the state on disk is behind");
+        }
+    }
+
+    /// A state directory older than the maps (restored, or another one) never takes the node back.
+    fn forget_what_the_maps_outran(&mut self) {
+        let in_maps = Generation(self.observed.tables.config.generation);
+        if let Some(accepted) = self.accepted.take_if(|accepted| accepted.target.generation < in_maps) {
+            let on_disk = accepted.target.generation;
+            tracing::warn!(%on_disk, in_force = %in_maps, "the plan on disk is older than what is in force; it is left aside");
+        }
+    }
+
+    fn in_force(&self) -> Option<InForce> {
+        let generation = Generation(self.observed.tables.config.generation);
+        match &self.accepted {
+            Some(accepted) => {
+                let content = Content::Known(accepted.digest());
+                Some(InForce { generation: accepted.target.generation, content })
+            }
+            None => (generation.0 != 0).then_some(InForce { generation, content: Content::Unknown }),
+        }
+    }
+
+    fn consider(&mut self) {
+        let Some(fetched) = self.offered.take() else { return };
+        let generation = fetched.target.generation;
+        let offer = Offer { generation, digest: fetched.digest(), plan: &fetched.plan };
+        let machine = &self.observed.machine;
+        match accept(&self.settings.node, self.in_force(), offer, machine, self.settings.foreign) {
+            Ok(Acceptance::Unchanged) => self.refused = None,
+            Ok(Acceptance::New) => {
+                tracing::info!(%generation, "accepted");
+                self.warn(self.state.save(&fetched));
+                self.accepted = Some(fetched);
+                self.refused = None;
+            }
+            Err(refusal) => self.refuse(fetched, &refusal),
+        }
+    }
+
+    /// The offer is kept: a port may appear, a foreign program go.
+    fn refuse(&mut self, fetched: Fetched, refusal: &Refusal) {
+        let refused = Refused { generation: fetched.target.generation, reason: refusal.to_string() };
+        if self.refused.as_ref() != Some(&refused) {
+            tracing::warn!(generation = %refused.generation, reason = refused.reason, "refused; what is in force stays");
+        }
+        self.refused = Some(refused);
+        self.offered = Some(fetched);
+    }
+}

@@ -1,0 +1,148 @@
+//! What the engine says of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use selvedge_abi::ABI_VERSION;
+use selvedge_agent_core::{Attachment, Interface, Placement, place};
+use selvedge_hw_profiles::Mode;
+use selvedge_proto::{Count, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, PortReport, Refusal, Report};
+use selvedge_topology::model::{PortRole, RuleId};
+use selvedge_topology::names::PortName;
+use selvedge_topology::plan::Generation;
+
+use super::Engine;
+use crate::datapath::{Counters, Datapath, DatapathError};
+
+/// What the tasks around the engine counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tallies {
+    /// Entries of the connection table, at the last sweep.
+    pub connections: u64,
+    /// Events read and not sent.
+    pub events_lost: u64,
+}
+
+impl<D: Datapath> Engine<D> {
+    /// What is in force, and why it is not more.
+    pub fn report(&mut self, tallies: Tallies, time: SystemTime) -> Result<Report, DatapathError> {
+        let Counters { reasons, rules, events_lost } = self.datapath.counters()?;
+        let in_force = Generation(self.observed.tables.config.generation);
+        Ok(Report {
+            node: self.settings.node.clone(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            abi_version: ABI_VERSION,
+            wanted: self.wanted,
+            in_force: (in_force.0 != 0).then_some(in_force),
+            refusal: self.refusal(),
+            ports: self.ports(),
+            reasons: reasons.into_iter().map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
+            rules: busiest(rules),
+            connections: tallies.connections,
+            events_lost: events_lost + tallies.events_lost,
+            time,
+        })
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        let failed = || {
+            let generation =
+                self.accepted.as_ref().map(|accepted| accepted.target.generation).or(self.wanted)?;
+            Some(Refusal { generation, reason: cut(self.failure.clone()?) })
+        };
+        let refused = self.refused.as_ref();
+        refused
+            .map(|refused| Refusal { generation: refused.generation, reason: cut(refused.reason.clone()) })
+            .or_else(failed)
+    }
+
+    fn ports(&self) -> Vec<PortReport> {
+        let mut roles: BTreeMap<&PortName, PortRole> = BTreeMap::new();
+        // Adopted without a plan, or shut before one.
+        let unplanned = self.observed.attachments.keys().chain(&self.settings.fail_closed);
+        roles.extend(unplanned.map(|port| (port, PortRole::Uplink)));
+        roles
+            .extend(self.plan().into_iter().flat_map(|plan| &plan.ports).map(|port| (&port.name, port.role)));
+        roles.into_iter().map(|(name, role)| self.port(name, role)).collect()
+    }
+
+    fn port(&self, name: &PortName, role: PortRole) -> PortReport {
+        let Some(interface) = self.observed.machine.port(name) else {
+            let reason = "the machine has no interface of this name; its workloads stay shut".to_owned();
+            let (requested, granted) = (ReportMode::Native, ReportMode::None);
+            return PortReport { name: name.clone(), role, requested, granted, reason };
+        };
+        let attachment =
+            self.observed.attachments.get(name).filter(|found| found.index == Some(interface.index));
+        let (requested, granted, reason) = match attachment {
+            Some(attachment) => {
+                let Placement { requested, granted, reason } = self.placement(name, interface, attachment);
+                (reported(requested), reported(granted), reason)
+            }
+            None => {
+                let requested = reported(place::choose(&self.profiles, interface).first);
+                let failure = self.failure.clone();
+                (requested, ReportMode::None, failure.unwrap_or_else(|| "not attached yet".to_owned()))
+            }
+        };
+        PortReport { name: name.clone(), role, requested, granted, reason: cut(reason) }
+    }
+
+    /// The ledger's entry where it agrees with what is seen, else what can be said of what is seen.
+    fn placement(&self, name: &PortName, interface: &Interface, attachment: &Attachment) -> Placement {
+        let recorded = self.placements.get(name).filter(|placement| placement.granted == attachment.mode);
+        let seen = || Placement::adopted(&place::choose(&self.profiles, interface), attachment.mode);
+        recorded.cloned().unwrap_or_else(seen)
+    }
+}
+
+fn reported(mode: Mode) -> ReportMode {
+    match mode {
+        Mode::Native => ReportMode::Native,
+        Mode::Generic => ReportMode::Generic,
+        // Nothing here asks for it, and a program in the NIC is not this agent's.
+        Mode::Offload => ReportMode::None,
+    }
+}
+
+/// The rules with most packets, as many as a report takes, by number.
+fn busiest(rules: BTreeMap<RuleId, Count>) -> Vec<(RuleId, Count)> {
+    let mut rules: Vec<(RuleId, Count)> = rules.into_iter().collect();
+    if rules.len() > MAX_RULE_COUNTS {
+        rules.sort_by_key(|(_, count)| std::cmp::Reverse(count.packets));
+        let kept: BTreeSet<RuleId> = rules[..MAX_RULE_COUNTS].iter().map(|(rule, _)| *rule).collect();
+        rules.retain(|(rule, _)| kept.contains(rule));
+        rules.sort_by_key(|(rule, _)| *rule);
+    }
+    rules
+}
+
+/// As much of a text as a report takes.
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_the_busiest_rules_in_order() {
+        let count = |packets| Count { packets, bytes: 0 };
+        let many = (0..=MAX_RULE_COUNTS as u32).map(|id| (RuleId(id), count(if id == 3 { 0 } else { 1 })));
+        let kept = busiest(many.collect());
+        assert_eq!(kept.len(), MAX_RULE_COUNTS);
+        assert!(kept.iter().all(|(rule, _)| *rule != RuleId(3)));
+        assert!(kept.is_sorted_by_key(|(rule, _)| *rule));
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(cut("short".to_owned()), "short");
+        assert_eq!(cut(format!("x{}", "ä".repeat(MAX_TEXT))).len(), MAX_TEXT - 1);
+    }
+}

@@ -1,0 +1,5 @@
+//! `selvedge-agent`.
+
+fn main() -> std::process::ExitCode {
+    selvedge_agent::cli::main()
+}

@@ -1,0 +1,255 @@
+//! The last accepted plan on disk, so that a node comes up enforcing while etcd is away.
+//!
+//! `<state-dir>/<node>/accepted` names a generation and a manifest, with a checksum; `content/<sha256>` holds the manifest and its
+//! chunks under their digests. All is written beside and renamed, the name last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use selvedge_agent_core::Placement;
+use selvedge_proto::plan::{Manifest, PlanDecodeError, decode_plan};
+use selvedge_proto::{Chunks, Digest, Target};
+use selvedge_topology::names::{NodeName, PortName};
+use selvedge_topology::plan::Generation;
+
+use super::Fetched;
+
+/// Something wrong with the files.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A file operation failed.
+    #[error("{what} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is damaged.
+    #[error("{} is damaged ({problem}); it is replaced when the next plan is accepted", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The plan can't be read back.
+    #[error("{}: {source}; it is replaced when the next plan is accepted", path.display())]
+    Plan {
+        /// The file that names the plan.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PlanDecodeError,
+    },
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |source| StateError::File { what, path, source }
+}
+
+/// One node's files.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+impl StateDir {
+    /// The files of `node` under `directory`.
+    pub fn open(directory: &Path, node: &NodeName) -> Result<Self, StateError> {
+        let root = directory.join(node.as_str());
+        let state = Self { root };
+        fs::create_dir_all(state.content()).map_err(failed("create", &state.content()))?;
+        Ok(state)
+    }
+
+    fn content(&self) -> PathBuf {
+        self.root.join("content")
+    }
+
+    fn accepted(&self) -> PathBuf {
+        self.root.join("accepted")
+    }
+
+    fn placements(&self) -> PathBuf {
+        self.root.join("placements.json")
+    }
+
+    /// Content by its digest, if it is there and whole.
+    pub fn get(&self, digest: Digest) -> Option<Vec<u8>> {
+        fs::read(self.content().join(digest.to_string())).ok().filter(|bytes| Digest::of(bytes) == digest)
+    }
+
+    /// The last accepted plan.
+    pub fn load(&self) -> Result<Option<Fetched>, StateError> {
+        let path = self.accepted();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(StateError::Damaged { path, problem: "not text" });
+            }
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        let target = parse(&text).map_err(|problem| StateError::Damaged { path: path.clone(), problem })?;
+        let missing =
+            || StateError::Damaged { path: path.clone(), problem: "its manifest is missing or damaged" };
+        let manifest = self.get(target.manifest).ok_or_else(missing)?;
+        let unreadable = |source| StateError::Plan { path: path.clone(), source };
+        let names = Manifest::decode(target.manifest, &manifest).map_err(unreadable)?.chunks();
+        let chunks: Chunks =
+            names.into_iter().filter_map(|digest| Some((digest, self.get(digest)?))).collect();
+        let plan = decode_plan(target.manifest, &manifest, &chunks).map_err(unreadable)?;
+        Ok(Some(Fetched { target, manifest, chunks, plan }))
+    }
+
+    /// Makes `fetched` the last accepted plan, and forgets content that it does not name.
+    pub fn save(&self, fetched: &Fetched) -> Result<(), StateError> {
+        let Fetched { target, manifest, chunks, plan: _ } = fetched;
+        let content: Vec<(Digest, &[u8])> = chunks
+            .iter()
+            .map(|(digest, bytes)| (*digest, bytes.as_slice()))
+            .chain([(target.manifest, manifest.as_slice())])
+            .collect();
+        for (digest, bytes) in &content {
+            if self.get(*digest).is_none() {
+                write(&self.content().join(digest.to_string()), bytes)?;
+            }
+        }
+        write(&self.accepted(), print(target).as_bytes())?;
+        self.forget_others(&content.iter().map(|(digest, _)| digest.to_string()).collect())
+    }
+
+    fn forget_others(&self, kept: &BTreeSet<String>) -> Result<(), StateError> {
+        let directory = self.content();
+        for entry in fs::read_dir(&directory).map_err(failed("list", &directory))? {
+            let path = entry.map_err(failed("list", &directory))?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if !kept.contains(&name) {
+                fs::remove_file(&path).map_err(failed("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What each port was granted and why; what can't be read is as good as none.
+    pub fn load_placements(&self) -> BTreeMap<PortName, Placement> {
+        let text = fs::read(self.placements()).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Keeps what each port was granted and why.
+    pub fn save_placements(&self, placements: &BTreeMap<PortName, Placement>) -> Result<(), StateError> {
+        let path = self.placements();
+        let text =
+            serde_json::to_vec_pretty(placements).map_err(|error| failed("write", &path)(error.into()))?;
+        write(&path, &text)
+    }
+}
+
+/// Writes beside, syncs, and renames.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let beside = path.with_extension("new");
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(failed("write", &beside))?;
+    fs::rename(&beside, path).map_err(failed("rename to", path))
+}
+
+fn print(target: &Target) -> String {
+    let text = format!("generation {}\nmanifest {}\n", target.generation.0, target.manifest);
+    format!("{text}checksum {}\n", Digest::of(text.as_bytes()))
+}
+
+fn parse(text: &str) -> Result<Target, &'static str> {
+    let (body, checksum) = text.split_once("checksum ").ok_or("it has no checksum")?;
+    if checksum.trim_end().parse() != Ok(Digest::of(body.as_bytes())) {
+        return Err("its checksum is wrong");
+    }
+    let mut lines = body.lines();
+    let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ').map(ToOwned::to_owned);
+    let generation =
+        field("generation").and_then(|text| text.parse().ok()).ok_or("it names no generation")?;
+    let manifest = field("manifest").and_then(|text| text.parse().ok()).ok_or("it names no manifest")?;
+    Ok(Target { generation: Generation(generation), manifest })
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_proto::plan::encode_plan;
+    use selvedge_topology::model::NodeRole;
+    use selvedge_topology::plan::Plan;
+
+    use super::*;
+
+    fn fetched(generation: u64, role: NodeRole) -> Fetched {
+        let (ports, workloads, addresses, rows) = (vec![], vec![], vec![], vec![]);
+        let (sets, rules, identities) = (vec![], vec![], vec![]);
+        let plan = Plan {
+            node: "n".parse().unwrap(),
+            role,
+            ports,
+            workloads,
+            addresses,
+            rows,
+            sets,
+            rules,
+            identities,
+        };
+        let encoded = encode_plan(&plan).unwrap();
+        let target = Target { generation: Generation(generation), manifest: encoded.digest };
+        Fetched { target, manifest: encoded.manifest, chunks: encoded.chunks, plan }
+    }
+
+    fn state() -> (tempfile::TempDir, StateDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(directory.path(), &"n".parse().unwrap()).unwrap();
+        (directory, state)
+    }
+
+    #[test]
+    fn what_was_accepted_is_read_back_and_what_was_before_is_forgotten() {
+        let (_directory, state) = state();
+        assert_eq!(state.load().unwrap(), None);
+        state.save(&fetched(1, NodeRole::Host)).unwrap();
+        let second = fetched(2, NodeRole::Switch);
+        state.save(&second).unwrap();
+        assert_eq!(state.load().unwrap(), Some(second));
+        assert_eq!(fs::read_dir(state.content()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_with_what_is_wrong() {
+        let (_directory, state) = state();
+        state.save(&fetched(7, NodeRole::Host)).unwrap();
+        let good = fs::read_to_string(state.accepted()).unwrap();
+        for (text, problem) in [
+            (String::new(), "it has no checksum"),
+            (good.replace("generation 7", "generation 8"), "its checksum is wrong"),
+            (good[..good.len() - 10].to_owned(), "its checksum is wrong"),
+        ] {
+            fs::write(state.accepted(), text).unwrap();
+            let error = state.load().unwrap_err();
+            assert!(
+                matches!(&error, StateError::Damaged { problem: found, .. } if *found == problem),
+                "{error}"
+            );
+            assert!(error.to_string().contains("/n/accepted is damaged"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_manifest_is_noticed() {
+        let (_directory, state) = state();
+        let fetched = fetched(7, NodeRole::Host);
+        state.save(&fetched).unwrap();
+        fs::write(state.content().join(fetched.target.manifest.to_string()), b"rubbish").unwrap();
+        assert!(matches!(state.load(), Err(StateError::Damaged { .. })));
+    }
+}
