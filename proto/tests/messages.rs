@@ -1,5 +1,7 @@
 //! Everything else that crosses a wire comes back as it was.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 use std::time::{Duration, SystemTime};
 
 use selvedge_proto::{

@@ -56,7 +56,13 @@ struct Run {
     )]
     data_dir: PathBuf,
     /// Where the embedded etcd listens for the controller and for agents.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2379", conflicts_with = "etcd")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:2379",
+        env = "SELVEDGE_EMBEDDED_ETCD_LISTEN",
+        conflicts_with = "etcd"
+    )]
     embedded_etcd_listen: SocketAddr,
     /// Listen on other addresses than loopback although nothing is encrypted or authenticated: whoever
     /// reaches them can change policy. For private networks and labs only.

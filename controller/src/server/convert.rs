@@ -151,6 +151,7 @@ pub(super) fn item(item: &FlowItem, filter: &Filter) -> Option<wire::ObserveResp
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "so that `map_err(invalid)` reads well")]
 pub(super) fn invalid(error: impl ToString) -> Status {
     Status::invalid_argument(error.to_string())
 }

@@ -24,9 +24,9 @@ pub struct Change<'d> {
     /// Its name.
     pub name: &'d str,
     /// As it was.
-    pub before: Option<&'d serde_json::Value>,
+    pub before: Option<&'d Document>,
     /// As it is to be.
-    pub after: Option<&'d serde_json::Value>,
+    pub after: Option<&'d Document>,
 }
 
 impl Change<'_> {
@@ -42,14 +42,17 @@ impl Change<'_> {
 
 /// The documents whose meaning differs, by kind and name. Order, files and comments don't count.
 pub fn changes<'d>(before: &'d [Document], after: &'d [Document]) -> Vec<Change<'d>> {
-    let mut both: BTreeMap<(&str, &str), (Option<_>, Option<_>)> = BTreeMap::new();
+    /// A document before and after.
+    type Sides<'d> = (Option<&'d Document>, Option<&'d Document>);
+    let mut both: BTreeMap<(&str, &str), Sides<'d>> = BTreeMap::new();
+    let content = |document: &Option<&'d Document>| document.map(|document| &document.content);
     for document in before {
-        both.entry((&document.kind, &document.name)).or_default().0 = Some(&document.content);
+        both.entry((&document.kind, &document.name)).or_default().0 = Some(document);
     }
     for document in after {
-        both.entry((&document.kind, &document.name)).or_default().1 = Some(&document.content);
+        both.entry((&document.kind, &document.name)).or_default().1 = Some(document);
     }
-    let differing = both.into_iter().filter(|(_, (before, after))| before != after);
+    let differing = both.into_iter().filter(|(_, (before, after))| content(before) != content(after));
     differing.map(|((kind, name), (before, after))| Change { kind, name, before, after }).collect()
 }
 

@@ -1,0 +1,112 @@
+//! Why a command fails.
+
+use std::io;
+use std::path::PathBuf;
+
+use selvedge_proto::DecodeError;
+use selvedge_topology::identity::IdentityError;
+
+/// Why a command fails, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Nobody answers.
+    #[error(
+        "no controller answers at {server} ({reason}); start selvedge-controller, or name another with --server"
+    )]
+    Unreachable {
+        /// Where it was looked for.
+        server: String,
+        /// What the connection said.
+        reason: String,
+    },
+    /// Not an address.
+    #[error("`{server}` is no address of a controller; it looks like http://127.0.0.1:7471")]
+    Server {
+        /// What was given.
+        server: String,
+    },
+    /// The controller says no.
+    #[error("{}", .0.message())]
+    Refused(Box<tonic::Status>),
+    /// A file or directory can't be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Something that is neither file nor directory.
+    #[error("{path} is neither a file nor a directory; documents are read from regular files, and from `-`")]
+    NotRegular {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Not text.
+    #[error("{path} is not UTF-8 text")]
+    NotText {
+        /// The path.
+        path: PathBuf,
+    },
+    /// More than documents may be.
+    #[error("{path}: with it, there are more than {limit} bytes of documents")]
+    TooLarge {
+        /// The path at which it became too much.
+        path: PathBuf,
+        /// The limit.
+        limit: usize,
+    },
+    /// No documents at all.
+    #[error("{path} has no *.yaml or *.yml file")]
+    Empty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Documents with errors, which were shown.
+    #[error("the documents have errors{consequence}")]
+    Invalid {
+        /// What follows from that.
+        consequence: &'static str,
+    },
+    /// There is no desired state.
+    #[error("nothing was applied yet; begin with `selvedge apply -f DIR`")]
+    NothingApplied,
+    /// The controller's documents can't be read by this version.
+    #[error(
+        "this version of selvedge can't read the documents in force: {first}; `selvedge version` compares versions"
+    )]
+    Skew {
+        /// What is wrong with them first.
+        first: String,
+    },
+    /// A thing that is not there.
+    #[error("there is no {kind} `{name}`; `selvedge get {list}` lists what there is")]
+    NotFound {
+        /// What was looked for.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What lists them.
+        list: &'static str,
+    },
+    /// The controller sent what can't be read.
+    #[error("the controller's answer can't be read: {0}")]
+    Answer(#[from] DecodeError),
+    /// The controller's identities contradict each other.
+    #[error("the controller's identities can't be: {0}")]
+    Identity(#[from] IdentityError),
+    /// Output can't be written.
+    #[error("can't write the output: {0}")]
+    Output(#[source] io::Error),
+    /// Output can't be put in the form that was asked for.
+    #[error("can't write that as {format}: {reason}")]
+    Format {
+        /// The form.
+        format: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The runtime does not start.
+    #[error("can't start: {0}")]
+    Runtime(#[source] io::Error),
+}

@@ -1,0 +1,197 @@
+//! `selvedge status`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use selvedge_proto::Report;
+use selvedge_proto::wire::{self, NodeState};
+use serde::Serialize;
+
+use super::client::{Client, connect, refused};
+use super::output::Format;
+use super::table::{or_dash, table};
+use super::{Answer, CliError, output};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  selvedge status\n  selvedge status --wait --timeout 2m\n  \
+                        selvedge status -o json | jq '.nodes[] | select(.state != \"in-force\")'")]
+pub(super) struct Args {
+    /// Wait until every node has the newest generation in force, or one refuses it.
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait.
+    #[arg(long, requires = "wait", value_name = "TIME", default_value = "60s")]
+    timeout: humantime::Duration,
+    /// How it is shown.
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+/// How far the fabric is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    pub(super) generation: u64,
+    pub(super) nodes: Vec<NodeStatus>,
+}
+
+/// How far one node is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NodeStatus {
+    pub(super) name: String,
+    role: &'static str,
+    state: &'static str,
+    generation_wanted: u64,
+    generation_in_force: Option<u64>,
+    refusal: Option<String>,
+    report_age_seconds: Option<u64>,
+    agent_version: Option<String>,
+    connections: u64,
+    events_lost: u64,
+    pub(super) ports: Vec<PortStatus>,
+    #[serde(skip)]
+    pub(super) report: Option<Report>,
+}
+
+/// How one port is enforced.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PortStatus {
+    pub(super) name: String,
+    role: String,
+    requested_mode: String,
+    pub(super) granted_mode: String,
+    pub(super) reason: String,
+}
+
+pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
+    let mut client = connect(server).await?;
+    let status = fetch(&mut client, 0, args.wait.then_some(*args.timeout)).await?;
+    let text = match args.output {
+        Format::Table | Format::Wide => render(&status),
+        Format::Json => output::json(&status)?,
+        Format::Yaml => output::yaml(&status)?,
+    };
+    output::print(&text)?;
+    Ok(answer(&status))
+}
+
+/// Asks how far nodes are; with `wait`, until they are as far as `generation` or it can't be.
+pub(super) async fn fetch(
+    client: &mut Client,
+    generation: u64,
+    wait: Option<Duration>,
+) -> Result<Status, CliError> {
+    let wait_ms = u64::try_from(wait.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+    let request = wire::StatusRequest { generation, wait_ms };
+    let response = client.status(request).await.map_err(refused)?.into_inner();
+    let wire::StatusResponse { generation, nodes } = response;
+    Ok(Status { generation, nodes: nodes.into_iter().map(node).collect::<Result<_, _>>()? })
+}
+
+/// Whether the newest generation is in force on every node.
+pub(super) fn answer(status: &Status) -> Answer {
+    let all = status.nodes.iter().all(|node| node.state == IN_FORCE);
+    if status.generation > 0 && all { Answer::Yes } else { Answer::No }
+}
+
+const IN_FORCE: &str = "in-force";
+const HEAD: [&str; 9] = ["NODE", "ROLE", "STATE", "WANTED", "IN-FORCE", "REPORT", "PORT", "MODE", "REASON"];
+
+fn node(node: wire::NodeStatus) -> Result<NodeStatus, CliError> {
+    let role = match node.role() {
+        wire::NodeRole::Host => "host",
+        wire::NodeRole::Dpu => "dpu",
+        wire::NodeRole::Switch => "switch",
+        wire::NodeRole::Unspecified => "unknown",
+    };
+    let state = match node.state() {
+        NodeState::InForce => IN_FORCE,
+        NodeState::Pending => "pending",
+        NodeState::Refused => "refused",
+        NodeState::Silent => "silent",
+        NodeState::NeverSeen => "never-seen",
+        NodeState::Unspecified => "unknown",
+    };
+    let wire::NodeStatus { node: name, role: _, state: _, generation_wanted, report, age_ms } = node;
+    let report = report.map(Report::try_from).transpose()?;
+    Ok(NodeStatus {
+        name,
+        role,
+        state,
+        generation_wanted,
+        generation_in_force: report
+            .as_ref()
+            .and_then(|report| report.in_force)
+            .map(|generation| generation.0),
+        refusal: report
+            .as_ref()
+            .and_then(|report| report.refusal.as_ref())
+            .map(|refusal| refusal.reason.clone()),
+        report_age_seconds: report.as_ref().map(|_| age_ms / 1000),
+        agent_version: report.as_ref().map(|report| report.agent_version.clone()),
+        connections: report.as_ref().map_or(0, |report| report.connections),
+        events_lost: report.as_ref().map_or(0, |report| report.events_lost),
+        ports: report.iter().flat_map(|report| &report.ports).map(port).collect(),
+        report,
+    })
+}
+
+fn port(port: &selvedge_proto::PortReport) -> PortStatus {
+    let selvedge_proto::PortReport { name, role, requested, granted, reason } = port;
+    PortStatus {
+        name: name.to_string(),
+        role: role.to_string(),
+        requested_mode: requested.to_string(),
+        granted_mode: granted.to_string(),
+        reason: reason.clone(),
+    }
+}
+
+/// One line a port, and one that sums up.
+pub(super) fn render(status: &Status) -> String {
+    if status.generation == 0 {
+        return "nothing was applied yet; begin with `selvedge apply -f DIR`\n".to_owned();
+    }
+    let mut out = table(&HEAD, status.nodes.iter().flat_map(rows));
+    let in_force = status.nodes.iter().filter(|node| node.state == IN_FORCE).count();
+    let style = match answer(status) {
+        Answer::Yes => AnsiColor::Green.on_default(),
+        Answer::No => AnsiColor::Yellow.on_default(),
+    };
+    // Writing to a string can't fail.
+    let (all, generation) = (status.nodes.len(), status.generation);
+    let _ = writeln!(out, "{style}generation {generation} is in force on {in_force} of {all} nodes{style:#}");
+    let red: Style = AnsiColor::Red.on_default();
+    for node in &status.nodes {
+        if let Some(reason) = node.refusal.as_deref().filter(|_| node.state == "refused") {
+            let _ = writeln!(out, "{red}{} refuses it: {reason}{red:#}", node.name);
+        }
+    }
+    out
+}
+
+/// What is known of one node, and of each of its ports.
+pub(super) fn render_node(node: &NodeStatus) -> String {
+    table(&HEAD, rows(node))
+}
+
+fn rows(node: &NodeStatus) -> Vec<Vec<String>> {
+    let report = node.report_age_seconds.map_or_else(|| "-".to_owned(), |age| format!("{age}s ago"));
+    let in_force =
+        node.generation_in_force.map_or_else(|| "-".to_owned(), |generation| generation.to_string());
+    let first = [&node.name, node.role, node.state, &node.generation_wanted.to_string(), &in_force, &report];
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for port in &node.ports {
+        let mut row =
+            if rows.is_empty() { first.map(str::to_owned).to_vec() } else { vec![String::new(); 6] };
+        row.extend([port.name.clone(), port.granted_mode.clone(), or_dash(port.reason.clone())]);
+        rows.push(row);
+    }
+    if rows.is_empty() {
+        rows.push(first.map(str::to_owned).into_iter().chain(["-", "-", "-"].map(str::to_owned)).collect());
+    }
+    rows
+}

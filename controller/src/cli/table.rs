@@ -1,0 +1,31 @@
+//! Tables as kubectl has them: columns, no lines.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+/// A table's text, with a head; columns are three spaces apart.
+pub(super) fn table<R: IntoIterator<Item = String>>(
+    head: &[&str],
+    rows: impl IntoIterator<Item = R>,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(head.iter().copied());
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 3));
+    }
+    table.trim_fmt() + "\n"
+}
+
+/// `-` for nothing.
+pub(super) fn or_dash(text: impl Into<String>) -> String {
+    let text = text.into();
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+/// Items with commas; `-` for none.
+pub(super) fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    or_dash(items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(","))
+}
