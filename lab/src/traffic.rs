@@ -304,11 +304,14 @@ impl Tally {
 
     fn summary(self, sent: u64, broken: Option<String>) -> Summary {
         let received = self.received();
+        let lost = sent.saturating_sub(received);
+        // What is still missing has been missing since the last answer.
+        let open_gap = if lost > 0 { self.last.elapsed() } else { Duration::ZERO };
         Summary {
             sent,
             received,
-            lost: sent.saturating_sub(received),
-            longest_gap_ms: self.longest.as_millis() as u64,
+            lost,
+            longest_gap_ms: self.longest.max(open_gap).as_millis() as u64,
             broken,
         }
     }

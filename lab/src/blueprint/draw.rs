@@ -22,9 +22,9 @@ use crate::names::{LabName, NamespaceName, Target};
 const GATEWAY_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
 const GATEWAY_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
 /// The controller's address in the out-of-band network; nodes have the following ones.
-const CONTROLLER: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 1);
+pub(crate) const CONTROLLER: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 1);
+/// Room for more nodes than documents may have.
 const MANAGEMENT_PREFIX: u8 = 16;
-const MANAGEMENT_LIMIT: usize = 65_533;
 /// The name of a node's out-of-band port where its document names none.
 const MANAGEMENT_PORT: &str = "mgmt0";
 
@@ -38,7 +38,6 @@ struct Guest<'a> {
 pub fn draw(model: &Model, lab: &LabName) -> Result<Blueprint, BlueprintError> {
     let mut drawing = Drawing { model, lab, spaces: Vec::new(), wires: Vec::new(), nodes: BTreeMap::new() };
     let guests = guests(model);
-    check_ports(model, &guests)?;
     drawing.nodes();
     drawing.links();
     drawing.management()?;
@@ -65,16 +64,6 @@ fn guests(model: &Model) -> BTreeMap<&Endpoint, Vec<Guest<'_>>> {
             .push(Guest { target, addresses: &external.addresses });
     }
     guests
-}
-
-fn check_ports(model: &Model, guests: &BTreeMap<&Endpoint, Vec<Guest<'_>>>) -> Result<(), BlueprintError> {
-    let mut linked = model.fabric.links.iter().flat_map(|link| [&link.a, &link.b]);
-    match linked.find_map(|port| Some((port, guests.get(port)?.first()?))) {
-        Some((port, guest)) => {
-            Err(BlueprintError::PortInUse { port: port.clone(), user: guest.target.clone() })
-        }
-        None => Ok(()),
-    }
 }
 
 /// Whether and by which port a node is in the out-of-band network.
@@ -157,8 +146,7 @@ impl<'a> Drawing<'a> {
             let b = self.interface(centre, &format!("port{members}"), kind, Vec::new());
             self.wires.push(Wire { a, b });
         }
-        let (nodes, limit) = (members as usize, MANAGEMENT_LIMIT);
-        if nodes > limit { Err(BlueprintError::TooManyNodes { nodes, limit }) } else { Ok(()) }
+        Ok(())
     }
 
     /// Everything behind ports that no link ends at.

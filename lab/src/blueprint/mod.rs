@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use selvedge_topology::model::Endpoint;
 
+pub(crate) use draw::CONTROLLER;
 pub use draw::draw;
 
 use crate::names::{LabName, NamespaceName, Target};
@@ -168,14 +169,6 @@ pub enum BlueprintError {
         /// The other.
         second: Target,
     },
-    /// A port is used for two things.
-    #[error("port `{port}` is the end of a link and {user} is attached to it; give {user} a port of its own")]
-    PortInUse {
-        /// The port.
-        port: Endpoint,
-        /// Who is attached.
-        user: Target,
-    },
     /// The name that the lab gives a node's out-of-band port is taken.
     #[error(
         "port `{port}`: the lab connects nodes with an agent to the controller by a port of this name; rename it or make its role management"
@@ -183,14 +176,6 @@ pub enum BlueprintError {
     ManagementNameTaken {
         /// The port.
         port: Endpoint,
-    },
-    /// More nodes than the out-of-band network has addresses.
-    #[error("{nodes} nodes need an out-of-band address, the lab has {limit}")]
-    TooManyNodes {
-        /// How many.
-        nodes: usize,
-        /// How many there may be.
-        limit: usize,
     },
 }
 

@@ -1,6 +1,6 @@
 //! The matrix: who reaches whom, on which ports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Probed, Report};
 use crate::commands::Table;
@@ -12,27 +12,29 @@ Rows: from, columns: to. 443 an open TCP port, 53u UDP, 9s SCTP, ping an echo re
 
 /// Draws it.
 pub fn matrix(report: &Report) -> String {
+    let mut pairs: BTreeMap<(usize, usize), Vec<&Finding>> = BTreeMap::new();
+    for finding in &report.findings {
+        pairs.entry((finding.flow.source, finding.flow.destination)).or_default().push(finding);
+    }
     let names: Vec<String> = report.places.iter().map(|place| place.target.to_string()).collect();
     let mut table = Table::default();
     table.row([String::from("FROM \\ TO")].into_iter().chain(names.iter().cloned()).collect());
     for (source, name) in names.iter().enumerate() {
-        let cells = (0..names.len()).map(|destination| cell(report, source, destination));
+        let cells = (0..names.len()).map(|destination| match pairs.get(&(source, destination)) {
+            Some(findings) => cell(findings, &report.probed),
+            None => String::new(), // itself, or no address of the same family
+        });
         table.row([name.clone()].into_iter().chain(cells).collect());
     }
     let probed: Vec<String> = report.probed.iter().map(ToString::to_string).collect();
     format!("{table}\n{LEGEND}\nProbed: {}\n", probed.join(" "))
 }
 
-fn cell(report: &Report, source: usize, destination: usize) -> String {
-    if source == destination {
-        return String::new();
-    }
-    let here = |finding: &&Finding| finding.flow.source == source && finding.flow.destination == destination;
-    let findings: Vec<&Finding> = report.findings.iter().filter(here).collect();
-    if !findings.is_empty() && findings.iter().all(|finding| finding.is_open()) {
+fn cell(findings: &[&Finding], probed: &BTreeSet<Probed>) -> String {
+    if findings.iter().all(|finding| finding.is_open()) {
         return if findings.iter().all(|finding| finding.agrees()) { "all" } else { "!all" }.to_owned();
     }
-    let marks: Vec<String> = report.probed.iter().filter_map(|probed| mark(&findings, *probed)).collect();
+    let marks: Vec<String> = probed.iter().filter_map(|probed| mark(findings, *probed)).collect();
     if marks.is_empty() { "-".to_owned() } else { marks.join(" ") }
 }
 
