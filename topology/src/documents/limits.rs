@@ -7,6 +7,9 @@
 pub const FILE_BYTES: usize = 64 << 20;
 /// Bytes of all files together.
 pub const TOTAL_BYTES: usize = 512 << 20;
+/// Characters from one key, item or text to the end of the next. A list or map in brackets may turn out to be a
+/// key for as long as it goes on, so the YAML parser keeps all of it, at some 150 bytes a character.
+pub const STRETCH: usize = 2 << 20;
 /// Levels of lists and maps inside each other in a document. The deepest legal document has 9.
 pub const DEPTH: usize = 32;
 /// Scalars, lists and maps of one document; at about 100 bytes each in memory.

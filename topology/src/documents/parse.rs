@@ -1,5 +1,8 @@
 //! YAML text → [`Node`]s, one document at a time, within [`limits`].
 
+use std::cell::Cell;
+use std::str::Chars;
+
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as YamlSpan};
 
 use super::codes::Code;
@@ -16,8 +19,20 @@ pub(crate) fn documents(
     mut each: impl FnMut(&Node, &mut Sink<'_>),
 ) {
     let mut builder = Builder { file, frames: Vec::new(), root: None, nodes: 0 };
-    let mut parser = Parser::new_from_str(text);
+    let left = Cell::new(limits::STRETCH);
+    let mut parser = Parser::new_from_iter(Metered { characters: text.chars(), left: &left });
+    let mut reached = builder.span(YamlSpan::default());
     while let Some(event) = parser.next_event() {
+        if left.replace(limits::STRETCH) == 0 {
+            let message = format!(
+                "more than {} Mi characters follow before the next value ends",
+                limits::STRETCH >> 20
+            );
+            let help =
+                "write long lists and maps as blocks, not in brackets, or split the document".to_owned();
+            sink.error(Code::TooLong, reached, message, help);
+            return sink.lose_documents();
+        }
         let (event, span) = match event {
             Ok(event) => event,
             Err(error) => {
@@ -27,6 +42,7 @@ pub(crate) fn documents(
                 return sink.lose_documents();
             }
         };
+        reached = builder.span(span);
         match event {
             Event::DocumentStart(_) => builder.nodes = 0,
             Event::DocumentEnd => {
@@ -40,6 +56,22 @@ pub(crate) fn documents(
                 }
             }
         }
+    }
+}
+
+/// Characters of a text, which end early when the parser has taken [`limits::STRETCH`] of them without an event.
+struct Metered<'t> {
+    characters: Chars<'t>,
+    left: &'t Cell<usize>,
+}
+
+impl Iterator for Metered<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let left = self.left.get().checked_sub(1)?;
+        self.left.set(left);
+        self.characters.next()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use selvedge_topology::documents::{Loaded, SourceFile, limits, load};
+use selvedge_topology::model::Place;
 
 fn file(text: String) -> Vec<SourceFile> {
     vec![SourceFile { name: "big.yaml".to_owned(), text }]
@@ -49,6 +50,18 @@ fn counts_and_lengths_beyond_the_limit_are_named() {
     let loaded = load(&too_long_a_description());
     let finding = loaded.diagnostics.iter().find(|finding| finding.code == "too-long").unwrap();
     assert_eq!(finding.message, "`description` has 1025 characters, at most 1024 are allowed");
+}
+
+#[test]
+fn documents_of_a_kind_beyond_the_limit_are_refused() {
+    let group = |n| {
+        format!(
+            "apiVersion: selvedge/v1\nkind: CidrGroup\nmetadata: {{name: g{n}}}\nspec: {{cidrs: []}}\n---\n"
+        )
+    };
+    let loaded = load(&file((0..=limits::GROUPS).map(group).collect()));
+    let finding = loaded.diagnostics.iter().find(|finding| finding.code == "too-many").unwrap();
+    assert_eq!(finding.message, "there are 20001 CidrGroups, at most 20000 are allowed");
 }
 
 #[test]
@@ -107,15 +120,26 @@ fn nesting_however_deep_is_refused_where_it_becomes_too_deep() {
 
 #[test]
 fn a_document_of_too_many_values_is_refused() {
-    let loaded = load(&file(format!("[{}]", "1,".repeat(limits::NODES + 1))));
+    let loaded = load(&file("- 1\n".repeat(limits::NODES + 1)));
     assert_eq!(codes(&loaded), ["too-many"]);
+}
+
+#[test]
+fn brackets_that_would_have_to_be_kept_whole_are_refused() {
+    for pair in ["a: b, ", "a: b,\n"] {
+        let pairs = pair.repeat(limits::STRETCH / pair.len() + 1);
+        let loaded = load(&file(format!("~\r\n---\r\n{{{pairs}}}\n")));
+        assert_eq!(codes(&loaded), ["too-long"]);
+        let Place { line, column, .. } = loaded.diagnostics[0].place;
+        assert_eq!((line, column), (2, 1), "after the last value that was read");
+    }
 }
 
 #[test]
 fn findings_on_one_endless_line_take_no_longer_than_reading_it() {
     let one = "{kind: x},";
     let start = Instant::now();
-    let loaded = load(&file(format!("[{}]\n---\n{{{}}}\n", one.repeat(100_000), "k: 1, ".repeat(100_000))));
+    let loaded = load(&file(format!("[{}]\n---\n{{{}}}\n", one.repeat(90_000), "k: 1, ".repeat(90_000))));
     assert_eq!(loaded.diagnostics.len(), limits::FINDINGS + 1);
     assert!(loaded.diagnostics.iter().all(|finding| finding.source.chars().count() <= limits::SOURCE_LINE));
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());

@@ -59,9 +59,10 @@ fn mutate(text: &mut String, random: &mut Unstructured<'_>) -> Result<()> {
         let most = (from + 60).min(text.len());
         let ends: Vec<usize> = boundaries.iter().copied().filter(|end| (from..=most).contains(end)).collect();
         let to = *random.choose(&ends)?;
+        let piece = text[from..to].to_owned();
         match random.int_in_range(0..=3)? {
             0 => text.replace_range(from..to, ""),
-            1 => text.insert_str(from, &text[from..to].to_owned()),
+            1 => text.insert_str(from, &piece),
             2 => text.insert_str(from, random.choose(PIECES)?),
             _ => text.replace_range(from..to, random.choose(PIECES)?),
         }

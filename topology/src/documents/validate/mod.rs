@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::codes::Code;
 use super::decode::Located;
 use super::kinds::{CidrGroupSpec, FabricSpec, SegmentationPolicySpec, WorkloadSpec};
+use super::limits;
 use super::sink::{Completeness, Sink, quoted, suggestion};
 use super::tree::Span;
 use crate::model::{CidrBlock, Model};
@@ -76,6 +77,7 @@ fn cidr_groups(
     groups: Vec<Named<GroupName, CidrGroupSpec>>,
     sink: &mut Sink<'_>,
 ) -> BTreeMap<GroupName, BTreeSet<CidrBlock>> {
+    at_most(limits::GROUPS, "CidrGroups", &groups, sink);
     let mut names = Names::new("CidrGroup");
     let mut all = BTreeMap::new();
     for Named { name, spec, .. } in groups {
@@ -86,6 +88,14 @@ fn cidr_groups(
         }
     }
     all
+}
+
+/// Reports more than `most` documents of a kind.
+fn at_most<N, T>(most: usize, what: &str, documents: &[Named<N, T>], sink: &mut Sink<'_>) {
+    if let Some(over) = documents.get(most) {
+        let message = format!("there are {} {what}, at most {most} are allowed", documents.len());
+        sink.error(Code::TooMany, over.name.span, message, None);
+    }
 }
 
 /// Names of one kind, each with the place that has it.

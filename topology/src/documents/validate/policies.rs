@@ -14,7 +14,7 @@ use super::super::limits;
 use super::super::scalars::{Cidr, Code as MessageCode, Description, MessageType, PortReference};
 use super::super::sink::Sink;
 use super::fabric::Frame;
-use super::{Named, Names, unknown};
+use super::{Named, Names, at_most, unknown};
 use crate::l4::{IcmpMatch, L4Match};
 use crate::labels::{Requirement, Selector};
 use crate::model::{Action, CidrBlock, Logging, Peer, Policy, Rule, RuleId, Tracking};
@@ -27,10 +27,7 @@ pub(super) fn policies(
     groups: &BTreeSet<GroupName>,
     sink: &mut Sink<'_>,
 ) -> BTreeMap<PolicyName, Policy> {
-    if let Some(over) = specs.get(limits::POLICIES) {
-        let message = format!("there are {} policies, at most {} are allowed", specs.len(), limits::POLICIES);
-        sink.error(Code::TooMany, over.name.span, message, None);
-    }
+    at_most(limits::POLICIES, "policies", &specs, sink);
     let mut names = Names::new("SegmentationPolicy");
     let mut policies = BTreeMap::new();
     for named in specs {

@@ -10,7 +10,7 @@ use super::super::sink::Sink;
 use super::super::tree::Span;
 use super::addresses::{AddressBook, Owner};
 use super::fabric::Frame;
-use super::{Named, Names};
+use super::{Named, Names, at_most};
 use crate::model::{AgentPresence, Attachment, Endpoint, PortRole, Service, Workload};
 use crate::names::{ServiceName, WorkloadName};
 
@@ -21,11 +21,7 @@ pub(super) fn workloads(
     book: &mut AddressBook,
     sink: &mut Sink<'_>,
 ) -> BTreeMap<WorkloadName, Workload> {
-    if let Some(over) = specs.get(limits::WORKLOADS) {
-        let message =
-            format!("there are {} workloads, at most {} are allowed", specs.len(), limits::WORKLOADS);
-        sink.error(Code::TooMany, over.name.span, message, None);
-    }
+    at_most(limits::WORKLOADS, "workloads", &specs, sink);
     let mut names = Names::new("Workload");
     let mut workloads = BTreeMap::new();
     for Named { name, spec, .. } in specs {
