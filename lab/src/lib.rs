@@ -10,7 +10,6 @@ pub mod build;
 pub mod clear;
 pub mod commands;
 pub mod documents;
-pub mod graph;
 pub mod kernel;
 pub mod names;
 pub mod probe;

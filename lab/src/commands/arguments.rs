@@ -24,7 +24,6 @@ pub(super) enum Command {
     Exec(Exec),
     List(List),
     Inspect(Inspect),
-    Graph(Graph),
     Probe(Probe),
     Traffic(Traffic),
 }
@@ -98,15 +97,6 @@ pub(super) struct Inspect {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
-}
-
-/// Draw the fabric that documents describe, as a Mermaid flowchart
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  selvedge-lab graph lab/fabrics/demo   # paste it into Markdown, between ```mermaid and ```")]
-pub(super) struct Graph {
-    /// A directory of documents, or one file
-    pub(super) fabric: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -3,7 +3,6 @@
 mod arguments;
 mod down;
 mod exec;
-mod graph;
 mod list;
 mod probe;
 mod table;
@@ -119,7 +118,6 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Exec(arguments) => exec::run(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Inspect(arguments) => list::inspect(&arguments),
-        Command::Graph(arguments) => graph::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Traffic(arguments) => traffic::run(&arguments),
     };
