@@ -1,0 +1,222 @@
+//! The loaded program with its maps, filled from tables in memory for each packet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Array, HashMap, MapData, PerCpuHashMap, PerCpuValues, RingBuf, lpm_trie},
+    programs::{TestRun, TestRunOptions, Xdp},
+    util::nr_cpus,
+};
+use nix::time::{ClockId, clock_gettime};
+use selvedge_abi::{
+    AddressEntry, AddressKey, ConnectionEntry, Counter, Event, Interval, PROGRAM_XDP, PrefixKey, Reason,
+    ReasonKey, map,
+};
+use selvedge_classifier::testing::{CONNECTION_LIMIT, MemoryTables, Outcome, PORT, SECOND, Tracked};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// The program in this kernel.
+pub(super) struct Kernel {
+    ebpf: Ebpf,
+    cpus: usize,
+    /// What the maps hold now; tables of the same world are not written again.
+    loaded: Option<MemoryTables>,
+}
+
+/// Plain bytes that aya may copy to and from a map.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Plain<T>(T);
+
+/// A key or a value of a map.
+trait Bytes: FromBytes + IntoBytes + Immutable + Copy + 'static {}
+impl<T: FromBytes + IntoBytes + Immutable + Copy + 'static> Bytes for T {}
+
+#[expect(
+    unsafe_code,
+    reason = "the bound says what Pod asks: any bytes are a value, and no byte of it is padding"
+)]
+// SAFETY: as the reason says.
+unsafe impl<T: Bytes> Pod for Plain<T> {}
+
+impl Kernel {
+    /// Loads the program.
+    pub(super) fn load() -> Self {
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(map::CONNECTIONS, CONNECTION_LIMIT)
+            .load(selvedge_object::OBJECT)
+            .expect("the object loads (as root)");
+        let program: &mut Xdp = ebpf.program_mut(PROGRAM_XDP).unwrap().try_into().unwrap();
+        program.load().expect("the verifier accepts the program");
+        let verified = program.info().unwrap().verified_instruction_count().unwrap_or_default();
+        assert!(verified < 250_000, "{verified} of the million instructions that the verifier follows");
+        Self { ebpf, cpus: nr_cpus().unwrap(), loaded: None }
+    }
+
+    /// Judges a frame on [`PORT`] by `tables`; whether it passed, and what it changed.
+    pub(super) fn judge(&mut self, tables: &MemoryTables, frame: &[u8]) -> (bool, Outcome) {
+        self.fill(tables);
+        let program: &mut Xdp = self.ebpf.program_mut(PROGRAM_XDP).unwrap().try_into().unwrap();
+        let result =
+            program.test_run(TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() }).unwrap();
+        let passed = match result.return_value {
+            1 => false, // XDP_DROP
+            2 => true,  // XDP_PASS
+            other => panic!("the program returned {other}"),
+        };
+        (passed, self.outcome(tables))
+    }
+
+    fn hash<K: Bytes, V: Bytes>(&mut self, name: &str) -> HashMap<&mut MapData, Plain<K>, Plain<V>> {
+        HashMap::try_from(self.ebpf.map_mut(name).unwrap()).unwrap()
+    }
+
+    fn counters<K: Bytes>(&mut self, name: &str) -> PerCpuHashMap<&mut MapData, Plain<K>, Plain<Counter>> {
+        PerCpuHashMap::try_from(self.ebpf.map_mut(name).unwrap()).unwrap()
+    }
+
+    fn array<V: Bytes>(&mut self, name: &str) -> Array<&mut MapData, Plain<V>> {
+        Array::try_from(self.ebpf.map_mut(name).unwrap()).unwrap()
+    }
+
+    fn fill(&mut self, tables: &MemoryTables) {
+        if !self.loaded.as_ref().is_some_and(|loaded| same_world(loaded, tables)) {
+            self.fill_world(tables);
+            self.loaded = Some(tables.clone());
+        }
+        let now = now();
+        let connections = tables.connections.borrow().clone();
+        replace(
+            &mut self.hash(map::CONNECTIONS),
+            connections.into_iter().map(|(key, entry)| {
+                let age = tables.clock.get() - entry.last_seen;
+                (key, ConnectionEntry { last_seen: now - age, ..entry })
+            }),
+        );
+        let cpus = self.cpus;
+        reset(&mut self.counters(map::RULE_COUNTERS), rules(tables), cpus);
+        let reasons = Reason::ALL.iter().map(|reason| ReasonKey { ifindex: PORT, reason: *reason as u32 });
+        reset(&mut self.counters(map::REASON_COUNTERS), reasons, cpus);
+        drop(self.drain_events());
+    }
+
+    fn fill_world(&mut self, tables: &MemoryTables) {
+        self.array(map::CONFIG).set(0, Plain(tables.config), 0).unwrap();
+        replace(&mut self.hash(map::PORTS), tables.ports.clone());
+        replace(&mut self.hash(map::ADDRESSES), tables.addresses.clone());
+        replace(&mut self.hash(map::POLICIES), tables.policies.clone());
+        replace(&mut self.hash(map::FAILSAFE), tables.failsafe.iter().map(|key| (*key, 1u32)));
+        let mut intervals = self.array::<Interval>(map::INTERVALS);
+        for (index, interval) in &tables.intervals {
+            intervals.set(*index, Plain(*interval), 0).unwrap();
+        }
+        self.fill_prefixes(tables);
+    }
+
+    fn fill_prefixes(&mut self, tables: &MemoryTables) {
+        let map = self.ebpf.map_mut(map::PREFIXES).unwrap();
+        let mut trie: lpm_trie::LpmTrie<_, Plain<AddressKey>, Plain<AddressEntry>> = map.try_into().unwrap();
+        for old in trie.keys().collect::<Result<Vec<_>, _>>().unwrap() {
+            trie.remove(&old).unwrap();
+        }
+        for (PrefixKey { prefix_len, slot, address }, entry) in &tables.prefixes {
+            let data = AddressKey { slot: *slot, address: *address };
+            trie.insert(&lpm_trie::Key::new(*prefix_len, Plain(data)), Plain(*entry), 0).unwrap();
+        }
+    }
+
+    fn outcome(&mut self, tables: &MemoryTables) -> Outcome {
+        let now = now();
+        let connections: Vec<_> = self
+            .hash(map::CONNECTIONS)
+            .iter()
+            .map(|entry| entry.expect("nothing else writes the map"))
+            .collect();
+        let reasons = Reason::ALL.iter().map(|reason| ReasonKey { ifindex: PORT, reason: *reason as u32 });
+        let reasons = counted(&self.counters(map::REASON_COUNTERS), reasons);
+        Outcome {
+            reasons: reasons.into_iter().map(|(key, counter)| (key.reason, counter)).collect(),
+            rules: counted(&self.counters(map::RULE_COUNTERS), rules(tables)),
+            connections: connections
+                .into_iter()
+                .map(|(key, entry)| (key.0, Tracked::at(now, &entry.0)))
+                .collect(),
+            events: self.drain_events(),
+        }
+    }
+
+    fn drain_events(&mut self) -> Vec<Event> {
+        let mut ring = RingBuf::try_from(self.ebpf.map_mut(map::EVENTS).unwrap()).unwrap();
+        let mut events = Vec::new();
+        while let Some(item) = ring.next() {
+            let event = Event::read_from_bytes(&item).expect("an event's size");
+            assert!(event.time > 0, "an event has a time");
+            events.push(Event { time: 0, ..event });
+        }
+        events
+    }
+}
+
+/// Makes the map hold exactly these entries.
+fn replace<K: Bytes, V: Bytes>(
+    map: &mut HashMap<&mut MapData, Plain<K>, Plain<V>>,
+    entries: impl IntoIterator<Item = (K, V)>,
+) {
+    for old in map.keys().collect::<Result<Vec<_>, _>>().unwrap() {
+        map.remove(&old).unwrap();
+    }
+    for (key, value) in entries {
+        map.insert(Plain(key), Plain(value), 0).unwrap();
+    }
+}
+
+fn reset<K: Bytes>(
+    map: &mut PerCpuHashMap<&mut MapData, Plain<K>, Plain<Counter>>,
+    keys: impl IntoIterator<Item = K>,
+    cpus: usize,
+) {
+    for key in keys {
+        let zero = PerCpuValues::try_from(vec![Plain(Counter::default()); cpus]).unwrap();
+        map.insert(Plain(key), zero, 0).unwrap();
+    }
+}
+
+/// The counters that are not zero, summed over the CPUs.
+fn counted<K: Bytes + Ord>(
+    map: &PerCpuHashMap<&mut MapData, Plain<K>, Plain<Counter>>,
+    keys: impl IntoIterator<Item = K>,
+) -> BTreeMap<K, Counter> {
+    keys.into_iter()
+        .map(|key| {
+            let values = map.get(&Plain(key), 0).unwrap();
+            let sum = values.iter().fold(Counter::default(), |sum, Plain(counter)| Counter {
+                packets: sum.packets + counter.packets,
+                bytes: sum.bytes + counter.bytes,
+            });
+            (key, sum)
+        })
+        .filter(|(_, counter)| *counter != Counter::default())
+        .collect()
+}
+
+fn rules(tables: &MemoryTables) -> BTreeSet<u32> {
+    tables.intervals.values().map(|interval| interval.rule).collect()
+}
+
+/// Equal in all that no packet changes.
+fn same_world(one: &MemoryTables, other: &MemoryTables) -> bool {
+    one.config == other.config
+        && one.ports == other.ports
+        && one.addresses == other.addresses
+        && one.prefixes == other.prefixes
+        && one.policies == other.policies
+        && one.intervals == other.intervals
+        && one.failsafe == other.failsafe
+}
+
+/// Nanoseconds of the clock that programs read.
+fn now() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+    time.tv_sec() as u64 * SECOND + time.tv_nsec() as u64
+}

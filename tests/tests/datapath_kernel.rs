@@ -1,0 +1,77 @@
+//! The XDP program in the kernel, held to the classifier: the table of cases, and random packets over random tables.
+//!
+//! Packets go in by `BPF_PROG_TEST_RUN`, which reports the loopback interface as the port. Nothing is attached or
+//! pinned; all of it ends with the process. Needs root.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as its test may")]
+
+#[path = "datapath/kernel.rs"]
+mod kernel;
+#[path = "datapath/random.rs"]
+mod random;
+
+use std::collections::BTreeMap;
+
+use kernel::Kernel;
+use selvedge_abi::{Reason, Verdict};
+use selvedge_classifier::testing::{Outcome, cases};
+
+#[test]
+fn the_kernel_program_ends_every_case_as_its_row_says() {
+    let mut kernel = Kernel::load();
+    let mut wrong = Vec::new();
+    let mut asserted = 0;
+    // The kernel runs no test on a frame shorter than an Ethernet header.
+    for case in cases::all().iter().filter(|case| case.frame.len() >= 14) {
+        let (verdict, outcome) = kernel.judge(&case.tables, &case.frame);
+        let faults = case.faults(&outcome);
+        if verdict != passes(case.expected.reason) || !faults.is_empty() {
+            wrong.push(format!("{}: passed {verdict}, wrong in {faults:?}: {outcome:#?}", case.name));
+        }
+        asserted += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(asserted >= 150, "only {asserted} cases ran");
+}
+
+#[test]
+fn kernel_and_classifier_agree_on_random_packets() {
+    const PACKETS: usize = 24_000;
+    const PACKETS_PER_WORLD: usize = 60;
+
+    let mut kernel = Kernel::load();
+    let mut random = random::Random::new(0x5e1_7ed6e);
+    let mut seen: BTreeMap<Reason, usize> = BTreeMap::new();
+    for _ in 0..PACKETS / PACKETS_PER_WORLD {
+        let tables = random.tables();
+        for frame in random.frames(&tables, PACKETS_PER_WORLD) {
+            let (reason, expected) = Outcome::of(&tables, &frame);
+            let (verdict, outcome) = kernel.judge(&tables, &frame);
+            assert_eq!(outcome, expected, "{reason:?} of {frame:02x?}\nby {tables:#?}");
+            assert_eq!(verdict, passes(reason), "{reason:?} of {frame:02x?}");
+            *seen.entry(reason).or_default() += 1;
+        }
+    }
+    let of = |verdict| {
+        seen.iter().filter(|(reason, _)| reason.verdict() == verdict).map(|(_, n)| n).sum::<usize>()
+    };
+    for verdict in [Verdict::Allowed, Verdict::Denied, Verdict::Dropped] {
+        assert!(of(verdict) >= PACKETS / 10, "only {} were {verdict:?}: {seen:?}", of(verdict));
+    }
+    for reason in [
+        Reason::Established,
+        Reason::Related,
+        Reason::PolicyAllow,
+        Reason::PolicyDeny,
+        Reason::Stateless,
+        Reason::Cut,
+        Reason::NotTracked,
+    ] {
+        assert!(seen.get(&reason).is_some_and(|n| *n >= 50), "{reason:?} was seen too rarely: {seen:?}");
+    }
+    assert!(seen.values().sum::<usize>() >= 20_000, "{seen:?}");
+}
+
+fn passes(reason: Reason) -> bool {
+    reason.verdict() == Verdict::Allowed
+}
