@@ -1,13 +1,21 @@
 //! `selvedge-lab exec`.
 
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use super::CommandError;
 use super::arguments::Exec;
+use crate::blueprint::CONTROLLER;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::processes::MARK;
-use crate::registry::{Place, Record};
+use crate::names::{LabName, Target};
+use crate::registry::{self, Place, Record};
+
+/// Where the controller's etcd listens.
+const ETCD_PORT: u16 = 2379;
+/// Where the controller's API listens.
+const API_PORT: u16 = 7471;
 
 /// Becomes the command; returns only if it can't.
 pub(super) fn run(arguments: &Exec) -> Result<ExitCode, CommandError> {
@@ -16,8 +24,35 @@ pub(super) fn run(arguments: &Exec) -> Result<ExitCode, CommandError> {
     let Some((program, rest)) = arguments.command.split_first() else { return Ok(ExitCode::from(2)) };
     Namespace::open(&place.namespace)?.enter()?;
     // The network namespace only: a mount namespace of its own, as `ip netns exec` makes, would hide the bpffs.
-    let source = Command::new(program).args(rest).env(MARK, record.lab.as_str()).exec();
+    let mut command = Command::new(program);
+    command.args(rest).env(MARK, record.lab.as_str()).envs(environment(&record.lab, &place.target));
+    let source = command.exec();
     Err(CommandError::Start { program: program.clone(), source })
+}
+
+/// What `selvedge`, `selvedge-controller` and `selvedge-agent` need to be told at a place of a lab, so that they run
+/// there without options.
+fn environment(lab: &LabName, target: &Target) -> Vec<(&'static str, String)> {
+    let etcd = SocketAddr::from((CONTROLLER, ETCD_PORT));
+    let api = SocketAddr::from((CONTROLLER, API_PORT));
+    let directory = registry::directory(lab);
+    let mut environment = vec![("SELVEDGE_SERVER", format!("http://{api}"))];
+    match target {
+        Target::Controller => environment.extend([
+            ("SELVEDGE_LISTEN", api.to_string()),
+            ("SELVEDGE_EMBEDDED_ETCD_LISTEN", etcd.to_string()),
+            ("SELVEDGE_DATA_DIR", directory.join("controller").display().to_string()),
+        ]),
+        Target::Node(node) => environment.extend([
+            ("SELVEDGE_NODE", node.to_string()),
+            ("SELVEDGE_ETCD", format!("http://{etcd}")),
+            ("SELVEDGE_CONTROLLER", format!("http://{api}")),
+            ("SELVEDGE_STATE_DIR", directory.join("state").display().to_string()),
+            ("SELVEDGE_BPFFS", registry::bpffs(lab).display().to_string()),
+        ]),
+        Target::Workload(_) | Target::External(_) | Target::Segment(_) => {}
+    }
+    environment
 }
 
 /// The place that `target` means.

@@ -4,33 +4,26 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use selvedge_agent_core::{ForeignPrograms, lower};
-use selvedge_proto::Report;
 use selvedge_topology::names::PortName;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval};
 use tonic::transport::Endpoint;
 use tracing_subscriber::EnvFilter;
 
 use super::endpoint::EndpointUrl;
 use super::{Outcome, Place};
 use crate::datapath::{KernelDatapath, Pins, Sweep, Sweeper};
-use crate::engine::{Engine, Settings, Tallies};
+use crate::engine::{Engine, Settings};
 use crate::flows::{self, Directory, Lost};
-use crate::machine::{self, LinkEvents};
-use crate::retry::Backoff;
-use crate::store::{self, StateDir, StoreEvent};
-use crate::surroundings;
+use crate::service::{Outlets, Service, Sources, Stop};
+use crate::store::{self, StateDir};
+use crate::{machine, surroundings};
 
-/// How often the agent reports when nothing changes.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// How often expired connections are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
-/// The longest wait before something that failed is tried again.
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// Flows that wait for the controller; more are lost, and counted.
 const QUEUED_FLOWS: usize = 8192;
 
@@ -46,7 +39,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "URL", env = "SELVEDGE_CONTROLLER")]
     controller: Option<EndpointUrl>,
     /// Where the last accepted plan is kept
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/selvedge")]
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/selvedge", env = "SELVEDGE_STATE_DIR")]
     state_dir: PathBuf,
     /// Take somebody else's XDP programs off the ports of the plan, instead of refusing it
     #[arg(long)]
@@ -81,124 +74,33 @@ pub(super) fn run(options: Options) -> Outcome {
     runtime.block_on(serve(options, state, datapath))
 }
 
-/// What the loop listens to and tells.
-struct Agent {
-    engine: Engine<KernelDatapath>,
-    netlink: rtnetlink::Handle,
-    reports: watch::Sender<Option<Report>>,
-    names: watch::Sender<Arc<Directory>>,
-    lost: Lost,
-    sweeps: watch::Receiver<Sweep>,
-    backoff: Backoff,
-    retry: Option<Instant>,
-    settings: Settings,
-}
-
 async fn serve(options: Options, state: StateDir, datapath: KernelDatapath) -> Outcome {
+    let stop = Stop::new()?;
     let settings = options.settings();
     let node = settings.node.clone();
     let (ring, sweeper) = (datapath.events()?, datapath.sweeper()?);
     let (netlink, links) = machine::watch()?;
-    let engine = Engine::new(settings.clone(), datapath, state.clone())?;
+    let engine = Engine::new(settings, datapath, state.clone())?;
     let (reports, to_publish) = watch::channel(None);
     let names = watch::Sender::new(Arc::new(Directory::new(&node, None, engine.observed())));
-    let (sweeps_in, sweeps) = watch::channel(Sweep::default());
+    let (found, sweeps) = watch::channel(Sweep::default());
     let lost = Lost::default();
     let (queue, flows) = mpsc::channel(QUEUED_FLOWS);
-    let (offers_in, offers) = mpsc::channel(4);
+    let (found_offers, offers) = mpsc::channel(4);
     let endpoints: Vec<String> = options.etcd.iter().map(|url| url.uri().to_string()).collect();
 
-    tokio::spawn(store::follow(endpoints.clone(), node.clone(), state, offers_in));
+    tokio::spawn(store::follow(endpoints.clone(), node.clone(), state, found_offers));
     tokio::spawn(store::publish_reports(endpoints, node.clone(), to_publish));
     tokio::spawn(flows::read_ring(ring, names.subscribe(), queue, lost.clone()));
     match options.controller.map(|url| Endpoint::from(url.uri().clone())) {
-        Some(controller) => tokio::spawn(flows::export(controller, node, flows, lost.clone())),
+        Some(controller) => tokio::spawn(flows::export(controller, node.clone(), flows, lost.clone())),
         None => tokio::spawn(flows::discard(flows)),
     };
-    tokio::spawn(sweep_forever(sweeper, sweeps_in));
+    tokio::spawn(sweep_forever(sweeper, found));
 
-    let backoff = Backoff::new(LONGEST_RETRY);
-    Agent { engine, netlink, reports, names, lost, sweeps, backoff, retry: None, settings }
-        .serve(offers, links)
-        .await
-}
-
-impl Agent {
-    async fn serve(mut self, mut offers: mpsc::Receiver<StoreEvent>, mut links: LinkEvents) -> Outcome {
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut report = interval(REPORT_EVERY);
-        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.converge().await;
-        loop {
-            let retry = self.retry;
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                Some(event) = offers.recv() => if self.take(event) { self.converge().await },
-                changed = links.changed() => {
-                    changed.ok_or("netlink closed its socket")?;
-                    self.converge().await;
-                }
-                () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => self.converge().await,
-                _ = report.tick() => self.report(),
-            }
-        }
-        let ports = self.engine.observed().attachments.len();
-        tracing::info!(ports, "stopping; enforcement stays in place (selvedge-agent detach removes it)");
-        Ok(ExitCode::SUCCESS)
-    }
-
-    /// Takes note of what etcd says, and says whether there is something to do.
-    fn take(&mut self, event: StoreEvent) -> bool {
-        match event {
-            StoreEvent::Offered(fetched) => {
-                self.engine.offer(*fetched);
-                return true;
-            }
-            StoreEvent::Unfetchable { target, reason } => {
-                tracing::warn!(generation = %target.generation, reason, "the plan can't be had; what is in force stays");
-                self.engine.unfetchable(target, reason);
-            }
-            StoreEvent::NoTarget => self.engine.no_target(),
-            StoreEvent::Away(error) => {
-                tracing::warn!(%error, "no connection to etcd; what is in force stays");
-                return false;
-            }
-        }
-        self.report();
-        false
-    }
-
-    async fn converge(&mut self) {
-        let result = match machine::interfaces(&self.netlink).await {
-            Ok(interfaces) => tokio::task::block_in_place(|| self.engine.converge(&interfaces))
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        self.retry = match result {
-            Ok(()) => {
-                self.backoff.reset();
-                None
-            }
-            Err(error) => {
-                let wait = self.backoff.wait();
-                tracing::error!(error, again_in_ms = wait.as_millis() as u64, "not as it should be");
-                Some(Instant::now() + wait)
-            }
-        };
-        let directory = Directory::new(&self.settings.node, self.engine.plan(), self.engine.observed());
-        self.names.send_replace(Arc::new(directory));
-        self.report();
-    }
-
-    fn report(&mut self) {
-        let tallies = Tallies { connections: self.sweeps.borrow().live, events_lost: self.lost.total() };
-        match self.engine.report(tallies, SystemTime::now()) {
-            Ok(report) => drop(self.reports.send_replace(Some(report))),
-            Err(error) => tracing::warn!(%error, "the counters can't be read"),
-        }
-    }
+    let outlets = Outlets { reports, names, lost, sweeps };
+    Service::new(node, engine, netlink, outlets).serve(Sources { offers, links, stop }).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Sweeps until nobody wants to know what it found.
