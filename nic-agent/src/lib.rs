@@ -10,6 +10,7 @@ pub mod engine;
 pub mod flows;
 pub mod machine;
 mod retry;
+mod service;
 pub mod store;
 mod surroundings;
 mod sys;

@@ -21,7 +21,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No answer, or an error.
-    #[error("etcd: {0}")]
+    #[error("etcd: {}", innermost(.0))]
     Etcd(#[from] etcd_client::Error),
     /// No answer in time.
     #[error("etcd does not answer within {} s", REQUEST.as_secs())]
@@ -51,6 +51,18 @@ pub enum StoreError {
         /// etcd's reason.
         reason: String,
     },
+}
+
+/// The cause at the bottom, which is the one that means something to a user.
+fn innermost(error: &etcd_client::Error) -> String {
+    let mut cause: &dyn std::error::Error = match error {
+        etcd_client::Error::GRpcStatus(status) => status,
+        other => other,
+    };
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// What following a target brings.

@@ -1,0 +1,152 @@
+//! The agent as a service: one loop that waits for whatever may change what is right, and converges.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rtnetlink::Handle;
+use selvedge_proto::Report;
+use selvedge_topology::names::NodeName;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::datapath::{Datapath, Sweep};
+use crate::engine::{Engine, Tallies};
+use crate::flows::{Directory, Lost};
+use crate::machine::{self, LinkEvents};
+use crate::retry::Backoff;
+use crate::store::StoreEvent;
+
+/// How often the agent reports when nothing changes.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// The longest wait before something that failed is tried again.
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// SIGTERM and SIGINT, caught from the moment this is made.
+pub(crate) struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What may change what is right.
+pub(crate) struct Sources {
+    pub(crate) offers: mpsc::Receiver<StoreEvent>,
+    pub(crate) links: LinkEvents,
+    pub(crate) stop: Stop,
+}
+
+/// What the tasks around the loop are told, and count.
+pub(crate) struct Outlets {
+    pub(crate) reports: watch::Sender<Option<Report>>,
+    pub(crate) names: watch::Sender<Arc<Directory>>,
+    pub(crate) lost: Lost,
+    pub(crate) sweeps: watch::Receiver<Sweep>,
+}
+
+/// The engine, the machine it asks about, and when to try again.
+pub(crate) struct Service<D> {
+    node: NodeName,
+    engine: Engine<D>,
+    netlink: Handle,
+    outlets: Outlets,
+    backoff: Backoff,
+    retry: Option<Instant>,
+    /// The last complaint about etcd, so that an outage is one line in the log and not one a try.
+    away: Option<String>,
+}
+
+impl<D: Datapath> Service<D> {
+    pub(crate) fn new(node: NodeName, engine: Engine<D>, netlink: Handle, outlets: Outlets) -> Self {
+        Self { node, engine, netlink, outlets, backoff: Backoff::new(LONGEST_RETRY), retry: None, away: None }
+    }
+
+    /// Serves until asked to stop, or netlink is gone.
+    pub(crate) async fn serve(mut self, sources: Sources) -> io::Result<()> {
+        let Sources { mut offers, mut links, mut stop } = sources;
+        let mut report = interval(REPORT_EVERY);
+        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.converge().await;
+        loop {
+            let retry = self.retry;
+            tokio::select! {
+                () = stop.asked() => break,
+                Some(event) = offers.recv() => self.take(event).await,
+                changed = links.changed() => {
+                    changed.ok_or_else(|| io::Error::other("netlink closed its socket"))?;
+                    self.converge().await;
+                }
+                () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => self.converge().await,
+                _ = report.tick() => self.report(),
+            }
+        }
+        let ports = self.engine.observed().attachments.len();
+        tracing::info!(ports, "stopping; enforcement stays in place (selvedge-agent detach removes it)");
+        Ok(())
+    }
+
+    async fn take(&mut self, event: StoreEvent) {
+        match event {
+            StoreEvent::Away(error) => return self.complain(error.to_string()),
+            StoreEvent::Offered(fetched) => self.engine.offer(*fetched),
+            StoreEvent::Unfetchable { target, reason } => {
+                tracing::warn!(generation = %target.generation, reason, "the plan can't be had; what is in force stays");
+                self.engine.unfetchable(target, reason);
+            }
+            StoreEvent::NoTarget => self.engine.no_target(),
+        }
+        self.away = None;
+        self.converge().await;
+    }
+
+    fn complain(&mut self, error: String) {
+        if self.away.as_ref() != Some(&error) {
+            tracing::warn!(error, "no connection to etcd; what is in force stays");
+            self.away = Some(error);
+        }
+    }
+
+    async fn converge(&mut self) {
+        let result = match machine::interfaces(&self.netlink).await {
+            Ok(interfaces) => tokio::task::block_in_place(|| self.engine.converge(&interfaces))
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        self.retry = match result {
+            Ok(()) => {
+                self.backoff.reset();
+                None
+            }
+            Err(error) => {
+                let wait = self.backoff.wait();
+                tracing::error!(error, again_in_ms = wait.as_millis() as u64, "not as it should be");
+                Some(Instant::now() + wait)
+            }
+        };
+        let directory = Directory::new(&self.node, self.engine.plan(), self.engine.observed());
+        self.outlets.names.send_replace(Arc::new(directory));
+        self.report();
+    }
+
+    fn report(&mut self) {
+        let Outlets { reports, lost, sweeps, .. } = &self.outlets;
+        let tallies = Tallies { connections: sweeps.borrow().live, events_lost: lost.total() };
+        match self.engine.report(tallies, SystemTime::now()) {
+            Ok(report) => drop(reports.send_replace(Some(report))),
+            Err(error) => tracing::warn!(%error, "the counters can't be read"),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Ports on a real kernel, without etcd: modes, foreign programs, adoption, detaching.
+
+mod support;
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use support::{Node, map_ids, port};
+
+#[test]
+fn a_port_is_shut_natively_before_there_is_a_plan_and_sigterm_leaves_it_shut() {
+    let node = Node::wired();
+    assert!(node.reaches(8080), "before the agent, the port is open");
+    let agent = node.agent(&["--fail-closed", "eth0"]);
+    let status = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    assert_eq!(port(&status, "eth0")["mode"], "xdp-native");
+    assert_eq!(status["generation"], 0);
+    assert!(!node.reaches(8080));
+
+    let (code, log) = agent.end(Signal::SIGTERM);
+    assert_eq!(code, Some(0));
+    assert!(log.contains("enforcement stays in place"), "{log}");
+    assert!(!node.reaches(8080), "a stopped agent never opens a port");
+    assert_eq!(node.status().unwrap(), status);
+}
+
+#[test]
+fn a_veth_that_native_refuses_is_attached_generically_with_the_kernels_reason() {
+    let node = Node::bare();
+    // veth_xdp_set wants packets of the peer to fit a page, unless the program takes fragments.
+    node.namespace.ip("link add eth0 type veth peer name peer0 mtu 9000");
+    node.namespace.ip("link set eth0 up");
+    node.namespace.ip("link set peer0 up");
+    let agent = node.agent(&["--fail-closed", "eth0"]);
+    let status = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    assert_eq!(port(&status, "eth0")["mode"], "xdp-generic");
+    agent.wait_log("attached in a lesser mode");
+    let ledger = fs::read_to_string(node.state().join("host1/placements.json")).unwrap();
+    let ledger: serde_json::Value = serde_json::from_str(&ledger).unwrap();
+    assert_eq!(ledger["eth0"]["requested"], "xdp-native");
+    assert_eq!(ledger["eth0"]["granted"], "xdp-generic");
+    let reason = ledger["eth0"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("xdp-native refused: "), "{reason}");
+    assert!(reason.contains("Peer MTU is too large to set XDP"), "the kernel's own words: {reason}");
+}
+
+#[test]
+fn a_device_whose_driver_has_no_xdp_is_never_asked_for_native() {
+    let node = Node::bare();
+    node.namespace.ip("link add eth0 type bridge");
+    node.namespace.ip("link set eth0 up");
+    let agent = node.agent(&["--fail-closed", "eth0"]);
+    let status = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    assert_eq!(port(&status, "eth0")["mode"], "xdp-generic");
+    agent.wait_log("driver bridge has no native XDP");
+}
+
+#[test]
+fn a_restart_adopts_maps_links_and_program_as_they_are() {
+    let node = Node::wired();
+    let agent = node.agent(&["--fail-closed", "eth0"]);
+    let before = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    let maps = map_ids(&node);
+    let (code, log) = node.agent(&[]).wait_end();
+    assert_eq!(code, Some(1), "a second agent is refused");
+    assert!(log.contains("an agent is running for node host1"), "{log}");
+    agent.end(Signal::SIGKILL);
+    assert_eq!(node.status().unwrap(), before, "kill -9 leaves everything");
+    let again = node.agent(&["--fail-closed", "eth0"]);
+    again.wait_log("no connection to etcd");
+    assert_eq!(node.status().unwrap(), before, "the same link runs the same program");
+    assert_eq!(map_ids(&node), maps);
+    let (code, _) = again.end(Signal::SIGINT);
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn detach_opens_the_ports_says_so_and_leaves_nothing() {
+    let node = Node::wired();
+    let agent = node.agent(&["--fail-closed", "eth0", "w1"]);
+    node.wait_status("both are attached", |status| {
+        status["ports"].as_array().is_some_and(|ports| ports.len() == 2)
+    });
+    let refused = node.command("detach", &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("stop it first"));
+    agent.end(Signal::SIGTERM);
+
+    let output = node.command("detach", &[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("eth0: detached, and open now\nw1: detached, and open now\n"), "{text}");
+    assert!(text.contains("node host1: 2 ports are open now"), "{text}");
+    assert!(!node.pin("").exists());
+    assert!(node.reaches(8080));
+
+    let again = node.command("detach", &[]);
+    assert_eq!(again.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to detach"));
+    assert_eq!(node.command("status", &[]).status.code(), Some(1));
+}
+
+#[test]
+fn a_port_that_is_deleted_and_made_again_is_shut_again() {
+    let node = Node::wired();
+    let _agent = node.agent(&["--fail-closed", "eth0"]);
+    let first = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    node.namespace.ip("link del eth0");
+    node.wait_status("the link died", |status| status["ports"][0]["mode"] == "gone");
+    node.wire_uplink();
+    let second =
+        node.wait_status("eth0 is attached again", |status| status["ports"][0]["mode"] == "xdp-native");
+    assert_ne!(port(&first, "eth0")["ifindex"], port(&second, "eth0")["ifindex"]);
+    assert!(!node.reaches(8080));
+}
+
+#[test]
+fn a_map_of_another_making_is_refused_by_name() {
+    let node = Node::wired();
+    node.agent(&["--fail-closed", "eth0"]).wait_log("attached");
+    let (ports, config) = (node.pin("v1/PORTS"), node.pin("v1/CONFIG"));
+    fs::remove_file(&config).unwrap();
+    fs::rename(&ports, &config).unwrap();
+    let (code, log) = node.agent(&[]).wait_end();
+    assert_eq!(code, Some(1));
+    assert!(log.contains("v1/CONFIG is Hash of 1024"), "{log}");
+    assert!(log.contains("not Array of 1"), "{log}");
+}
+
+#[test]
+fn missing_rights_are_named_before_anything_is_touched() {
+    let node = Node::bare();
+    let output = node
+        .namespace
+        .command("setpriv")
+        .args(["--bounding-set", "-net_admin,-sys_admin,-bpf", "--inh-caps", "-net_admin,-sys_admin,-bpf"])
+        .args([support::AGENT, "run", "--node", "host1", "--etcd", "http://127.0.0.1:2379", "--bpffs"])
+        .arg(node.bpffs())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("error: the agent lacks CAP_BPF and CAP_NET_ADMIN"), "{text}");
+    assert!(!node.pin("").exists());
+}
+
+#[test]
+fn wrong_usage_is_told_from_failure() {
+    let node = Node::bare();
+    let output = node.command("run", &["--etcd", "172.31.0.1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is no URL with a scheme and a host"));
+}

@@ -1,0 +1,113 @@
+//! A real etcd inside the node's namespace, and a hand that writes what a controller would.
+
+use std::process::{Child, Stdio};
+
+use etcd_client::Client;
+use selvedge_proto::plan::encode_plan;
+use selvedge_proto::{Report, Target, keys};
+use selvedge_topology::names::NodeName;
+use selvedge_topology::plan::{Generation, Plan};
+
+use super::{Node, wait};
+
+/// etcd on the node's loopback; killed when dropped.
+pub(crate) struct Etcd<'a> {
+    child: Child,
+    node: &'a Node,
+    directory: tempfile::TempDir,
+}
+
+const URL: &str = "http://127.0.0.1:2379";
+
+fn host1() -> NodeName {
+    "host1".parse().unwrap()
+}
+
+impl<'a> Etcd<'a> {
+    pub(crate) fn start(node: &'a Node) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let child = Self::spawn(node, &directory);
+        let etcd = Self { child, node, directory };
+        etcd.wait_ready();
+        etcd
+    }
+
+    fn spawn(node: &Node, directory: &tempfile::TempDir) -> Child {
+        let mut command = node.namespace.command("etcd");
+        command.arg("--data-dir").arg(directory.path());
+        command.args(["--listen-client-urls", URL, "--advertise-client-urls", URL]);
+        command.args(["--listen-peer-urls", "http://127.0.0.1:2380", "--log-level", "error"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn wait_ready(&self) {
+        let ready = || self.with(async |client| client.get("x", None).await.ok().map(drop)).flatten();
+        wait(ready).expect("etcd answers");
+    }
+
+    /// Stops it, as an outage would.
+    pub(crate) fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on the same data.
+    pub(crate) fn restart(&mut self) {
+        self.child = Self::spawn(self.node, &self.directory);
+        self.wait_ready();
+    }
+
+    fn with<T: Send>(&self, work: impl AsyncFnOnce(&mut Client) -> T + Send) -> Option<T> {
+        self.node.namespace.enter(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut client = Client::connect([URL], None).await.ok()?;
+                Some(work(&mut client).await)
+            })
+        })
+    }
+
+    /// Publishes `plan` as a controller does: content first, then the target.
+    pub(crate) fn publish(&self, generation: u64, plan: &Plan) {
+        let encoded = encode_plan(plan).unwrap();
+        let target = Target { generation: Generation(generation), manifest: encoded.digest };
+        self.with(async |client| {
+            for (digest, bytes) in &encoded.chunks {
+                client.put(keys::chunk(*digest), bytes.clone(), None).await.unwrap();
+            }
+            client.put(keys::manifest(encoded.digest), encoded.manifest.clone(), None).await.unwrap();
+            client.put(keys::target(&host1()), target.encode(), None).await.unwrap();
+        })
+        .unwrap();
+    }
+
+    /// Publishes a target whose content is nowhere.
+    pub(crate) fn publish_without_content(&self, generation: u64, plan: &Plan) {
+        let manifest = encode_plan(plan).unwrap().digest;
+        let target = Target { generation: Generation(generation), manifest };
+        self.with(async |client| client.put(keys::target(&host1()), target.encode(), None).await.unwrap())
+            .unwrap();
+    }
+
+    pub(crate) fn report(&self) -> Option<Report> {
+        let answer = self.with(async |client| client.get(keys::report(&host1()), None).await.unwrap())?;
+        answer.kvs().first().map(|entry| Report::decode(entry.value()).unwrap())
+    }
+
+    /// Waits for a report as it should be.
+    pub(crate) fn wait_report(&self, what: &str, good: impl Fn(&Report) -> bool) -> Report {
+        let mut last = None;
+        wait(|| {
+            last = self.report();
+            last.clone().filter(&good)
+        })
+        .unwrap_or_else(|| panic!("no report where {what}: {last:#?}"))
+    }
+}
+
+impl Drop for Etcd<'_> {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
