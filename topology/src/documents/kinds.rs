@@ -3,8 +3,9 @@
 
 use serde_json::Value as Json;
 
-use super::decode::Constraint::{AnyOf, Needs, NumberNeeds, OneOf, When};
-use super::decode::{Decode, FieldSpec, List, Presence, choices, record};
+use super::constraint::Constraint::{AnyOf, Needs, NumberNeeds, OneOf, When};
+use super::declare::{choices, record};
+use super::decode::{Decode, FieldSpec, List, Presence};
 use super::limits;
 use super::scalars::{Cidr, Code, Description, EndpointText, LabelMap, MessageType, Port, PortReference};
 use super::schema::Definitions;

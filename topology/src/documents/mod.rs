@@ -5,6 +5,8 @@
 
 mod canonical;
 pub mod codes;
+mod constraint;
+mod declare;
 mod decode;
 mod kinds;
 pub mod limits;

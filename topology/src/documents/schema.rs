@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use super::decode::{Constraint, Decode, FieldSpec, Presence};
+use super::constraint::Constraint;
+use super::decode::{Decode, FieldSpec, Presence};
 use super::kinds::{self, API_VERSION};
 
 /// The records met so far, by name: `$defs`.

@@ -3,6 +3,7 @@
 
 mod canonical;
 mod limits;
+mod lint;
 mod order;
 mod properties;
 mod schema;
