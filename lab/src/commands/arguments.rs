@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::names::LabName;
-use crate::probe::Probed;
+use crate::probe::{Family, Probed};
 
 /// Builds fabrics out of network namespaces, and checks that they enforce what their policy says.
 #[derive(Debug, Parser)]
@@ -126,8 +126,8 @@ pub(super) struct Probe {
     #[arg(long, value_delimiter = ',')]
     pub(super) ports: Vec<Probed>,
     /// Address families
-    #[arg(long, value_delimiter = ',', default_value = "4,6", value_parser = clap::value_parser!(u8).range(4..=6))]
-    pub(super) families: Vec<u8>,
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "4,6")]
+    pub(super) families: Vec<Family>,
     /// How long a flow may take before it counts as denied
     #[arg(long, default_value = "1s", value_parser = duration)]
     pub(super) timeout: Duration,

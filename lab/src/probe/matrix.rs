@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Probed, Report};
+use super::{Family, Finding, Probed, Report};
 use crate::commands::Table;
 
 /// Below the matrix, for those who see one for the first time.
@@ -41,9 +41,9 @@ fn cell(findings: &[&Finding], probed: &BTreeSet<Probed>) -> String {
 /// `None`: closed, as it should be.
 fn mark(findings: &[&Finding], probed: Probed) -> Option<String> {
     let findings: Vec<&&Finding> = findings.iter().filter(|finding| finding.flow.probed == probed).collect();
-    let families = |open: bool| -> BTreeSet<u8> {
+    let families = |open: bool| -> BTreeSet<Family> {
         let those = findings.iter().filter(|finding| finding.is_open() == open);
-        those.map(|finding| if finding.flow.from.is_ipv4() { 4 } else { 6 }).collect()
+        those.map(|finding| Family::of(finding.flow.from)).collect()
     };
     let (open, closed) = (families(true), families(false));
     let wrong = findings.iter().any(|finding| !finding.agrees());

@@ -17,6 +17,7 @@ mod station;
 mod wanted;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -132,6 +133,33 @@ pub enum Seen {
     NoWay(std::io::ErrorKind),
 }
 
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Family {
+    /// IPv4.
+    #[value(name = "4")]
+    V4,
+    /// IPv6.
+    #[value(name = "6")]
+    V6,
+}
+
+impl Family {
+    /// That of `address`.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::V4 => "4",
+            Self::V6 => "6",
+        })
+    }
+}
+
 /// Which flows to try.
 pub struct Wish<'a> {
     /// The documents to compare with.
@@ -140,8 +168,8 @@ pub struct Wish<'a> {
     pub places: Vec<Place>,
     /// Protocols and ports.
     pub probed: BTreeSet<Probed>,
-    /// Address families: 4, 6.
-    pub families: BTreeSet<u8>,
+    /// Address families.
+    pub families: BTreeSet<Family>,
     /// How long to wait for an answer.
     pub patience: Duration,
 }
@@ -180,8 +208,8 @@ fn flows(wish: &Wish<'_>) -> Vec<Flow> {
     let mut flows = Vec::new();
     for (source, from) in addresses(&wish.places) {
         for (destination, to) in addresses(&wish.places) {
-            let family = if from.is_ipv4() { 4 } else { 6 };
-            if source == destination || from.is_ipv4() != to.is_ipv4() || !wish.families.contains(&family) {
+            let family = Family::of(from);
+            if source == destination || family != Family::of(to) || !wish.families.contains(&family) {
                 continue;
             }
             for &probed in &wish.probed {

@@ -198,3 +198,66 @@ fn by(side: &str, judgement: &Judgement) -> String {
     let place = judgement.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
     format!("{side} rule {} [{}]{place}", judgement.display, judgement.rule)
 }
+
+#[cfg(test)]
+mod tests {
+    use selvedge_topology::oracle::FlowVerdict;
+
+    use super::*;
+
+    fn finding(outcome: FlowOutcome, proof: Proof, seen: Seen) -> Finding {
+        let verdict = FlowVerdict { outcome, egress: None, ingress: None };
+        let (from, to) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let flow = Flow { source: 0, destination: 1, from, to, probed: Probed::Tcp(80), verdict, proof };
+        Finding { seen, ..Finding::new(flow) }
+    }
+
+    #[test]
+    fn only_an_answer_shows_that_a_flow_is_open_and_only_silence_that_it_is_closed() {
+        use FlowOutcome::{Allowed, Denied, Unenforced};
+        let wrong = Seen::WrongAnswer("web2".to_owned());
+        let no_way = Seen::NoWay(std::io::ErrorKind::HostUnreachable);
+        // What is seen; whether that is right where the flow is to pass; and where it is denied.
+        let table = [
+            (Seen::Answered, true, false),
+            (Seen::Silence, false, true),
+            (Seen::Arrived, false, false),
+            (Seen::Refused, false, false),
+            (wrong, false, false),
+            (no_way, false, false),
+        ];
+        for (seen, passes, denied) in table {
+            for (outcome, agrees) in [(Allowed, passes), (Unenforced, passes), (Denied, denied)] {
+                assert_eq!(
+                    finding(outcome, Proof::Answer, seen.clone()).agrees(),
+                    agrees,
+                    "{outcome:?} {seen:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn where_no_answer_is_due_arrival_is_what_counts() {
+        assert!(finding(FlowOutcome::Allowed, Proof::Arrival, Seen::Arrived).agrees());
+        assert!(!finding(FlowOutcome::Denied, Proof::Arrival, Seen::Arrived).agrees());
+        assert!(!finding(FlowOutcome::Allowed, Proof::Arrival, Seen::Silence).agrees());
+    }
+
+    #[test]
+    fn a_packet_that_arrives_after_its_sender_gave_up_is_still_counted() {
+        let mut late = finding(FlowOutcome::Denied, Proof::Answer, Seen::Silence);
+        let trace = Arrival {
+            key: Probed::Tcp(80).key(late.flow.from),
+            from: late.flow.from,
+            to: late.flow.to,
+            from_port: 40_000,
+        };
+        late.note(Reply { number: 0, seen: Seen::Silence, trace: Some(trace) });
+        late.complete(&HashSet::new());
+        assert!(late.agrees());
+        late.complete(&HashSet::from([trace]));
+        assert_eq!(late.seen, Seen::Arrived);
+        assert!(!late.agrees());
+    }
+}

@@ -35,7 +35,8 @@ impl Lookout {
     }
 }
 
-enum Report {
+/// What the thread tells the prober.
+enum Told {
     Ready(Result<(), ProbeError>),
     Replies(Vec<Reply>),
 }
@@ -44,7 +45,7 @@ enum Report {
 pub(super) struct Station {
     namespace: NamespaceName,
     questions: questions::UnboundedSender<Vec<Question>>,
-    reports: replies::Receiver<Report>,
+    told: replies::Receiver<Told>,
 }
 
 impl Station {
@@ -56,17 +57,17 @@ impl Station {
     ) -> Result<Self, ProbeError> {
         let namespace = Namespace::open(&place.namespace)?;
         let (ask, asked) = questions::unbounded_channel();
-        let (report, reports) = replies::channel();
+        let (tell, told) = replies::channel();
         let (own, probed, lookout) = (place.clone(), probed.clone(), lookout.clone());
         let work = move || {
-            if let Err(error) = inhabit(&namespace, &own, &probed, &lookout, asked, &report) {
+            if let Err(error) = inhabit(&namespace, &own, &probed, &lookout, asked, &tell) {
                 // Nobody hears it if the prober has given up already.
-                let _ = report.send(Report::Ready(Err(error)));
+                let _ = tell.send(Told::Ready(Err(error)));
             }
         };
         let error = |source| ProbeError::Thread { namespace: place.namespace.clone(), source };
         thread::Builder::new().name(place.target.to_string()).spawn(work).map_err(error)?;
-        Ok(Self { namespace: place.namespace.clone(), questions: ask, reports })
+        Ok(Self { namespace: place.namespace.clone(), questions: ask, told })
     }
 
     fn ended(&self) -> ProbeError {
@@ -75,9 +76,9 @@ impl Station {
 
     /// Waits until it listens.
     pub(super) fn ready(&self) -> Result<(), ProbeError> {
-        match self.reports.recv() {
-            Ok(Report::Ready(ready)) => ready,
-            Ok(Report::Replies(_)) | Err(_) => Err(self.ended()),
+        match self.told.recv() {
+            Ok(Told::Ready(ready)) => ready,
+            Ok(Told::Replies(_)) | Err(_) => Err(self.ended()),
         }
     }
 
@@ -88,9 +89,9 @@ impl Station {
 
     /// Waits for the replies to what it was last asked.
     pub(super) fn replies(&self) -> Result<Vec<Reply>, ProbeError> {
-        match self.reports.recv() {
-            Ok(Report::Replies(replies)) => Ok(replies),
-            Ok(Report::Ready(_)) | Err(_) => Err(self.ended()),
+        match self.told.recv() {
+            Ok(Told::Replies(replies)) => Ok(replies),
+            Ok(Told::Ready(_)) | Err(_) => Err(self.ended()),
         }
     }
 }
@@ -102,7 +103,7 @@ fn inhabit(
     probed: &BTreeSet<Probed>,
     lookout: &Lookout,
     mut questions: questions::UnboundedReceiver<Vec<Question>>,
-    report: &replies::Sender<Report>,
+    tell: &replies::Sender<Told>,
 ) -> Result<(), ProbeError> {
     namespace.enter()?;
     let error = |source| ProbeError::Thread { namespace: place.namespace.clone(), source };
@@ -121,10 +122,10 @@ fn inhabit(
             }
         }
         // A send fails only when the prober has given up; then the questions end, too.
-        let _ = report.send(Report::Ready(Ok(())));
+        let _ = tell.send(Told::Ready(Ok(())));
         while let Some(asked) = questions.recv().await {
             let replies = stream::iter(asked).map(ask::ask).buffer_unordered(AT_ONCE).collect().await;
-            let _ = report.send(Report::Replies(replies));
+            let _ = tell.send(Told::Replies(replies));
         }
         Ok(())
     })
