@@ -160,6 +160,11 @@ impl Controller {
         &self.etcd_endpoints
     }
 
+    /// The process of the embedded etcd, where there is one.
+    pub fn etcd_pid(&self) -> Option<u32> {
+        self.etcd.as_ref().and_then(EmbeddedEtcd::pid)
+    }
+
     /// Returns when the controller can't go on. It has to be shut down all the same.
     pub async fn failed(&mut self) -> Failure {
         let ended = async {

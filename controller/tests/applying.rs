@@ -1,0 +1,158 @@
+//! Documents become generations in etcd, or nothing does.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, apply, client, documents, files};
+use selvedge_proto::plan::Manifest;
+use selvedge_proto::wire::{self, ApplyOutcome, ChangeKind};
+use selvedge_proto::{Chunks, keys};
+use selvedge_topology::plan::{Generation, Plan};
+
+#[tokio::test]
+async fn applied_documents_come_back_and_nodes_can_read_their_plans() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+
+    let response = apply(&mut client, documents(), ApplyOutcome::Applied).await;
+    assert_eq!(response.generation, 1);
+    assert_eq!(response.nodes_changed, ["host1", "host2"]);
+    assert_eq!(response.changes.len(), 4);
+    assert!(response.changes.iter().all(|change| change.kind() == ChangeKind::Added));
+
+    let applied = client.documents(wire::DocumentsRequest { generation: 0 }).await.unwrap().into_inner();
+    assert_eq!(applied, wire::DocumentsResponse { generation: 1, files: documents() });
+
+    let dump = etcd.dump().await;
+    let targets = etcd.targets().await;
+    assert_eq!(targets.keys().collect::<Vec<_>>(), ["host1", "host2"]);
+    for (node, target) in targets {
+        assert_eq!(target.generation, Generation(1));
+        let plan = plan(&dump, &target);
+        assert_eq!(plan.node.as_str(), node);
+        assert_eq!(plan.workloads.len(), 1);
+        assert_eq!(plan.rows.len(), 2);
+    }
+    controller.shutdown().await;
+}
+
+/// Reads a plan as an agent does.
+fn plan(dump: &std::collections::BTreeMap<String, Vec<u8>>, target: &selvedge_proto::Target) -> Plan {
+    let bytes = &dump[&keys::manifest(target.manifest)];
+    let manifest = Manifest::decode(target.manifest, bytes).unwrap();
+    let chunks: Chunks =
+        manifest.chunks().into_iter().map(|digest| (digest, dump[&keys::chunk(digest)].clone())).collect();
+    manifest.plan(&chunks).unwrap()
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_change_and_writes_nothing() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    let request = wire::ApplyRequest { files: documents(), dry_run: true };
+    let response = client.apply(request).await.unwrap().into_inner();
+    assert_eq!(response.outcome(), ApplyOutcome::DryRun);
+    assert_eq!((response.changes.len(), response.generation), (4, 0));
+    assert_eq!(etcd.dump().await, [].into());
+    let status = client.status(wire::StatusRequest::default()).await.unwrap().into_inner();
+    assert_eq!(status, wire::StatusResponse::default());
+    controller.shutdown().await;
+}
+
+#[tokio::test]
+async fn documents_that_mean_the_same_are_unchanged_whatever_their_order() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    apply(&mut client, documents(), ApplyOutcome::Applied).await;
+    let before = etcd.dump().await;
+    let other = format!("# moved\n{WORKLOADS}\n---\n{POLICY}");
+    let response =
+        apply(&mut client, files(&[("all.yaml", &other), ("f.yaml", FABRIC)]), ApplyOutcome::Unchanged).await;
+    assert_eq!((response.generation, response.changes.len()), (1, 0));
+    assert_eq!(etcd.dump().await, before);
+    controller.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_change_moves_every_target_and_the_plan_of_one_node_only() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    apply(&mut client, documents(), ApplyOutcome::Applied).await;
+    let before = etcd.targets().await;
+    let policy = POLICY.replace("action: allow", "action: deny");
+    let changed = files(&[("fabric.yaml", FABRIC), ("policy.yaml", &policy), ("workloads.yaml", WORKLOADS)]);
+    let response = apply(&mut client, changed, ApplyOutcome::Applied).await;
+    assert_eq!(response.nodes_changed, ["host2"]);
+    let [change] = &response.changes[..] else { panic!("{:?}", response.changes) };
+    assert_eq!((change.kind(), change.document_name.as_str()), (ChangeKind::Changed, "db"));
+    let after = etcd.targets().await;
+    assert!(after.values().all(|target| target.generation == Generation(2)));
+    assert_eq!(after["host1"].manifest, before["host1"].manifest);
+    assert_ne!(after["host2"].manifest, before["host2"].manifest);
+
+    let listed = client.generations(wire::GenerationsRequest {}).await.unwrap().into_inner().generations;
+    assert_eq!(listed.iter().map(|listed| listed.generation).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(listed[0].summary, Some(wire::ChangeSummary { added: 0, changed: 1, removed: 0 }));
+    let first = client.documents(wire::DocumentsRequest { generation: 1 }).await.unwrap().into_inner();
+    assert_eq!(first.files, documents());
+    let none = client.documents(wire::DocumentsRequest { generation: 9 }).await.unwrap_err();
+    assert_eq!(none.message(), "there is no generation 9; the newest is 2");
+    controller.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_removed_loses_its_target_and_identities_stay() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    apply(&mut client, documents(), ApplyOutcome::Applied).await;
+    let before = client.identities(wire::IdentitiesRequest {}).await.unwrap().into_inner();
+    let fabric = FABRIC.replace(
+        "    - name: host2\n      role: host",
+        "    - name: host2\n      role: host\n      agent: none",
+    );
+    let workloads = WORKLOADS.split("---").next().unwrap();
+    let changed = files(&[("fabric.yaml", &fabric), ("policy.yaml", POLICY), ("workloads.yaml", workloads)]);
+    let response = apply(&mut client, changed, ApplyOutcome::Applied).await;
+    assert!(response.nodes_changed.contains(&"host2".to_owned()));
+    assert_eq!(etcd.targets().await.into_keys().collect::<Vec<_>>(), ["host1"]);
+    let after = client.identities(wire::IdentitiesRequest {}).await.unwrap().into_inner();
+    assert_eq!(after, before);
+    controller.shutdown().await;
+}
+
+#[tokio::test]
+async fn errors_come_back_all_at_once_with_their_lines_and_change_nothing() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    apply(&mut client, documents(), ApplyOutcome::Applied).await;
+    let before = etcd.dump().await;
+    let policy = POLICY.replace("tier: application", "tier: aplication").replace("port: sql", "prot: sql");
+    let wrong = files(&[("fabric.yaml", FABRIC), ("policy.yaml", &policy), ("workloads.yaml", WORKLOADS)]);
+    let response = apply(&mut client, wrong, ApplyOutcome::Invalid).await;
+    let errors = response.diagnostics.iter().filter(|finding| finding.severity() == wire::Severity::Error);
+    let lines: BTreeSet<_> = errors.map(|error| (error.file.as_str(), error.line)).collect();
+    assert!(lines.contains(&("policy.yaml", 5)) && lines.contains(&("policy.yaml", 11)), "{lines:?}");
+    assert_eq!(etcd.dump().await, before);
+    controller.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_same_file_twice_is_refused_by_name() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    let twice = files(&[("a.yaml", FABRIC), ("a.yaml", FABRIC)]);
+    let refused = client.apply(wire::ApplyRequest { files: twice, dry_run: false }).await.unwrap_err();
+    assert_eq!(refused.message(), "file `a.yaml` is given twice");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    controller.shutdown().await;
+}

@@ -1,0 +1,180 @@
+//! What the tests of the controller share: a real etcd, a controller, documents.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::BTreeMap;
+
+use etcd_client::GetOptions;
+use selvedge_controller::server::{Backing, Controller, EmbeddedEtcd, Options};
+use selvedge_proto::wire::fabric_client::FabricClient;
+use selvedge_proto::wire::{self, ApplyOutcome};
+use selvedge_proto::{Report, Target, keys};
+use selvedge_topology::plan::Generation;
+use tempfile::TempDir;
+use tonic::transport::Channel;
+
+/// Two hosts behind a leaf that only forwards, a workload on each, and a policy for one of them.
+pub const FABRIC: &str = r#"apiVersion: selvedge/v1
+kind: Fabric
+metadata: {name: small}
+spec:
+  defaultAction: allow
+  nodes:
+    - name: leaf1
+      role: switch
+      agent: none
+      ports: [{name: swp1, role: fabric}, {name: swp2, role: fabric}]
+    - name: host1
+      role: host
+      rack: r1
+      addresses: [10.255.0.11]
+      ports: [{name: eth0, role: uplink}, {name: w1, role: workload}]
+    - name: host2
+      role: host
+      rack: r1
+      addresses: [10.255.0.12]
+      ports: [{name: eth0, role: uplink}, {name: w1, role: workload}]
+  links:
+    - endpoints: ["leaf1:swp1", "host1:eth0"]
+    - endpoints: ["leaf1:swp2", "host2:eth0"]
+"#;
+
+/// The workloads.
+pub const WORKLOADS: &str = r#"apiVersion: selvedge/v1
+kind: Workload
+metadata: {name: web1}
+spec:
+  labels: {app: shop, role: web}
+  addresses: [10.1.0.11, "fd00:1::11"]
+  attachment: {node: host1, port: w1}
+---
+apiVersion: selvedge/v1
+kind: Workload
+metadata: {name: db1}
+spec:
+  labels: {app: shop, role: db}
+  addresses: [10.1.0.21]
+  attachment: {node: host2, port: w1}
+  services: [{name: sql, protocol: TCP, port: 5432}]
+"#;
+
+/// The policy: only web reaches the database.
+pub const POLICY: &str = r#"apiVersion: selvedge/v1
+kind: SegmentationPolicy
+metadata: {name: db, description: Only the web servers reach the databases.}
+spec:
+  tier: application
+  selector: {matchLabels: {role: db}}
+  ingress:
+    - name: sql
+      action: allow
+      from: [{selector: {matchLabels: {role: web}}}]
+      ports: [{protocol: TCP, port: sql}]
+"#;
+
+/// All of it.
+pub fn documents() -> Vec<wire::SourceFile> {
+    files(&[("fabric.yaml", FABRIC), ("policy.yaml", POLICY), ("workloads.yaml", WORKLOADS)])
+}
+
+/// Files of these names and texts.
+pub fn files(files: &[(&str, &str)]) -> Vec<wire::SourceFile> {
+    files.iter().map(|(name, text)| wire::SourceFile { name: (*name).into(), text: (*text).into() }).collect()
+}
+
+/// A real etcd on a free port of loopback, gone with the value and with the test's thread.
+pub struct TestEtcd {
+    pub etcd: EmbeddedEtcd,
+    directory: TempDir,
+}
+
+impl TestEtcd {
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let etcd = EmbeddedEtcd::start(directory.path(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        Self { etcd, directory }
+    }
+
+    pub fn endpoints(&self) -> Vec<String> {
+        vec![self.etcd.endpoint().to_owned()]
+    }
+
+    /// A controller on it, on a free port.
+    pub async fn controller(&self) -> Controller {
+        let backing = Backing::Cluster { endpoints: self.endpoints() };
+        start(backing, "test").await.unwrap()
+    }
+
+    pub async fn raw(&self) -> etcd_client::Client {
+        etcd_client::Client::connect(self.endpoints(), None).await.unwrap()
+    }
+
+    /// Everything of ours that lies in it, but for the leader key.
+    pub async fn dump(&self) -> BTreeMap<String, Vec<u8>> {
+        let options = GetOptions::new().with_prefix();
+        let mut all = self.raw().await.get(keys::PREFIX, Some(options)).await.unwrap();
+        let pairs = all.take_kvs().into_iter().map(|pair| {
+            let (key, value) = pair.into_key_value();
+            (String::from_utf8(key).unwrap(), value)
+        });
+        pairs.filter(|(key, _)| key != keys::LEADER).collect()
+    }
+
+    /// The targets that lie in it.
+    pub async fn targets(&self) -> BTreeMap<String, Target> {
+        let all = self.dump().await.into_iter();
+        all.filter_map(|(key, value)| {
+            let node = key.strip_prefix(keys::TARGETS)?.to_owned();
+            Some((node, Target::decode(&value).unwrap()))
+        })
+        .collect()
+    }
+
+    /// Writes a report as an agent does.
+    pub async fn report(&self, report: &Report) {
+        self.raw().await.put(keys::report(&report.node), report.encode(), None).await.unwrap();
+    }
+}
+
+/// Starts a controller on a free port.
+pub async fn start(
+    backing: Backing,
+    name: &str,
+) -> Result<Controller, selvedge_controller::server::StartError> {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    Controller::start(Options { listen, backing, name: name.to_owned() }).await
+}
+
+/// A client of a controller.
+pub async fn client(controller: &Controller) -> FabricClient<Channel> {
+    FabricClient::connect(format!("http://{}", controller.address())).await.unwrap()
+}
+
+/// Applies documents and expects that to end as `outcome`.
+pub async fn apply(
+    client: &mut FabricClient<Channel>,
+    files: Vec<wire::SourceFile>,
+    outcome: ApplyOutcome,
+) -> wire::ApplyResponse {
+    let response = client.apply(wire::ApplyRequest { files, dry_run: false }).await.unwrap().into_inner();
+    assert_eq!(response.outcome(), outcome, "{response:#?}");
+    response
+}
+
+/// A fresh report of `node` with `in_force` in force.
+pub fn report(node: &str, in_force: Option<u64>) -> Report {
+    Report {
+        node: node.parse().unwrap(),
+        agent_version: "0.1.0".into(),
+        abi_version: 1,
+        wanted: in_force.map(Generation),
+        in_force: in_force.map(Generation),
+        refusal: None,
+        ports: Vec::new(),
+        reasons: Vec::new(),
+        rules: Vec::new(),
+        connections: 0,
+        events_lost: 0,
+        time: std::time::SystemTime::now(),
+    }
+}
