@@ -21,8 +21,7 @@ the XDP programs can't be built: no Rust toolchain here compiles for BPF.
 Run `make setup`, which installs what is missing, or install one of these yourself:
   Debian:  apt-get install rustc-web libstd-rust-web-dev-bpf
   rustup:  rustup toolchain install nightly --component rust-src
-and the linker, built against that toolchain's LLVM:  cargo install bpf-linker --version 0.13.0 --locked
-(with Debian's toolchain see scripts in this repository: bpf-linker must be built against its LLVM)";
+and bpf-linker 0.13, built against the LLVM of that toolchain, on PATH:  cargo install bpf-linker --locked";
 
 /// A compiler that can build for the BPF target.
 enum Toolchain {

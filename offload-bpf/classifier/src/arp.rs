@@ -25,7 +25,7 @@ fn check<T: Tables>(
     node: &Node<'_, T>,
     seen: &mut Seen,
 ) -> ControlFlow<Reason, Reason> {
-    let fixed = u64::from_be_bytes(packet.need(link::HEADER)?);
+    let fixed = packet.need_u64(link::HEADER)?;
     seen.source = Ip::from_v4(packet.need(link::HEADER + 14)?);
     seen.destination = Ip::from_v4(packet.need(link::HEADER + 24)?);
     if fixed != REQUEST && fixed != REPLY {

@@ -31,8 +31,7 @@ pub(crate) fn judge<T: Tables, const AT: usize>(
     let icmp_type = (segment.service >> 8) as u8;
     match datagram.protocol {
         ICMPV6 if (ROUTER_SOLICITATION..=REDIRECT).contains(&icmp_type) => {
-            let (Break(reason) | Continue(reason)) =
-                discovery(packet, node, datagram, icmp_type, segment.service as u8);
+            let (Break(reason) | Continue(reason)) = discovery(packet, node, datagram, segment.service);
             Break(reason)
         }
         // An IPv4 redirect, or a router's advertisement (RFC 1256).
@@ -48,9 +47,9 @@ fn discovery<T: Tables, const AT: usize>(
     packet: &impl Packet,
     node: &Node<'_, T>,
     datagram: &Datagram<AT>,
-    icmp_type: u8,
-    code: u8,
+    type_and_code: u16,
 ) -> ControlFlow<Reason, Reason> {
+    let [icmp_type, code] = type_and_code.to_be_bytes();
     let least = match icmp_type {
         ROUTER_ADVERTISEMENT => 16,
         NEIGHBOUR_SOLICITATION | NEIGHBOUR_ADVERTISEMENT => 24,
@@ -65,7 +64,7 @@ fn discovery<T: Tables, const AT: usize>(
     }
     let mut target = datagram.source;
     if matches!(icmp_type, NEIGHBOUR_SOLICITATION | NEIGHBOUR_ADVERTISEMENT) {
-        target = Ip::from_halves(packet.need(AT + 8)?, packet.need(AT + 16)?);
+        target = Ip::from_halves(packet.need_u64(AT + 8)?, packet.need_u64(AT + 16)?);
         if target.is_multicast() {
             return Break(Reason::Malformed);
         }

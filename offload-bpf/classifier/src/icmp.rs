@@ -110,8 +110,8 @@ fn quoted<const AT: usize>(packet: &impl Packet, datagram: &Datagram<AT>, family
                 return None;
             }
             let [protocol] = packet.load(at + 6)?;
-            let sender = Ip::from_halves(packet.load(at + 8)?, packet.load(at + 16)?);
-            let receiver = Ip::from_halves(packet.load(at + 24)?, packet.load(at + 32)?);
+            let sender = Ip::from_halves(packet.load_u64(at + 8)?, packet.load_u64(at + 16)?);
+            let receiver = Ip::from_halves(packet.load_u64(at + 24)?, packet.load_u64(at + 32)?);
             (protocol, sender, receiver, at + 40)
         }
     };

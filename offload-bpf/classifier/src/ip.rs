@@ -24,8 +24,8 @@ impl Ip {
     }
 
     #[inline(always)]
-    pub(crate) fn from_halves(high: [u8; 8], low: [u8; 8]) -> Self {
-        Self { high: u64::from_be_bytes(high), low: u64::from_be_bytes(low) }
+    pub(crate) fn from_halves(high: u64, low: u64) -> Self {
+        Self { high, low }
     }
 
     #[inline(always)]

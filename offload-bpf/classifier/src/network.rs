@@ -74,8 +74,8 @@ impl Datagram<IPV6_PAYLOAD> {
     pub(crate) fn parse_v6(packet: &impl Packet) -> ControlFlow<Reason, Self> {
         const SOURCE: usize = link::HEADER + 8;
         let fixed = packet.need::<8>(link::HEADER)?;
-        let source = Ip::from_halves(packet.need(SOURCE)?, packet.need(SOURCE + 8)?);
-        let destination = Ip::from_halves(packet.need(SOURCE + 16)?, packet.need(SOURCE + 24)?);
+        let source = Ip::from_halves(packet.need_u64(SOURCE)?, packet.need_u64(SOURCE + 8)?);
+        let destination = Ip::from_halves(packet.need_u64(SOURCE + 16)?, packet.need_u64(SOURCE + 24)?);
         let [version, _, _, _, length_high, length_low, protocol, hop_limit] = fixed;
         if version >> 4 != 6 {
             return Break(Reason::Malformed);

@@ -14,6 +14,19 @@ pub trait Packet {
     /// `N` bytes at `offset`; `None` where the frame ends before.
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
+    /// Eight bytes at `offset` as a number in network byte order. Of its own, because loading words beats loading
+    /// and joining bytes where the target allows it.
+    #[inline(always)]
+    fn load_u64(&self, offset: usize) -> Option<u64> {
+        self.load(offset).map(u64::from_be_bytes)
+    }
+
+    /// [`Packet::load_u64`] of bytes without which the frame is truncated.
+    #[inline(always)]
+    fn need_u64(&self, offset: usize) -> ControlFlow<Reason, u64> {
+        self.load_u64(offset).map_or(Break(Reason::Truncated), Continue)
+    }
+
     /// `N` bytes at `offset` without which the frame is truncated.
     #[inline(always)]
     fn need<const N: usize>(&self, offset: usize) -> ControlFlow<Reason, [u8; N]> {

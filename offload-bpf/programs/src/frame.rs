@@ -28,18 +28,23 @@ impl Packet for Frame {
         if at + N > self.end {
             return None;
         }
-        // SAFETY: `at .. at + N` lies within the frame, by the comparison that the verifier demands as well. The
-        // kernel places frames at even addresses (NET_IP_ALIGN is 0 or 2), and telling LLVM halves the loads.
-        Some(unsafe {
-            if N.is_multiple_of(2) && offset.is_multiple_of(2) {
-                (*(at as *const Even<N>)).0
-            } else {
-                *(at as *const [u8; N])
-            }
-        })
+        // SAFETY: `at .. at + N` lies within the frame, by the comparison that the verifier demands as well. An
+        // array of bytes needs no alignment.
+        Some(unsafe { *(at as *const [u8; N]) })
+    }
+
+    #[inline(always)]
+    fn load_u64(&self, offset: usize) -> Option<u64> {
+        let at = self.start + offset;
+        if at + 8 > self.end {
+            return None;
+        }
+        // SAFETY: as above; and the kernel places frames at even addresses (NET_IP_ALIGN is 0 or 2), of which the
+        // classifier loads words at even offsets.
+        Some(u64::from_be(unsafe { (*(at as *const Even)).0 }))
     }
 }
 
-/// Bytes at an even address.
-#[repr(C, align(2))]
-struct Even<const N: usize>([u8; N]);
+/// A word at an even address.
+#[repr(C, packed(2))]
+struct Even(u64);
