@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::datapath::{Datapath, Sweep};
 use crate::engine::{Engine, Tallies};
 use crate::flows::{Directory, Lost};
-use crate::machine::{self, LinkEvents};
+use crate::machine::{self, LinkEvents, MachineError, RawInterface};
 use crate::retry::Backoff;
 use crate::store::StoreEvent;
 
@@ -65,13 +65,24 @@ pub(crate) struct Service<D> {
     outlets: Outlets,
     backoff: Backoff,
     retry: Option<Instant>,
+    /// The interfaces that were converged on.
+    seen: Vec<RawInterface>,
     /// The last complaint about etcd, so that an outage is one line in the log and not one a try.
     away: Option<String>,
 }
 
 impl<D: Datapath> Service<D> {
     pub(crate) fn new(node: NodeName, engine: Engine<D>, netlink: Handle, outlets: Outlets) -> Self {
-        Self { node, engine, netlink, outlets, backoff: Backoff::new(LONGEST_RETRY), retry: None, away: None }
+        Self {
+            node,
+            engine,
+            netlink,
+            outlets,
+            backoff: Backoff::new(LONGEST_RETRY),
+            retry: None,
+            seen: Vec::new(),
+            away: None,
+        }
     }
 
     /// Serves until asked to stop, or netlink is gone.
@@ -87,7 +98,7 @@ impl<D: Datapath> Service<D> {
                 Some(event) = offers.recv() => self.take(event).await,
                 changed = links.changed() => {
                     changed.ok_or_else(|| io::Error::other("netlink closed its socket"))?;
-                    self.converge().await;
+                    self.converge_if_changed().await;
                 }
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => self.converge().await,
                 _ = report.tick() => self.report(),
@@ -119,12 +130,25 @@ impl<D: Datapath> Service<D> {
         }
     }
 
+    /// Most link events (counters, flags, neighbours' doings) change nothing that matters here.
+    async fn converge_if_changed(&mut self) {
+        match machine::interfaces(&self.netlink).await {
+            Ok(interfaces) if interfaces == self.seen => {}
+            interfaces => self.converge_on(interfaces),
+        }
+    }
+
     async fn converge(&mut self) {
-        let result = match machine::interfaces(&self.netlink).await {
-            Ok(interfaces) => tokio::task::block_in_place(|| self.engine.converge(&interfaces))
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
+        let interfaces = machine::interfaces(&self.netlink).await;
+        self.converge_on(interfaces);
+    }
+
+    fn converge_on(&mut self, interfaces: Result<Vec<RawInterface>, MachineError>) {
+        let result = interfaces.map_err(|error| error.to_string()).and_then(|interfaces| {
+            let result = tokio::task::block_in_place(|| self.engine.converge(&interfaces));
+            self.seen = interfaces;
+            result.map_err(|error| error.to_string())
+        });
         self.retry = match result {
             Ok(()) => {
                 self.backoff.reset();

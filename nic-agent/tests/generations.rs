@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
 
 use aya::programs::links::FdLink;
 use aya::programs::{Xdp, XdpMode};
@@ -187,10 +188,10 @@ fn a_foreign_program_is_refused_by_name_and_replaced_only_on_demand() {
 fn a_foreign_program_attached_over_netlink_is_replaced_too() {
     let node = Node::wired();
     let etcd = Etcd::start(&node);
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), selvedge_object::OBJECT).unwrap();
-    let path = file.path().to_str().unwrap();
-    node.namespace.ip(&format!("link set dev w1 xdpgeneric object {path} section xdp"));
+    let mut object = aya::Ebpf::load(selvedge_object::OBJECT).unwrap();
+    let foreign: &mut Xdp = object.program_mut(selvedge_abi::PROGRAM_XDP).unwrap().try_into().unwrap();
+    foreign.load().unwrap();
+    support::attach_over_netlink(&node.namespace, "w1", foreign.fd().unwrap().as_fd().as_raw_fd());
     let _agent = node.agent(&["--replace-foreign"]);
     etcd.publish(1, &plans::allowing(8080));
     let status = node.wait_generation(1);

@@ -105,7 +105,7 @@ impl<D: Datapath> Engine<D> {
 
     /// Takes note of a target whose plan can't be had.
     pub fn unfetchable(&mut self, target: Target, reason: String) {
-        self.wanted = Some(target.generation);
+        (self.wanted, self.offered) = (Some(target.generation), None);
         self.refused = Some(Refused { generation: target.generation, reason });
     }
 

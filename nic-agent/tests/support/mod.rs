@@ -13,6 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -261,4 +262,20 @@ pub(crate) fn map_ids(node: &Node) -> Vec<u32> {
             .id()
     });
     ids.collect()
+}
+
+/// Attaches a program as `ip link set … xdpgeneric` does: without a link.
+pub(crate) fn attach_over_netlink(namespace: &Namespace, interface: &str, program: i32) {
+    const GENERIC: u32 = 1 << 1;
+    namespace.enter(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+            tokio::spawn(connection);
+            let mut link = LinkMessage::default();
+            link.header.index = nix::net::if_::if_nametoindex(interface).unwrap();
+            link.attributes.push(LinkAttribute::Xdp(vec![LinkXdp::Fd(program), LinkXdp::Flags(GENERIC)]));
+            handle.link().set(link).execute().await.unwrap();
+        });
+    });
 }
