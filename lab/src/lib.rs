@@ -14,4 +14,5 @@ pub mod kernel;
 pub mod names;
 pub mod probe;
 pub mod registry;
+pub mod table;
 pub mod traffic;

@@ -4,10 +4,12 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
+use serde_json::Value;
 use support::{Lab, demo, eventually, fabric_file, lab, program};
 
 #[test]
@@ -21,6 +23,36 @@ fn two_labs_of_one_fabric_stand_side_by_side_and_one_outlives_the_other() {
     assert_eq!(first.down().code, Some(0));
     assert_eq!(first.namespaces(), Vec::<String>::new());
     assert!(second.reaches("one", "three", "fd00:2::3"));
+}
+
+#[test]
+fn list_and_inspect_name_every_namespace_there_is() {
+    let own = Lab::up("list", "plain.yaml");
+    let listed: Value = serde_json::from_str(&lab(&["list", "-o", "json"]).out).unwrap();
+    let record =
+        listed["labs"].as_array().unwrap().iter().find(|record| record["lab"] == own.name.as_str()).unwrap();
+    assert_eq!(record["phase"], "up");
+    assert_eq!(record["documents"], fabric_file("plain.yaml").to_str().unwrap());
+    let names = |places: &Value| {
+        let names =
+            places.as_array().unwrap().iter().map(|place| place["namespace"].as_str().unwrap().to_owned());
+        names.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(names(&record["places"]), own.namespaces().into_iter().collect());
+    let inspected: Value = serde_json::from_str(&lab(&["inspect", &own.name, "-o", "json"]).out).unwrap();
+    assert_eq!(names(&inspected["places"]), names(&record["places"]));
+    let two =
+        inspected["places"].as_array().unwrap().iter().find(|place| place["target"]["of"] == "two").unwrap();
+    assert_eq!(two["addresses"], serde_json::json!(["10.2.0.2", "fd00:2::2"]));
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_error() {
+    let lab = Lab::up("unread", "plain.yaml");
+    let mut inspect =
+        program().args(["inspect", &lab.name, "-o", "json"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(inspect.stdout.take());
+    assert_eq!(inspect.wait().unwrap().code(), Some(0));
 }
 
 #[test]

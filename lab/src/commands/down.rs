@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::CommandError;
 use super::arguments::Down;
+use super::output::say;
 use crate::clear::{Cleared, clear};
 use crate::names::LabName;
 use crate::registry::{self, Registry};
@@ -15,12 +16,12 @@ pub(super) fn run(arguments: &Down) -> Result<ExitCode, CommandError> {
         (None, false) => the_only_one()?,
     };
     if labs.is_empty() {
-        anstream::println!("no lab is up, nothing to remove");
+        say("no lab is up, nothing to remove")?;
     }
     let registry = Registry::lock()?;
     for lab in labs {
         let cleared = clear(&registry, &lab)?;
-        anstream::println!("lab {lab}: {}", summary(&cleared));
+        say(format_args!("lab {lab}: {}", summary(&cleared)))?;
         for process in &cleared.left {
             anstream::eprintln!(
                 "warning: process {} ({}) was not started through the lab and goes on in what was {}",

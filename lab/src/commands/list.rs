@@ -6,19 +6,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
+use super::CommandError;
 use super::arguments::{Inspect, List, Output};
-use super::{CommandError, Table};
+use super::output::say;
 use crate::kernel::namespace;
 use crate::kernel::processes::{self, Process};
 use crate::names::NamespaceName;
 use crate::registry::{self, Phase, Record};
+use crate::table::Table;
 
 pub(super) fn list(arguments: &List) -> Result<ExitCode, CommandError> {
     let records = registry::records()?;
     match arguments.output {
-        Output::Json => anstream::println!("{}", serde_json::to_string_pretty(&json!({ "labs": records }))?),
-        Output::Table if records.is_empty() => anstream::println!("no lab is up"),
-        Output::Table => anstream::print!("{}", table(&records)),
+        Output::Json => say(serde_json::to_string_pretty(&json!({ "labs": records }))?)?,
+        Output::Table if records.is_empty() => say("no lab is up")?,
+        Output::Table => say(table(&records))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -58,7 +60,7 @@ pub(super) fn inspect(arguments: &Inspect) -> Result<ExitCode, CommandError> {
             }).collect();
             let directory = registry::directory(&record.lab);
             let whole = json!({ "lab": record.lab, "documents": record.documents, "directory": directory, "bpffs": registry::bpffs(&record.lab), "places": places });
-            anstream::println!("{}", serde_json::to_string_pretty(&whole)?);
+            say(serde_json::to_string_pretty(&whole)?)?;
         }
         Output::Table => {
             let mut table = Table::new(["TARGET", "KIND", "NAMESPACE", "ADDRESSES", "PROCESSES"]);
@@ -75,7 +77,7 @@ pub(super) fn inspect(arguments: &Inspect) -> Result<ExitCode, CommandError> {
                     inside.join(", "),
                 ]);
             }
-            anstream::print!("{table}");
+            say(table)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -4,8 +4,8 @@ mod arguments;
 mod down;
 mod exec;
 mod list;
+mod output;
 mod probe;
-mod table;
 mod traffic;
 mod up;
 
@@ -13,7 +13,6 @@ use std::process::ExitCode;
 
 pub use arguments::Arguments;
 use arguments::Command;
-pub use table::Table;
 
 use selvedge_topology::documents::{Colours, render};
 

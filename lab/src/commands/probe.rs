@@ -1,9 +1,11 @@
 //! `selvedge-lab probe`.
 
+use std::io;
 use std::process::ExitCode;
 
 use super::CommandError;
 use super::arguments::{Output, Probe};
+use super::output::say;
 use crate::documents;
 use crate::probe::{Report, Wish, is_probed, matrix, probe, wanted};
 
@@ -27,26 +29,26 @@ pub(super) fn run(arguments: &Probe) -> Result<ExitCode, CommandError> {
     };
     let report = probe(wish)?;
     match arguments.output {
-        Output::Json => anstream::println!("{}", serde_json::to_string_pretty(&report.to_json())?),
-        Output::Table => print(&report, arguments.quiet),
+        Output::Json => say(serde_json::to_string_pretty(&report.to_json())?)?,
+        Output::Table => print(&report, arguments.quiet)?,
     }
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print(report: &Report, quiet: bool) {
+fn print(report: &Report, quiet: bool) -> io::Result<()> {
     if !quiet {
-        anstream::println!("{}", matrix(report));
-        anstream::println!("{}", report.summary());
+        say(matrix(report))?;
+        say(report.summary())?;
     }
     let wrong = anstyle::AnsiColor::Red.on_default().bold();
     for disagreement in report.disagreements().take(SHOWN) {
-        anstream::println!("{wrong}WRONG{wrong:#} {disagreement}");
+        say(format_args!("{wrong}WRONG{wrong:#} {disagreement}"))?;
     }
     let more = (report.findings.len() - report.agreeing()).saturating_sub(SHOWN);
     if more > 0 {
-        anstream::println!("{wrong}WRONG{wrong:#} and {more} more; `-o json` names them all");
+        say(format_args!("{wrong}WRONG{wrong:#} and {more} more; `-o json` names them all"))?;
     }
-    anstream::println!("probe: {}/{} flows as the policy says", report.agreeing(), report.findings.len());
+    say(format_args!("probe: {}/{} flows as the policy says", report.agreeing(), report.findings.len()))
 }
 
 /// Every flow under way is an open file. Where the limit can't be raised, flows fail and say so.

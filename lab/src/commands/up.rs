@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use super::arguments::Up;
+use super::output::say;
 use super::{CommandError, down};
 use crate::blueprint;
 use crate::build::build;
@@ -18,14 +19,11 @@ pub(super) fn run(arguments: &Up) -> Result<ExitCode, CommandError> {
     let blueprint = blueprint::draw(&model, &lab)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(left) = runtime.block_on(build(&blueprint, &arguments.fabric))? {
-        anstream::println!("lab {lab}: cleared what an interrupted `up` had left: {}", down::summary(&left));
+        say(format_args!("lab {lab}: cleared what an interrupted `up` had left: {}", down::summary(&left)))?;
     }
-    anstream::println!(
-        "lab {lab}: up, {} namespaces and {} wires in {:.1} s",
-        blueprint.spaces.len(),
-        blueprint.wires.len(),
-        started.elapsed().as_secs_f32()
-    );
-    anstream::println!("agents pin below {}", registry::bpffs(&lab).display());
+    let (spaces, wires, took) =
+        (blueprint.spaces.len(), blueprint.wires.len(), started.elapsed().as_secs_f32());
+    say(format_args!("lab {lab}: up, {spaces} namespaces and {wires} wires in {took:.1} s"))?;
+    say(format_args!("agents pin below {}", registry::bpffs(&lab).display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Family, Finding, Probed, Report};
-use crate::commands::Table;
+use crate::table::Table;
 
 /// Below the matrix, for those who see one for the first time.
 const LEGEND: &str = "\
@@ -27,7 +27,7 @@ pub fn matrix(report: &Report) -> String {
         table.row([name.clone()].into_iter().chain(cells).collect());
     }
     let probed: Vec<String> = report.probed.iter().map(ToString::to_string).collect();
-    format!("{table}\n{LEGEND}\nProbed: {}\n", probed.join(" "))
+    format!("{table}\n\n{LEGEND}\nProbed: {}\n", probed.join(" "))
 }
 
 fn cell(findings: &[&Finding], probed: &BTreeSet<Probed>) -> String {

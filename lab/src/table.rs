@@ -26,11 +26,24 @@ impl fmt::Display for Table {
         let cells = |column: usize| self.rows.iter().filter_map(move |row| row.get(column));
         let width = |column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut lines = Vec::with_capacity(self.rows.len());
         for row in &self.rows {
             let cells: Vec<String> =
                 row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            writeln!(f, "{}", cells.join("  ").trim_end())?;
+            lines.push(cells.join("  ").trim_end().to_owned());
         }
-        Ok(())
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_lines_end_where_their_text_does() {
+        let mut table = Table::new(["A", "LONG", "C"]);
+        table.row(["wider", "ü", ""].map(str::to_owned).to_vec());
+        assert_eq!(table.to_string(), "A      LONG  C\nwider  ü");
     }
 }
