@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::datapath::{Datapath, Sweep};
-use crate::engine::{Engine, Tallies};
+use crate::engine::{Engine, Progress, Tallies};
 use crate::flows::{Directory, Lost};
 use crate::machine::{self, LinkEvents, MachineError, RawInterface};
 use crate::retry::Backoff;
@@ -134,21 +134,20 @@ impl<D: Datapath> Service<D> {
     async fn converge_if_changed(&mut self) {
         match machine::interfaces(&self.netlink).await {
             Ok(interfaces) if interfaces == self.seen => {}
-            interfaces => self.converge_on(interfaces),
+            interfaces => self.converge_on(interfaces).await,
         }
     }
 
     async fn converge(&mut self) {
         let interfaces = machine::interfaces(&self.netlink).await;
-        self.converge_on(interfaces);
+        self.converge_on(interfaces).await;
     }
 
-    fn converge_on(&mut self, interfaces: Result<Vec<RawInterface>, MachineError>) {
-        let result = interfaces.map_err(|error| error.to_string()).and_then(|interfaces| {
-            let result = tokio::task::block_in_place(|| self.engine.converge(&interfaces));
-            self.seen = interfaces;
-            result.map_err(|error| error.to_string())
-        });
+    async fn converge_on(&mut self, interfaces: Result<Vec<RawInterface>, MachineError>) {
+        let result = match interfaces {
+            Ok(interfaces) => self.converge_and_look(interfaces).await,
+            Err(error) => Err(error.to_string()),
+        };
         self.retry = match result {
             Ok(()) => {
                 self.backoff.reset();
@@ -163,6 +162,17 @@ impl<D: Datapath> Service<D> {
         let directory = Directory::new(&self.node, self.engine.plan(), self.engine.observed());
         self.outlets.names.send_replace(Arc::new(directory));
         self.report();
+    }
+
+    async fn converge_and_look(&mut self, interfaces: Vec<RawInterface>) -> Result<(), String> {
+        let result = tokio::task::block_in_place(|| self.engine.converge(&interfaces));
+        self.seen = interfaces;
+        if !matches!(result, Ok(Progress::Settled)) {
+            self.seen = machine::interfaces(&self.netlink).await.map_err(|error| error.to_string())?;
+            tokio::task::block_in_place(|| self.engine.observe(&self.seen))
+                .map_err(|error| error.to_string())?;
+        }
+        result.map(drop).map_err(|error| error.to_string())
     }
 
     fn report(&mut self) {

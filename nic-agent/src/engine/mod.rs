@@ -52,6 +52,15 @@ pub enum EngineError {
     Lower(#[from] LowerError),
 }
 
+/// What converging did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// All was as it should be.
+    Settled,
+    /// All is as it should be, and was not.
+    Executed,
+}
+
 /// Why an offered generation is not in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Refused {
@@ -129,14 +138,15 @@ impl<D: Datapath> Engine<D> {
         &mut self.datapath
     }
 
-    /// Observes, considers what is offered, and executes what follows. An error leaves a state that may last.
-    pub fn converge(&mut self, interfaces: &[RawInterface]) -> Result<(), EngineError> {
+    /// Observes, considers what is offered, and executes what follows. An error leaves a state that may last. Whatever comes of
+    /// it, where anything was executed the machine is another: [`Self::observe`] it again.
+    pub fn converge(&mut self, interfaces: &[RawInterface]) -> Result<Progress, EngineError> {
         let result = self.try_converge(interfaces);
         self.failure = result.as_ref().err().map(ToString::to_string);
         result
     }
 
-    fn try_converge(&mut self, interfaces: &[RawInterface]) -> Result<(), EngineError> {
+    fn try_converge(&mut self, interfaces: &[RawInterface]) -> Result<Progress, EngineError> {
         self.observe(interfaces)?;
         self.forget_what_the_maps_outran();
         self.consider();
@@ -149,15 +159,14 @@ impl<D: Datapath> Engine<D> {
         };
         let actions = reconcile(desired, &self.observed)?;
         if actions.is_empty() {
-            return Ok(());
+            return Ok(Progress::Settled);
         }
-        let done = self.execute(&actions);
-        // What happened so far is worth knowing even where it did not all happen.
-        self.observe(interfaces)?;
-        done
+        self.execute(&actions)?;
+        Ok(Progress::Executed)
     }
 
-    fn observe(&mut self, interfaces: &[RawInterface]) -> Result<(), EngineError> {
+    /// Looks at the data path and the machine.
+    pub fn observe(&mut self, interfaces: &[RawInterface]) -> Result<(), EngineError> {
         self.observed =
             self.datapath.observe(interfaces).map_err(|error| EngineError::Observe(error.into()))?;
         Ok(())

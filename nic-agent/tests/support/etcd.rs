@@ -8,34 +8,39 @@ use selvedge_proto::{Report, Target, keys};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::{Generation, Plan};
 
-use super::{Node, wait};
+use super::{Namespace, Node, wait};
 
-/// etcd on the node's loopback; killed when dropped.
+/// etcd in a namespace; killed when dropped.
 pub(crate) struct Etcd<'a> {
     child: Child,
-    node: &'a Node,
+    namespace: &'a Namespace,
+    url: String,
     directory: tempfile::TempDir,
 }
-
-const URL: &str = "http://127.0.0.1:2379";
 
 fn host1() -> NodeName {
     "host1".parse().unwrap()
 }
 
 impl<'a> Etcd<'a> {
+    /// On the node's loopback.
     pub(crate) fn start(node: &'a Node) -> Self {
+        Self::start_at(&node.namespace, "http://127.0.0.1:2379")
+    }
+
+    /// At `url`, an address of `namespace`.
+    pub(crate) fn start_at(namespace: &'a Namespace, url: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let child = Self::spawn(node, &directory);
-        let etcd = Self { child, node, directory };
+        let child = Self::spawn(namespace, url, &directory);
+        let etcd = Self { child, namespace, url: url.to_owned(), directory };
         etcd.wait_ready();
         etcd
     }
 
-    fn spawn(node: &Node, directory: &tempfile::TempDir) -> Child {
-        let mut command = node.namespace.command("etcd");
+    fn spawn(namespace: &Namespace, url: &str, directory: &tempfile::TempDir) -> Child {
+        let mut command = namespace.command("etcd");
         command.arg("--data-dir").arg(directory.path());
-        command.args(["--listen-client-urls", URL, "--advertise-client-urls", URL]);
+        command.args(["--listen-client-urls", url, "--advertise-client-urls", url]);
         command.args(["--listen-peer-urls", "http://127.0.0.1:2380", "--log-level", "error"]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
@@ -53,15 +58,15 @@ impl<'a> Etcd<'a> {
 
     /// Starts it again on the same data.
     pub(crate) fn restart(&mut self) {
-        self.child = Self::spawn(self.node, &self.directory);
+        self.child = Self::spawn(self.namespace, &self.url, &self.directory);
         self.wait_ready();
     }
 
     fn with<T: Send>(&self, work: impl AsyncFnOnce(&mut Client) -> T + Send) -> Option<T> {
-        self.node.namespace.enter(|| {
+        self.namespace.enter(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let mut client = Client::connect([URL], None).await.ok()?;
+                let mut client = Client::connect([&self.url], None).await.ok()?;
                 Some(work(&mut client).await)
             })
         })

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
 
 pub(crate) mod etcd;
+pub(crate) mod listener;
 pub(crate) mod plans;
 
 use std::fs;
@@ -136,13 +137,18 @@ impl Node {
         self.bpffs().join("selvedge/host1").join(name)
     }
 
-    /// Starts the agent.
+    /// Starts the agent with an etcd on the node's loopback.
     pub(crate) fn agent(&self, more: &[&str]) -> Agent<'_> {
+        self.agent_of("http://127.0.0.1:2379", more)
+    }
+
+    /// Starts the agent.
+    pub(crate) fn agent_of(&self, etcd: &str, more: &[&str]) -> Agent<'_> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let log = self.directory.path().join(format!("log{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let stderr = fs::File::create(&log).unwrap();
         let mut command = self.namespace.command(AGENT);
-        command.args(["run", "--node", "host1", "--etcd", "http://127.0.0.1:2379"]);
+        command.args(["run", "--node", "host1", "--etcd", etcd]);
         command.arg("--state-dir").arg(self.state()).arg("--bpffs").arg(self.bpffs()).args(more);
         let child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         Agent { child, log, _node: self }
