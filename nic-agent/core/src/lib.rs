@@ -10,6 +10,7 @@ pub mod lower;
 pub mod machine;
 pub mod place;
 pub mod reconcile;
+pub mod simulate;
 pub mod tables;
 #[cfg(test)]
 mod testing;

@@ -254,3 +254,6 @@ impl<D: Datapath> Engine<D> {
         self.offered = Some(fetched);
     }
 }
+
+#[cfg(test)]
+mod tests;

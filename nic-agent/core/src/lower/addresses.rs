@@ -1,10 +1,11 @@
 //! Addresses: host prefixes to the exact table, the others to the trie.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use selvedge_abi::{Address, AddressEntry, AddressKey, PrefixKey};
+use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::plan::{Plan, PlanAddress};
 
 use crate::machine::{IfIndex, Machine};
@@ -31,6 +32,8 @@ pub(crate) fn table_address(address: IpAddr) -> Address {
 /// Enters every address of `plan`. Those of workloads behind this node carry their port's index.
 pub(super) fn lower(plan: &Plan, machine: &Machine, slot: Slot, tables: &mut SlotTables) {
     let local = local(plan, machine);
+    let (everyone, entry) = ipv4_by_default(slot);
+    tables.prefixes.insert(everyone, entry);
     for PlanAddress { prefix, identity, class } in &plan.addresses {
         let entry = |index: IfIndex| AddressEntry { identity: identity.0, class: class.0, ifindex: index.0 };
         let address = table_address(prefix.network());
@@ -44,6 +47,15 @@ pub(super) fn lower(plan: &Plan, machine: &Machine, slot: Slot, tables: &mut Slo
             tables.prefixes.insert(PrefixKey { prefix_len, slot: slot.number(), address }, entry(ELSEWHERE));
         }
     }
+}
+
+/// IPv4 addresses lie inside `::/0` once they are mapped, and inside no IPv6 prefix as policy means it: what no IPv4
+/// prefix holds is world, whatever IPv6 prefixes there are.
+fn ipv4_by_default(slot: Slot) -> (PrefixKey, AddressEntry) {
+    let address = table_address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let key = PrefixKey { prefix_len: SLOT_BITS + MAPPED_BITS, slot: slot.number(), address };
+    let world = Identity::WORLD;
+    (key, AddressEntry { identity: world.0, class: Class::from(world).0, ifindex: ELSEWHERE.0 })
 }
 
 /// What the tables call a place that is not behind this node.

@@ -54,7 +54,8 @@ pub(super) fn check(plan: &Plan) -> Result<(), CapacityError> {
     let hosts = plan.addresses.iter().filter(|entry| is_host(&entry.prefix)).count();
     let wanted = [
         (Table::Addresses, hosts, MAX_ADDRESSES / SLOTS),
-        (Table::Prefixes, plan.addresses.len() - hosts, MAX_ADDRESSES / SLOTS),
+        // One more: what holds IPv4 addresses that no prefix does.
+        (Table::Prefixes, plan.addresses.len() - hosts + 1, MAX_ADDRESSES / SLOTS),
         (Table::Policies, plan.rows.iter().map(|row| 1 + row.peers.len()).sum(), MAX_POLICIES / SLOTS),
         (Table::Intervals, plan.sets.iter().map(|set| set.intervals.len()).sum(), INTERVALS_PER_SLOT),
         (Table::Rules, plan.rules.len(), MAX_RULES / SLOTS),

@@ -1,0 +1,139 @@
+//! A node in memory that executes actions: what tests of every layer above need in the place of a kernel.
+
+use std::collections::BTreeMap;
+
+use selvedge_abi::Interval;
+use selvedge_topology::names::PortName;
+
+use crate::machine::{IfIndex, Interface, Machine};
+use crate::reconcile::{Action, Attachment, Entry, Key, Observed, Program};
+use crate::tables::Slot;
+
+/// A machine, its maps and links. Every attach is granted in the mode asked for first.
+#[derive(Clone, Debug, Default)]
+pub struct Simulation {
+    observed: Observed,
+    /// The interval array, with all that was ever written to it.
+    memory: BTreeMap<u32, Interval>,
+}
+
+/// An action that no reconciling of what is there would have led to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mistake {
+    /// Attached where a link is already.
+    #[error("{port} is attached twice")]
+    AttachedTwice {
+        /// The port.
+        port: PortName,
+    },
+    /// No link where one is renewed or taken off.
+    #[error("{port} is not attached")]
+    NotAttached {
+        /// The port.
+        port: PortName,
+    },
+    /// Deleted what is not there.
+    #[error("{key:?} is deleted and was not there")]
+    Absent {
+        /// What.
+        key: Key,
+    },
+}
+
+impl Simulation {
+    /// A node that has nothing but interfaces.
+    pub fn new(machine: Machine) -> Self {
+        Self { observed: Observed { machine, ..Observed::default() }, memory: BTreeMap::new() }
+    }
+
+    /// As a shell observes it: of the array, only what policies point at.
+    pub fn observe(&self) -> Observed {
+        let mut observed = self.observed.clone();
+        for slot in Slot::BOTH {
+            let tables = observed.tables.slot_mut(slot);
+            for entry in tables.policies.values() {
+                let run = self.memory.range(entry.first..entry.first + entry.count);
+                tables.intervals.extend(run.map(|(index, interval)| (*index, *interval)));
+            }
+        }
+        observed
+    }
+
+    /// Executes one action.
+    pub fn execute(&mut self, action: &Action) -> Result<(), Mistake> {
+        let attachments = &mut self.observed.attachments;
+        match action {
+            Action::Put(entry) => self.put(entry),
+            Action::Delete(key) => self.delete(key)?,
+            Action::Switch(config) => self.observed.tables.config = *config,
+            Action::Attach { port, index, choice, .. } => {
+                let attachment =
+                    Attachment { index: Some(*index), mode: choice.first, program: Program::Current };
+                if attachments.insert(port.clone(), attachment).is_some() {
+                    return Err(Mistake::AttachedTwice { port: port.clone() });
+                }
+            }
+            Action::Refresh { port } => match attachments.get_mut(port) {
+                Some(attachment) => attachment.program = Program::Current,
+                None => return Err(Mistake::NotAttached { port: port.clone() }),
+            },
+            Action::Detach { port } => {
+                attachments.remove(port).ok_or_else(|| Mistake::NotAttached { port: port.clone() })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, entry: &Entry) {
+        let tables = &mut self.observed.tables;
+        match *entry {
+            Entry::Port(index, entry) => drop(tables.ports.insert(index, entry)),
+            Entry::Address(key, entry) => drop(tables.slot_mut(slot(key.slot)).addresses.insert(key, entry)),
+            Entry::Prefix(key, entry) => drop(tables.slot_mut(slot(key.slot)).prefixes.insert(key, entry)),
+            Entry::Policy(key, entry) => drop(tables.slot_mut(slot(key.slot)).policies.insert(key, entry)),
+            Entry::Interval(index, interval) => drop(self.memory.insert(index, interval)),
+            Entry::Failsafe(key) => drop(tables.failsafe.insert(key)),
+            Entry::RuleCounter(rule) => drop(tables.rule_counters.insert(rule)),
+            Entry::ReasonCounter(key) => drop(tables.reason_counters.insert(key)),
+        }
+    }
+
+    fn delete(&mut self, key: &Key) -> Result<(), Mistake> {
+        let tables = &mut self.observed.tables;
+        let found = match key {
+            Key::Port(index) => tables.ports.remove(index).is_some(),
+            Key::Address(key) => tables.slot_mut(slot(key.slot)).addresses.remove(key).is_some(),
+            Key::Prefix(key) => tables.slot_mut(slot(key.slot)).prefixes.remove(key).is_some(),
+            Key::Policy(key) => tables.slot_mut(slot(key.slot)).policies.remove(key).is_some(),
+            Key::Failsafe(key) => tables.failsafe.remove(key),
+            Key::RuleCounter(rule) => tables.rule_counters.remove(rule),
+            Key::ReasonCounter(key) => tables.reason_counters.remove(key),
+        };
+        if found { Ok(()) } else { Err(Mistake::Absent { key: *key }) }
+    }
+
+    /// Takes an interface away; the link on it dies, its pin stays.
+    pub fn remove_interface(&mut self, port: &PortName) {
+        self.observed.machine.interfaces.remove(port.as_str());
+        if let Some(attachment) = self.observed.attachments.get_mut(port) {
+            attachment.index = None;
+        }
+    }
+
+    /// Adds a veth.
+    pub fn add_interface(&mut self, port: &PortName, index: IfIndex) {
+        let interface = Interface { index, driver: "veth".to_owned(), mtu: 1500, programs: Vec::new() };
+        self.observed.machine.interfaces.insert(port.to_string(), interface);
+    }
+
+    /// Makes the program on a port one of an agent before this.
+    pub fn age_program(&mut self, port: &PortName) {
+        if let Some(attachment) = self.observed.attachments.get_mut(port) {
+            attachment.program = Program::Outdated;
+        }
+    }
+}
+
+fn slot(number: u32) -> Slot {
+    if number == Slot::A.number() { Slot::A } else { Slot::B }
+}

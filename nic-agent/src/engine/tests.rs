@@ -1,0 +1,176 @@
+//! The engine over a simulated node, with faults put in between.
+
+use std::path::Path;
+
+use selvedge_agent_core::simulate::Simulation;
+use selvedge_agent_core::{IfIndex, Refused as RefusedMode};
+use selvedge_hw_profiles::Mode;
+use selvedge_proto::Report;
+use selvedge_proto::plan::encode_plan;
+use selvedge_topology::model::{NodeRole, PortRole};
+use selvedge_topology::plan::PlanPort;
+
+use super::*;
+use crate::datapath::Counters;
+
+/// A simulated node that fails at the `fault`th action, once.
+struct Faulty {
+    simulation: Simulation,
+    fault: Option<usize>,
+    executed: usize,
+}
+
+impl Datapath for Faulty {
+    fn observe(&mut self, _: &[RawInterface]) -> Result<Observed, DatapathError> {
+        Ok(self.simulation.observe())
+    }
+
+    fn execute(&mut self, action: &Action) -> Result<Option<(PortName, Placement)>, DatapathError> {
+        if self.fault == Some(self.executed) {
+            self.fault = None;
+            let refused =
+                vec![RefusedMode { mode: Mode::Native, reason: "out of luck (errno 12)".to_owned() }];
+            return Err(DatapathError::Attach { port: name("eth0"), refused });
+        }
+        self.executed += 1;
+        self.simulation.execute(action).unwrap();
+        Ok(match action {
+            Action::Attach { port, choice, .. } => {
+                Some((port.clone(), Placement::after_attach(choice, &[], choice.first)))
+            }
+            _ => None,
+        })
+    }
+
+    fn counters(&mut self) -> Result<Counters, DatapathError> {
+        Ok(Counters::default())
+    }
+}
+
+fn name<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> N {
+    text.parse().unwrap()
+}
+
+fn plan(ports: &[&str]) -> Plan {
+    let ports = ports.iter().map(|port| PlanPort { name: name(port), role: PortRole::Uplink }).collect();
+    let (workloads, addresses, rows, sets) = (vec![], vec![], vec![], vec![]);
+    let (node, role, rules, identities) = (name("host1"), NodeRole::Host, vec![], vec![]);
+    Plan { node, role, ports, workloads, addresses, rows, sets, rules, identities }
+}
+
+fn fetched(generation: u64, plan: Plan) -> Fetched {
+    let encoded = encode_plan(&plan).unwrap();
+    let target = Target { generation: Generation(generation), manifest: encoded.digest };
+    Fetched { target, manifest: encoded.manifest, chunks: encoded.chunks, plan }
+}
+
+fn engine(simulation: Simulation, directory: &Path) -> Engine<Faulty> {
+    let settings = Settings {
+        node: name("host1"),
+        fail_closed: BTreeSet::new(),
+        failsafe: BTreeSet::new(),
+        foreign: ForeignPrograms::Refuse,
+    };
+    let state = StateDir::open(directory, &settings.node).unwrap();
+    Engine::new(settings, Faulty { simulation, fault: None, executed: 0 }, state).unwrap()
+}
+
+fn with_ports(ports: &[&str]) -> Simulation {
+    let mut simulation = Simulation::default();
+    for (port, index) in ports.iter().zip(10..) {
+        simulation.add_interface(&name(port), IfIndex(index));
+    }
+    simulation
+}
+
+fn report(engine: &mut Engine<Faulty>) -> Report {
+    engine.observe(&[]).unwrap();
+    engine.report(Tallies::default(), std::time::SystemTime::UNIX_EPOCH).unwrap()
+}
+
+#[test]
+fn whichever_action_fails_it_is_reported_and_the_next_try_gets_there() {
+    let mut failures = 0;
+    for fault in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        let mut engine = engine(with_ports(&["eth0"]), directory.path());
+        engine.datapath().fault = Some(fault);
+        engine.offer(fetched(1, plan(&["eth0"])));
+        match engine.converge(&[]) {
+            Ok(progress) => {
+                assert_eq!(progress, Progress::Executed, "the fault lies behind the last action");
+                break;
+            }
+            Err(error) => assert!(error.to_string().contains("out of luck (errno 12)"), "{error}"),
+        }
+        failures += 1;
+        let refusal = report(&mut engine).refusal.unwrap();
+        assert_eq!(refusal.generation, Generation(1));
+        assert!(refusal.reason.contains("out of luck"), "{}", refusal.reason);
+        assert_eq!(engine.converge(&[]).unwrap(), Progress::Executed);
+        assert_eq!(engine.converge(&[]).unwrap(), Progress::Settled);
+        let report = report(&mut engine);
+        assert_eq!((report.in_force, report.refusal), (Some(Generation(1)), None));
+    }
+    assert!(failures > 3, "{failures}");
+}
+
+#[test]
+fn a_restarted_engine_takes_up_the_plan_on_disk_and_finds_nothing_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = engine(with_ports(&["eth0"]), directory.path());
+    first.offer(fetched(4, plan(&["eth0"])));
+    first.converge(&[]).unwrap();
+    let simulation = first.datapath().simulation.clone();
+    let mut second = engine(simulation, directory.path());
+    assert_eq!(second.converge(&[]).unwrap(), Progress::Settled);
+    let port = report(&mut second).ports.remove(0);
+    assert_eq!(port.reason, "driver veth runs XDP itself", "the ledger survives too");
+}
+
+#[test]
+fn a_state_directory_from_the_past_never_takes_the_node_back() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut first = engine(with_ports(&["eth0"]), old.path());
+    first.offer(fetched(4, plan(&["eth0"])));
+    first.converge(&[]).unwrap();
+    let mut second = engine(first.datapath().simulation.clone(), new.path());
+    second.offer(fetched(5, plan(&["eth0"])));
+    second.converge(&[]).unwrap();
+
+    let mut restored = engine(second.datapath().simulation.clone(), old.path());
+    assert_eq!(restored.converge(&[]).unwrap(), Progress::Settled);
+    assert_eq!(report(&mut restored).in_force, Some(Generation(5)));
+    restored.offer(fetched(4, plan(&["eth0"])));
+    restored.converge(&[]).unwrap();
+    let refusal = report(&mut restored).refusal.unwrap();
+    assert_eq!(refusal.reason, "generation 4 is older than generation 5, which is in force");
+}
+
+#[test]
+fn a_refused_plan_is_considered_again_when_its_port_appears() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut engine = engine(with_ports(&["eth0"]), directory.path());
+    engine.offer(fetched(1, plan(&["eth0", "w1"])));
+    assert_eq!(engine.converge(&[]).unwrap(), Progress::Settled);
+    assert_eq!(report(&mut engine).refusal.unwrap().reason, "the machine has no interface `w1`");
+    engine.datapath().simulation.add_interface(&name("w1"), IfIndex(20));
+    assert_eq!(engine.converge(&[]).unwrap(), Progress::Executed);
+    assert_eq!(report(&mut engine).in_force, Some(Generation(1)));
+}
+
+#[test]
+fn a_port_of_the_plan_that_goes_is_reported_as_not_enforced_with_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut engine = engine(with_ports(&["eth0", "w1"]), directory.path());
+    engine.offer(fetched(1, plan(&["eth0", "w1"])));
+    engine.converge(&[]).unwrap();
+    engine.datapath().simulation.remove_interface(&name("w1"));
+    engine.converge(&[]).unwrap();
+    let ports = report(&mut engine).ports;
+    assert_eq!(
+        (ports[0].granted, ports[1].granted),
+        (selvedge_proto::Mode::Native, selvedge_proto::Mode::None)
+    );
+    assert!(ports[1].reason.contains("no interface of this name"), "{}", ports[1].reason);
+}
