@@ -9,11 +9,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{TestEtcd, apply, client, documents, start};
-use selvedge_controller::server::{Backing, Failure, StartError};
+use selvedge_controller::server::{Backing, EtcdError, Failure, StartError};
 use selvedge_controller::store::{Identities, Leadership, Store, StoreError};
-use selvedge_proto::keys;
 use selvedge_proto::wire::{self, ApplyOutcome};
+use selvedge_proto::{GenerationRecord, keys};
 use selvedge_topology::documents::{SourceFile, load};
+use selvedge_topology::plan::Generation;
 
 /// Polls until `holds`, for at most ten seconds.
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -96,6 +97,18 @@ async fn a_deposed_leader_can_write_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_controller_that_loses_its_lease_fails_and_says_so() {
+    let etcd = TestEtcd::start().await;
+    let mut controller = etcd.controller().await;
+    let mut raw = etcd.raw().await;
+    let lease = raw.get(keys::LEADER, None).await.unwrap().kvs()[0].lease();
+    raw.lease_revoke(lease).await.unwrap();
+    let failure = tokio::time::timeout(Duration::from_secs(15), controller.failed()).await.unwrap();
+    assert!(matches!(failure, Failure::LeadershipLost), "{failure}");
+    controller.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_deposed_controller_refuses_to_apply() {
     let etcd = TestEtcd::start().await;
     let controller = etcd.controller().await;
@@ -160,6 +173,45 @@ async fn a_controller_whose_embedded_etcd_dies_fails_with_the_end_of_its_log() {
     let failure = tokio::time::timeout(Duration::from_secs(10), controller.failed()).await.unwrap();
     assert!(matches!(failure, Failure::EtcdEnded(_)), "{failure}");
     assert!(failure.to_string().contains("etcd.log"), "{failure}");
+    controller.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_embedded_etcd_never_takes_another_one_for_itself() {
+    let other = TestEtcd::start().await;
+    let listen = other.etcd.endpoint().trim_start_matches("http://").parse().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let backing = Backing::Embedded { data_dir: directory.path().to_owned(), listen };
+    let error = start(backing, "test").await.err().unwrap();
+    assert!(
+        matches!(error, StartError::Etcd(EtcdError::Listen { address, .. }) if address == listen),
+        "{error}"
+    );
+    assert_eq!(other.dump().await, [].into());
+}
+
+#[tokio::test]
+async fn a_publication_of_unknown_end_is_looked_at_again_before_the_next_one() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    apply(&mut client, documents(), ApplyOutcome::Applied).await;
+    // As if the record of generation 2 had been written, and its answer lost.
+    let first = &etcd.dump().await[&keys::generation(Generation(1))];
+    let mut second = GenerationRecord::decode(first).unwrap();
+    second.generation = Generation(2);
+    etcd.raw().await.put(keys::generation(Generation(2)), second.encode(), None).await.unwrap();
+
+    let mut changed = documents();
+    changed[1].text = changed[1].text.replace("action: allow", "action: deny");
+    let request = wire::ApplyRequest { files: changed.clone(), dry_run: false };
+    let refused = client.apply(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Aborted, "{refused}");
+    assert!(etcd.targets().await.values().all(|target| target.generation == Generation(1)));
+
+    let response = apply(&mut client, changed, ApplyOutcome::Applied).await;
+    assert_eq!(response.generation, 3);
+    assert!(etcd.targets().await.values().all(|target| target.generation == Generation(3)));
     controller.shutdown().await;
 }
 

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use selvedge_proto::wire;
+use selvedge_topology::documents::{Document, to_yaml};
 use serde_json::{Value, json};
 
 use super::client::{Client, connect, refused};
@@ -81,7 +82,24 @@ pub(super) struct Entry {
     /// What it is asked for by.
     pub(super) name: String,
     pub(super) columns: Vec<String>,
-    pub(super) item: Value,
+    pub(super) item: Item,
+}
+
+/// An entry for programs.
+pub(super) enum Item {
+    /// What its author wrote, in canonical form.
+    Document(Document),
+    /// What is known of it.
+    Facts(Value),
+}
+
+impl Item {
+    fn value(&self) -> &Value {
+        match self {
+            Self::Document(document) => &document.content,
+            Self::Facts(facts) => facts,
+        }
+    }
 }
 
 pub(super) async fn run(server: &str, args: Args) -> Result<Answer, CliError> {
@@ -115,22 +133,33 @@ async fn listing(client: &mut Client, kind: Kind) -> Result<Listing, CliError> {
     })
 }
 
+/// The one thing, or a list of all.
+fn value(entries: &[Entry], one: bool) -> Value {
+    let items: Vec<&Value> = entries.iter().map(|entry| entry.item.value()).collect();
+    match &items[..] {
+        [item] if one => (*item).clone(),
+        _ => json!({"apiVersion": "selvedge/v1", "kind": "List", "items": items}),
+    }
+}
+
+/// Documents as YAML that can be applied again; none where the list is not of documents.
+fn documents(entries: &[Entry]) -> Option<String> {
+    let text = |entry: &Entry| match &entry.item {
+        Item::Document(document) => Some(to_yaml(document)),
+        Item::Facts(_) => None,
+    };
+    Some(entries.iter().map(text).collect::<Option<Vec<_>>>()?.join("---\n"))
+}
+
 /// A list as text; `one` where one thing was asked for by name.
 pub(super) fn render(listing: Listing, format: Format, one: bool) -> Result<String, CliError> {
     let Listing { head, narrow, entries } = listing;
-    let items = |entries: Vec<Entry>| {
-        let mut items: Vec<Value> = entries.into_iter().map(|entry| entry.item).collect();
-        match items.pop() {
-            Some(item) if one => item,
-            last => {
-                items.extend(last);
-                json!({"apiVersion": "selvedge/v1", "kind": "List", "items": items})
-            }
-        }
-    };
     match format {
-        Format::Json => output::json(&items(entries)),
-        Format::Yaml => output::yaml(&items(entries)),
+        Format::Json => output::json(&value(&entries, one)),
+        Format::Yaml => match documents(&entries) {
+            Some(text) => Ok(text),
+            None => output::yaml(&value(&entries, one)),
+        },
         Format::Wide => Ok(table(&head, entries.into_iter().map(|entry| entry.columns))),
         Format::Table => {
             let columns = entries.into_iter().map(|entry| entry.columns.into_iter().take(narrow));

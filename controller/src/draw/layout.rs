@@ -12,6 +12,8 @@ use super::{behind, nature};
 
 /// Columns between two boxes.
 const GAP: usize = 4;
+/// How many columns beside each other the ends of a wire may be to be drawn in one.
+const STRAIGHTEN: usize = 1;
 
 /// A picture, in characters.
 pub(super) struct Picture {
@@ -188,6 +190,9 @@ fn run(
         up.sort_by_key(|other| (place(above, spans[*other].upper), *other));
         let from = upper.x + (column(upper.width, &down, index) | 1);
         let to = lower.x + (column(lower.width, &up, index) & !1);
+        // A wire that is nearly straight may as well be: nobody else has its column on the upper side.
+        let inside = lower.x + 2..lower.x + lower.width - 2;
+        let to = if from.abs_diff(to) <= STRAIGHTEN && inside.contains(&from) { from } else { to };
         ends.push((from, to, upper.y + upper.height - 1));
     }
     let mut tracks: Vec<Vec<(usize, usize)>> = Vec::new();
@@ -209,6 +214,9 @@ fn column(width: usize, all: &[usize], index: usize) -> usize {
 
 /// The first row on which nothing is in the way; takes it.
 fn track(tracks: &mut Vec<Vec<(usize, usize)>>, from: usize, to: usize) -> usize {
+    if from == to {
+        return 0;
+    }
     let free =
         |taken: &Vec<(usize, usize)>| taken.iter().all(|(other, end)| to + 1 < *other || *end + 1 < from);
     let index = tracks.iter().position(free).unwrap_or(tracks.len());

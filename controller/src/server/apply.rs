@@ -46,7 +46,22 @@ pub(super) struct Desired {
     fence: Fence,
     current: watch::Sender<Option<Arc<Current>>>,
     /// Held while documents are applied: one application at a time.
-    identities: Mutex<Identities>,
+    working: Mutex<Working>,
+}
+
+/// What an application works on.
+struct Working {
+    identities: Identities,
+    /// What is known of the newest generation.
+    newest: Newest,
+}
+
+/// Whether what we hold for the newest generation is the newest in the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    Known,
+    /// A publication failed, and how far it came is not known.
+    InDoubt,
 }
 
 /// How an application ended.
@@ -78,12 +93,9 @@ pub(super) enum Intent {
 impl Desired {
     /// Reads the newest generation, and brings targets in line with it, should its publication have been interrupted.
     pub(super) async fn read(store: &Store, fence: Fence) -> Result<Self, StoreError> {
-        let identities = Identities::read(store).await?;
-        let current = match store.newest().await? {
-            None => None,
-            Some(record) => Some(Arc::new(restore(store, fence, &record).await?)),
-        };
-        Ok(Self { fence, current: watch::Sender::new(current), identities: Mutex::new(identities) })
+        let working = Working { identities: Identities::read(store).await?, newest: Newest::Known };
+        let current = newest(store, fence).await?;
+        Ok(Self { fence, current: watch::Sender::new(current), working: Mutex::new(working) })
     }
 
     pub(super) fn current(&self) -> Option<Arc<Current>> {
@@ -108,19 +120,24 @@ impl Desired {
         .await?;
         let Loaded { model, documents, diagnostics } = loaded;
         let Some(model) = model else { return Ok(Applied { diagnostics, end: End::Invalid }) };
-        let mut identities = self.identities.lock().await;
-        let end = self.propose(store, &mut identities, (files, documents, model), intent).await?;
+        let mut working = self.working.lock().await;
+        if working.newest == Newest::InDoubt {
+            self.current.send_replace(newest(store, self.fence).await?);
+            working.newest = Newest::Known;
+        }
+        let end = self.propose(store, &mut working, (files, documents, model), intent).await?;
         Ok(Applied { diagnostics, end })
     }
 
     async fn propose(
         &self,
         store: &Store,
-        identities: &mut Identities,
+        working: &mut Working,
         (files, documents, model): (Vec<SourceFile>, Vec<Document>, Model),
         intent: Intent,
     ) -> Result<End, ApplyError> {
         // Everything that can be refused is refused before the first write.
+        let identities = &mut working.identities;
         let mut numbers = identities.table().clone();
         numbers.allocate(&model)?;
         let model = Arc::new(model);
@@ -160,7 +177,9 @@ impl Desired {
         let Proposal { targets, manifests, chunks: mut all } = proposal;
         all.extend(chunks);
         let publication = Publication { record, targets: targets.clone(), manifests, chunks: all };
+        working.newest = Newest::InDoubt;
         store.publish(self.fence, publication).await?;
+        working.newest = Newest::Known;
         info!(%generation, nodes = targets.len(), changed = nodes.len(), "published");
         let current = Current { generation, files, targets, roles: roles(&model), documents };
         self.current.send_replace(Some(Arc::new(current)));
@@ -179,6 +198,12 @@ async fn propose(
 /// Runs what may take seconds where it holds up nobody.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApplyError> {
     Ok(tokio::task::spawn_blocking(work).await?)
+}
+
+/// The newest generation in the store, its targets written.
+async fn newest(store: &Store, fence: Fence) -> Result<Option<Arc<Current>>, StoreError> {
+    let Some(record) = store.newest().await? else { return Ok(None) };
+    Ok(Some(Arc::new(restore(store, fence, &record).await?)))
 }
 
 async fn restore(store: &Store, fence: Fence, record: &GenerationRecord) -> Result<Current, StoreError> {

@@ -41,6 +41,17 @@ pub enum EtcdError {
         /// What the system says.
         source: io::Error,
     },
+    /// Its address can't be had.
+    #[error(
+        "the embedded etcd can't listen on {address}: {source}; if an etcd is running there, use it with --etcd \
+         http://{address}, else choose another address with --embedded-etcd-listen"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// It can't be started.
     #[error("can't run etcd: {0}")]
     Spawn(io::Error),
@@ -79,7 +90,7 @@ impl EmbeddedEtcd {
         DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(unusable)?;
         let log = data_dir.join(LOG);
         let output = File::options().create(true).append(true).open(&log).map_err(unusable)?;
-        let endpoint = format!("http://{}", concrete(listen).map_err(EtcdError::Spawn)?);
+        let endpoint = format!("http://{}", concrete(listen)?);
         let child = spawn(data_dir, &endpoint, output)?;
         let mut etcd = Self { child, endpoint, log };
         tokio::select! {
@@ -176,9 +187,10 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
-/// `listen` with a port, where it leaves that open.
-fn concrete(listen: SocketAddr) -> io::Result<SocketAddr> {
-    if listen.port() == 0 { TcpListener::bind(listen)?.local_addr() } else { Ok(listen) }
+/// `listen` with a port, where it leaves that open. Nobody else may be there: it would answer in etcd's stead.
+fn concrete(listen: SocketAddr) -> Result<SocketAddr, EtcdError> {
+    let probe = TcpListener::bind(listen).and_then(|listener| listener.local_addr());
+    probe.map_err(|source| EtcdError::Listen { address: listen, source })
 }
 
 /// Returns when somebody answers as etcd does.

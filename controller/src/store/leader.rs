@@ -116,7 +116,7 @@ async fn attempt(store: &Store, name: &str, lease: i64) -> Result<Attempt, Store
 /// Returns once the leader key was deleted after `revision`.
 async fn wait_until_free(store: &Store, revision: i64) -> Result<(), StoreError> {
     let options = WatchOptions::new().with_start_revision(revision + 1);
-    let mut watch = store.client.watch_client().watch(LEADER, Some(options)).await?;
+    let mut watch = store.watch().watch(LEADER, Some(options)).await?;
     while let Some(response) = watch.message().await? {
         if response.canceled()
             || response.events().iter().any(|event| event.event_type() == EventType::Delete)
@@ -146,7 +146,11 @@ async fn renew(mut leases: LeaseClient, lease: i64, lost: watch::Sender<bool>) {
 
 /// Renews once; the seconds that the lease lasts from now on, 0 where it is gone.
 async fn renew_once(leases: &mut LeaseClient, lease: i64) -> Result<i64, etcd_client::Error> {
-    let (mut keeper, mut answers) = leases.keep_alive(lease).await?;
+    let (mut keeper, mut answers) = match leases.keep_alive(lease).await {
+        // So the client says that the lease is no more.
+        Err(etcd_client::Error::LeaseKeepAliveError(_)) => return Ok(0),
+        stream => stream?,
+    };
     keeper.keep_alive().await?;
     Ok(answers.message().await?.map_or(0, |answer| answer.ttl()))
 }

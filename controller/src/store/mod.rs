@@ -10,8 +10,9 @@ mod reports;
 use std::time::Duration;
 
 use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, GetOptions, KvClient, Txn, TxnOp, TxnOpResponse,
+    Client, Compare, CompareOp, ConnectOptions, GetOptions, KvClient, Txn, TxnOp, TxnOpResponse, WatchClient,
 };
+use selvedge_proto::MAX_MESSAGE_BYTES;
 use selvedge_proto::keys::{self, MAX_TXN_OPS};
 
 pub use error::StoreError;
@@ -57,8 +58,12 @@ impl Store {
         Ok(self.client.status().await?.version().to_owned())
     }
 
+    fn watch(&self) -> WatchClient {
+        self.client.watch_client().max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
     fn kv(&self) -> KvClient {
-        self.client.kv_client()
+        self.client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>, StoreError> {

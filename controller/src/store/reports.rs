@@ -44,7 +44,7 @@ async fn follow(store: &Store, sink: &mut impl FnMut(ReportChange)) -> Result<()
         }
     }
     let options = WatchOptions::new().with_prefix().with_start_revision(revision + 1);
-    let mut watch = store.client.watch_client().watch(keys::REPORTS, Some(options)).await?;
+    let mut watch = store.watch().watch(keys::REPORTS, Some(options)).await?;
     while let Some(response) = watch.message().await? {
         if response.canceled() {
             return Ok(());

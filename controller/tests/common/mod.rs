@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tonic::transport::Channel;
 
 /// Two hosts behind a leaf that only forwards, a workload on each, and a policy for one of them.
-pub const FABRIC: &str = r#"apiVersion: selvedge/v1
+pub(crate) const FABRIC: &str = r#"apiVersion: selvedge/v1
 kind: Fabric
 metadata: {name: small}
 spec:
@@ -40,7 +40,7 @@ spec:
 "#;
 
 /// The workloads.
-pub const WORKLOADS: &str = r#"apiVersion: selvedge/v1
+pub(crate) const WORKLOADS: &str = r#"apiVersion: selvedge/v1
 kind: Workload
 metadata: {name: web1}
 spec:
@@ -59,7 +59,7 @@ spec:
 "#;
 
 /// The policy: only web reaches the database.
-pub const POLICY: &str = r#"apiVersion: selvedge/v1
+pub(crate) const POLICY: &str = r#"apiVersion: selvedge/v1
 kind: SegmentationPolicy
 metadata: {name: db, description: Only the web servers reach the databases.}
 spec:
@@ -73,44 +73,44 @@ spec:
 "#;
 
 /// All of it.
-pub fn documents() -> Vec<wire::SourceFile> {
+pub(crate) fn documents() -> Vec<wire::SourceFile> {
     files(&[("fabric.yaml", FABRIC), ("policy.yaml", POLICY), ("workloads.yaml", WORKLOADS)])
 }
 
 /// Files of these names and texts.
-pub fn files(files: &[(&str, &str)]) -> Vec<wire::SourceFile> {
+pub(crate) fn files(files: &[(&str, &str)]) -> Vec<wire::SourceFile> {
     files.iter().map(|(name, text)| wire::SourceFile { name: (*name).into(), text: (*text).into() }).collect()
 }
 
 /// A real etcd on a free port of loopback, gone with the value and with the test's thread.
-pub struct TestEtcd {
-    pub etcd: EmbeddedEtcd,
+pub(crate) struct TestEtcd {
+    pub(crate) etcd: EmbeddedEtcd,
     directory: TempDir,
 }
 
 impl TestEtcd {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let etcd = EmbeddedEtcd::start(directory.path(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
         Self { etcd, directory }
     }
 
-    pub fn endpoints(&self) -> Vec<String> {
+    pub(crate) fn endpoints(&self) -> Vec<String> {
         vec![self.etcd.endpoint().to_owned()]
     }
 
     /// A controller on it, on a free port.
-    pub async fn controller(&self) -> Controller {
+    pub(crate) async fn controller(&self) -> Controller {
         let backing = Backing::Cluster { endpoints: self.endpoints() };
         start(backing, "test").await.unwrap()
     }
 
-    pub async fn raw(&self) -> etcd_client::Client {
+    pub(crate) async fn raw(&self) -> etcd_client::Client {
         etcd_client::Client::connect(self.endpoints(), None).await.unwrap()
     }
 
     /// Everything of ours that lies in it, but for the leader key.
-    pub async fn dump(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) async fn dump(&self) -> BTreeMap<String, Vec<u8>> {
         let options = GetOptions::new().with_prefix();
         let mut all = self.raw().await.get(keys::PREFIX, Some(options)).await.unwrap();
         let pairs = all.take_kvs().into_iter().map(|pair| {
@@ -121,7 +121,7 @@ impl TestEtcd {
     }
 
     /// The targets that lie in it.
-    pub async fn targets(&self) -> BTreeMap<String, Target> {
+    pub(crate) async fn targets(&self) -> BTreeMap<String, Target> {
         let all = self.dump().await.into_iter();
         all.filter_map(|(key, value)| {
             let node = key.strip_prefix(keys::TARGETS)?.to_owned();
@@ -131,13 +131,13 @@ impl TestEtcd {
     }
 
     /// Writes a report as an agent does.
-    pub async fn report(&self, report: &Report) {
+    pub(crate) async fn report(&self, report: &Report) {
         self.raw().await.put(keys::report(&report.node), report.encode(), None).await.unwrap();
     }
 }
 
 /// Starts a controller on a free port.
-pub async fn start(
+pub(crate) async fn start(
     backing: Backing,
     name: &str,
 ) -> Result<Controller, selvedge_controller::server::StartError> {
@@ -146,12 +146,12 @@ pub async fn start(
 }
 
 /// A client of a controller.
-pub async fn client(controller: &Controller) -> FabricClient<Channel> {
+pub(crate) async fn client(controller: &Controller) -> FabricClient<Channel> {
     FabricClient::connect(format!("http://{}", controller.address())).await.unwrap()
 }
 
 /// Applies documents and expects that to end as `outcome`.
-pub async fn apply(
+pub(crate) async fn apply(
     client: &mut FabricClient<Channel>,
     files: Vec<wire::SourceFile>,
     outcome: ApplyOutcome,
@@ -162,7 +162,7 @@ pub async fn apply(
 }
 
 /// A fresh report of `node` with `in_force` in force.
-pub fn report(node: &str, in_force: Option<u64>) -> Report {
+pub(crate) fn report(node: &str, in_force: Option<u64>) -> Report {
     Report {
         node: node.parse().unwrap(),
         agent_version: "0.1.0".into(),

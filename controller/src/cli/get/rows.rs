@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::super::snapshot::Snapshot;
 use super::super::status::Status;
 use super::super::table::{list, or_dash};
-use super::{Entry, Listing};
+use super::{Entry, Item, Listing};
 
 pub(super) fn nodes(model: &Model) -> Listing {
     let entry = |node: &Node| {
@@ -38,11 +38,11 @@ pub(super) fn nodes(model: &Model) -> Listing {
                 workloads.to_string(),
                 list(&node.addresses),
             ],
-            item: json!({
+            item: Item::Facts(json!({
                 "kind": "Node", "name": node.name, "role": node.role, "rack": rack, "agent": agent,
                 "addresses": node.addresses, "workloads": workloads,
                 "ports": node.ports.iter().map(|(name, role)| json!({"name": name, "role": role})).collect::<Vec<_>>(),
-            }),
+            })),
         }
     };
     Listing {
@@ -73,10 +73,10 @@ pub(super) fn ports(model: &Model, status: &Status) -> Listing {
                     list(&behind),
                     or_dash(reason.clone()),
                 ],
-                item: json!({
+                item: Item::Facts(json!({
                     "kind": "Port", "node": node.name, "name": port, "role": role, "link": link,
                     "workloads": behind, "mode": mode, "reason": reason,
-                }),
+                })),
             });
         }
     }
@@ -155,9 +155,9 @@ pub(super) fn identities(snapshot: &Snapshot) -> Listing {
         Entry {
             name: identity.to_string(),
             columns: vec![identity.to_string(), kind.to_owned(), list(&workloads), or_dash(meaning.clone())],
-            item: json!({
+            item: Item::Facts(json!({
                 "kind": "Identity", "id": identity, "of": kind, "meaning": meaning, "workloads": workloads,
-            }),
+            })),
         }
     };
     let reserved = (0..Identity::FIRST_LABELS.0)
@@ -236,10 +236,10 @@ pub(super) fn generations(generations: &[wire::GenerationSummary], now: SystemTi
                 humantime::format_duration(age).to_string(),
                 created.clone(),
             ],
-            item: json!({
+            item: Item::Facts(json!({
                 "kind": "Generation", "generation": generation, "created": created,
                 "added": added, "changed": changed, "removed": removed,
-            }),
+            })),
         }
     };
     Listing {
@@ -250,7 +250,7 @@ pub(super) fn generations(generations: &[wire::GenerationSummary], now: SystemTi
 }
 
 /// A document as its author wrote it, in canonical form.
-fn document(snapshot: &Snapshot, kind: &str, name: &str) -> Value {
+fn document(snapshot: &Snapshot, kind: &str, name: &str) -> Item {
     let found = snapshot.documents.iter().find(|document| document.kind == kind && document.name == name);
-    found.map_or(Value::Null, |document| document.content.clone())
+    found.map_or(Item::Facts(Value::Null), |document| Item::Document(document.clone()))
 }

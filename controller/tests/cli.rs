@@ -1,0 +1,250 @@
+//! The command line as a user meets it: what it prints and how it exits.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, report};
+use selvedge_controller::server::Controller;
+use selvedge_proto::{Count, Mode, PortReport, Refusal, Report};
+use selvedge_topology::model::PortRole;
+use selvedge_topology::plan::Generation;
+use tempfile::TempDir;
+
+/// A run of `selvedge`: its exit code, and what it wrote.
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn selvedge(server: &str, args: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge"));
+    command.env("SELVEDGE_SERVER", server).env("NO_COLOR", "1").args(args).stdin(Stdio::null());
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Run { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+}
+
+fn local(args: &[&str]) -> Run {
+    selvedge("http://127.0.0.1:1", args)
+}
+
+/// A directory of the small fabric's documents.
+fn directory(policy: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [("fabric.yaml", FABRIC), ("policy.yml", policy), ("workloads.yaml", WORKLOADS)] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+fn path(directory: &TempDir) -> &str {
+    directory.path().to_str().unwrap()
+}
+
+fn server(controller: &Controller) -> String {
+    format!("http://{}", controller.address())
+}
+
+fn in_force() -> Report {
+    let port = |name: &str, role, granted, reason: &str| PortReport {
+        name: name.parse().unwrap(),
+        role,
+        requested: Mode::Native,
+        granted,
+        reason: reason.to_owned(),
+    };
+    Report {
+        ports: vec![
+            port("eth0", PortRole::Uplink, Mode::Native, "driver veth supports native XDP"),
+            port("w1", PortRole::Workload, Mode::Generic, "driver dummy has no native XDP"),
+        ],
+        reasons: vec![("policy-deny".into(), Count { packets: 3, bytes: 180 })],
+        ..report("host1", Some(1))
+    }
+}
+
+/// Ages differ from run to run.
+fn ageless(text: &str) -> String {
+    (0..10).fold(text.to_owned(), |text, age| text.replace(&format!(" {age}s ago"), " Ns ago"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_and_descriptions_read_like_kubectl() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let server = server(&controller);
+    let documents = directory(POLICY);
+    assert_eq!(selvedge(&server, &["apply", "-f", path(&documents)]).code, 0);
+    etcd.report(&in_force()).await;
+    etcd.report(&Report {
+        refusal: Some(Refusal { generation: Generation(1), reason: "port w1 does not exist".into() }),
+        ..report("host2", None)
+    })
+    .await;
+    let waited = selvedge(&server, &["status", "--wait", "--timeout", "10s"]);
+    assert_eq!(waited.code, 1, "a node refuses");
+
+    let commands: &[&[&str]] = &[
+        &["get", "nodes", "-o", "wide"],
+        &["get", "ports"],
+        &["get", "wl", "-o", "wide"],
+        &["get", "identities"],
+        &["get", "policy"],
+        &["get", "workload", "web1", "-o", "yaml"],
+        &["get", "node", "host1", "-o", "json"],
+        &["describe", "workload", "db1"],
+        &["describe", "policy", "db"],
+        &["describe", "node", "host1"],
+        &["describe", "identity", "257"],
+        &["status"],
+    ];
+    let mut seen = String::new();
+    for command in commands {
+        let run = selvedge(&server, command);
+        assert_eq!(run.err, "");
+        seen += &format!("$ selvedge {}\n{}\n", command.join(" "), run.out);
+    }
+    insta::assert_snapshot!("lists_and_descriptions", ageless(&seen));
+
+    let absent = selvedge(&server, &["get", "workloads", "web9"]);
+    assert_eq!(absent.code, 1);
+    assert_eq!(
+        absent.err,
+        "error: there is no workload `web9`; `selvedge get workloads` lists what there is\n"
+    );
+    controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apply_and_diff_say_what_changes_and_exit_as_scripts_expect() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let server = server(&controller);
+    let before = directory(POLICY);
+    let after = directory(&POLICY.replace("name: sql", "name: database"));
+    let wrong = directory(&POLICY.replace("tier:", "teir:"));
+
+    let mut seen = String::new();
+    let mut run = |args: &[&str], shown: &str, code: i32| {
+        let run = selvedge(&server, args);
+        assert_eq!(run.code, code, "{shown}: {}{}", run.out, run.err);
+        let err: String = run.err.lines().last().map(|line| format!("{line}\n")).unwrap_or_default();
+        seen += &format!("$ selvedge {shown}\n{}{err}[exit code {code}]\n\n", run.out);
+    };
+    run(&["get", "nodes"], "get nodes", 1);
+    run(&["apply", "-f", path(&before), "--dry-run"], "apply -f before --dry-run", 0);
+    run(&["diff", "-f", path(&before)], "diff -f before", 1);
+    run(&["apply", "-f", path(&before)], "apply -f before", 0);
+    run(&["apply", "-f", path(&before)], "apply -f before", 0);
+    run(&["diff", "-f", path(&before)], "diff -f before", 0);
+    run(&["diff", "-f", path(&after)], "diff -f after", 1);
+    run(&["diff", "-f", path(&wrong)], "diff -f wrong", 2);
+    run(&["apply", "-f", path(&wrong)], "apply -f wrong", 1);
+    run(
+        &["apply", "-f", path(&after), "--wait", "--timeout", "100ms"],
+        "apply -f after --wait --timeout 100ms",
+        1,
+    );
+    run(&["version"], "version", 0);
+    let etcd_version = seen.lines().find(|line| line.starts_with("etcd: ")).unwrap().to_owned();
+    insta::assert_snapshot!("apply_and_diff", seen.replace(&etcd_version, "etcd: VERSION"));
+    controller.shutdown().await;
+}
+
+#[test]
+fn an_unreachable_controller_is_one_line_with_the_address_and_the_next_step() {
+    for command in [&["status"][..], &["get", "nodes"], &["observe"], &["describe", "node", "a"]] {
+        let run = local(command);
+        assert_eq!((run.code, run.out.as_str()), (1, ""));
+        assert_eq!(
+            run.err,
+            "error: no controller answers at http://127.0.0.1:1 (Connection refused (os error 111)); start \
+             selvedge-controller, or name another with --server\n"
+        );
+    }
+    let wrong = selvedge("not an address", &["status"]);
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.err.contains("`not an address` is no address of a controller"), "{}", wrong.err);
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_exits_with_2() {
+    let senseless: [&[&str]; 6] = [
+        &[],
+        &["get", "houses"],
+        &["apply"],
+        &["apply", "-f", ".", "--dry-run", "--wait"],
+        &["observe", "--verdict", "PERHAPS"],
+        &["describe", "workload", "Not A Name"],
+    ];
+    for command in senseless {
+        assert_eq!(local(command).code, 2, "{command:?}");
+    }
+}
+
+#[test]
+fn validate_needs_no_controller_and_names_line_and_column() {
+    let good = directory(POLICY);
+    let run = local(&["validate", path(&good)]);
+    assert_eq!((run.code, run.out.as_str()), (0, "4 documents: valid\n"));
+
+    let wrong = directory(&POLICY.replace("tier:", "teir:"));
+    let run = local(&["validate", path(&wrong)]);
+    assert_eq!((run.code, run.out.as_str()), (1, ""));
+    assert!(run.err.contains("policy.yml:5:3"), "{}", run.err);
+
+    let run = local(&["validate", path(&wrong), "-o", "json"]);
+    let judged: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!((run.code, &judged["valid"]), (1, &false.into()));
+    assert_eq!((&judged["findings"][0]["line"], &judged["findings"][0]["column"]), (&5.into(), &3.into()));
+}
+
+#[test]
+fn paths_that_hold_no_documents_are_named() {
+    let empty = tempfile::tempdir().unwrap();
+    let run = local(&["validate", path(&empty)]);
+    assert_eq!(run.code, 1);
+    assert_eq!(run.err, format!("error: {} has no *.yaml or *.yml file\n", path(&empty)));
+    let absent = Path::new(path(&empty)).join("absent");
+    let run = local(&["validate", absent.to_str().unwrap()]);
+    assert_eq!(run.err, format!("error: {}: No such file or directory (os error 2)\n", absent.display()));
+}
+
+#[test]
+fn completions_and_the_schema_are_complete() {
+    for shell in ["bash", "zsh", "fish"] {
+        let run = local(&["completion", shell]);
+        assert_eq!(run.code, 0);
+        for word in ["observe", "dry-run"] {
+            assert!(run.out.contains(word), "{shell} knows {word}");
+        }
+    }
+    let schema: serde_json::Value = serde_json::from_str(&local(&["schema"]).out).unwrap();
+    assert!(schema["$schema"].is_string());
+}
+
+#[test]
+fn the_daemon_refuses_to_be_exposed_by_accident() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"));
+    let run = command.args(["--listen", "0.0.0.0:0"]).output().unwrap();
+    assert_eq!(run.status.code(), Some(2));
+    let text = String::from_utf8(run.stderr).unwrap();
+    assert!(text.contains("--listen 0.0.0.0:0 is not a loopback address"), "{text}");
+    assert!(text.contains("--insecure-listen"), "{text}");
+}
+
+#[test]
+fn the_daemon_says_so_where_there_is_no_etcd_to_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"));
+    command.env("PATH", directory.path()).args(["--listen", "127.0.0.1:0", "--data-dir", path(&directory)]);
+    let run = command.output().unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let text = String::from_utf8(run.stderr).unwrap();
+    assert!(text.contains("the program `etcd` is not installed"), "{text}");
+}
