@@ -1,5 +1,7 @@
 //! The layers of ARCHITECTURE.md, and the licences and bans of deny.toml, held against `cargo metadata`.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};

@@ -1,5 +1,7 @@
 //! The plans of the example fabric as text, reviewed like code: a change in what is compiled shows in a diff.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use selvedge_topology::compile::compile;
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::identity::IdentityTable;

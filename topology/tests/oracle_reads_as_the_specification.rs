@@ -1,5 +1,7 @@
 //! The oracle's own tests: each is a sentence of the semantics, in the words users write.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::model::Model;

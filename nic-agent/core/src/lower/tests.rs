@@ -37,12 +37,18 @@ fn prefixes_count_the_slot_and_the_mapping_of_ipv4() {
     let v6: [u8; 16] = "fd00:1::".parse::<std::net::Ipv6Addr>().unwrap().octets();
     let expected = [
         PrefixKey { prefix_len: 32 + 64, slot: 1, address: Address(v6) },
+        PrefixKey { prefix_len: 32 + 96, slot: 1, address: Address::from_ipv4([0; 4]) },
         PrefixKey { prefix_len: 32 + 96 + 8, slot: 1, address: Address::from_ipv4([10, 0, 0, 0]) },
     ];
     assert_eq!(keys, expected);
     let tables = lowered(Slot::B);
-    let entry = AddressEntry { identity: 2, class: RANGE.0, ifindex: 0 };
-    assert!(tables.prefixes.values().all(|found| *found == entry));
+    let entry = |class| AddressEntry { identity: 2, class, ifindex: 0 };
+    let found: Vec<AddressEntry> = tables.prefixes.values().copied().collect();
+    assert_eq!(
+        found,
+        [entry(RANGE.0), entry(2), entry(RANGE.0)],
+        "IPv4 at large is world, and in no IPv6 prefix"
+    );
     assert!(tables.addresses.keys().all(|key: &AddressKey| key.slot == 1));
 }
 
@@ -84,13 +90,14 @@ fn a_plan_larger_than_a_table_is_refused_with_the_table_and_both_numbers() {
     plan.sets[0] = set(1, &long[1..].iter().map(|(key, o, r)| (key - 1, *o, *r)).collect::<Vec<_>>());
     assert_eq!(check(&plan), Ok(()), "one less fits");
 
-    let many = |bits: u8| -> Vec<PlanAddress> {
-        let networks = (0..=131_072_u32).map(|number| std::net::Ipv4Addr::from(number << 8));
+    let many = |bits: u8, count: u32| -> Vec<PlanAddress> {
+        let networks = (0..count).map(|number| std::net::Ipv4Addr::from(number << 8));
         let prefix = |address| ipnet::Ipv4Net::new(address, bits).unwrap().into();
         networks.map(|a| PlanAddress { prefix: prefix(a), identity: WEB, class: WEB.into() }).collect()
     };
-    for (bits, table) in [(32, Table::Addresses), (24, Table::Prefixes)] {
-        plan.addresses = many(bits);
+    // The table of prefixes also holds the one for IPv4 at large.
+    for (bits, count, table) in [(32, 131_073, Table::Addresses), (24, 131_072, Table::Prefixes)] {
+        plan.addresses = many(bits, count);
         let error = check(&plan).unwrap_err();
         assert_eq!(error, CapacityError { table, wanted: 131_073, limit: 131_072 }.into());
         assert_eq!(
