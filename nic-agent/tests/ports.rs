@@ -128,6 +128,25 @@ fn a_map_of_another_making_is_refused_by_name() {
 }
 
 #[test]
+fn maps_of_another_abi_version_are_replaced_under_the_same_link_and_the_port_stays_shut() {
+    let node = Node::wired();
+    let agent = node.agent(&["--fail-closed", "eth0"]);
+    let before = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    agent.end(Signal::SIGTERM);
+    let maps = map_ids(&node);
+    fs::rename(node.pin("v1"), node.pin("v0")).unwrap();
+
+    let agent = node.agent(&["--fail-closed", "eth0"]);
+    agent.wait_log("renew the program on eth0");
+    let program = port(&before, "eth0")["program"].clone();
+    let after = node.wait_status("the program is another", |status| status["ports"][0]["program"] != program);
+    assert_eq!(port(&after, "eth0")["link"], port(&before, "eth0")["link"], "replaced in place, with no gap");
+    assert!(map_ids(&node).iter().all(|id| !maps.contains(id)));
+    assert!(!node.pin("v0").exists(), "the old set is removed");
+    assert!(!node.reaches(8080));
+}
+
+#[test]
 fn missing_rights_are_named_before_anything_is_touched() {
     let node = Node::bare();
     let output = node
