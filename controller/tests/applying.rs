@@ -146,6 +146,27 @@ async fn errors_come_back_all_at_once_with_their_lines_and_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_plan_larger_than_the_tables_is_refused_before_anything_is_written() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    let ports: String = (0..1_100).map(|n| format!("        - {{name: v{n}, role: workload}}\n")).collect();
+    let uplink = "ports: [{name: eth0, role: uplink}, {name: w1, role: workload}]\n";
+    let many = format!("ports:\n        - {{name: w1, role: workload}}\n{ports}");
+    let fabric =
+        FABRIC.replacen(uplink, &many, 1).replace("    - endpoints: [\"leaf1:swp1\", \"host1:eth0\"]\n", "");
+    let large = files(&[("fabric.yaml", &fabric), ("policy.yaml", POLICY), ("workloads.yaml", WORKLOADS)]);
+    let refused = client.apply(wire::ApplyRequest { files: large, dry_run: false }).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+    assert!(
+        refused.message().starts_with("the plan of node host1 needs 1101 ports, its tables hold 1024"),
+        "{refused}"
+    );
+    assert_eq!(etcd.dump().await, [].into());
+    controller.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_same_file_twice_is_refused_by_name() {
     let etcd = TestEtcd::start().await;
     let controller = etcd.controller().await;

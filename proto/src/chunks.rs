@@ -96,10 +96,15 @@ fn ends_chunk(entry: &[u8]) -> bool {
     hash(entry) % TARGET_CHUNK_BYTES < entry.len() as u64
 }
 
-/// The first eight bytes of the digest, as a number.
+/// A number from bytes, for choosing boundaries only: FNV-1a, then mixed as splitmix64 does, since FNV's low
+/// bits alone are poor. Part of the format: other boundaries would be other digests.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    let digest = Digest::of(bytes);
-    digest.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mixed = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// Reads the messages of the chunks that `digests` name, checking content against digest.

@@ -306,6 +306,14 @@ fn what_breaks_the_promises_of_a_plan_is_refused_by_name() {
     );
 }
 
+/// Agents and controllers of different versions share etcd: what a plan looks like there changes only on purpose,
+/// with the format's number.
+#[test]
+fn the_bytes_of_a_plan_are_pinned() {
+    let digest = encode_plan(&small()).unwrap().digest.to_string();
+    assert_eq!(digest, "f54c09d811c9c23aa992242bf7f22c46be7fc8256510c8b13c9f7560b6e7224d");
+}
+
 #[test]
 fn nodes_share_the_chunks_of_equal_sections() {
     let one = small();

@@ -135,8 +135,8 @@ async fn renew(mut leases: LeaseClient, lease: i64, lost: watch::Sender<bool>) {
     while renewed.elapsed() < lasts {
         ticks.tick().await;
         match timeout(RENEW_EVERY, renew_once(&mut leases, lease)).await {
-            Ok(Ok(0)) => break,
-            Ok(Ok(_)) => renewed = Instant::now(),
+            Ok(Ok(Lease::Gone)) => break,
+            Ok(Ok(Lease::Renewed)) => renewed = Instant::now(),
             Ok(Err(error)) => warn!(%error, "could not renew the leader's lease"),
             Err(_) => warn!("etcd does not answer; the leader's lease was not renewed"),
         }
@@ -144,13 +144,18 @@ async fn renew(mut leases: LeaseClient, lease: i64, lost: watch::Sender<bool>) {
     lost.send_replace(true);
 }
 
-/// Renews once; the seconds that the lease lasts from now on, 0 where it is gone.
-async fn renew_once(leases: &mut LeaseClient, lease: i64) -> Result<i64, etcd_client::Error> {
-    let (mut keeper, mut answers) = match leases.keep_alive(lease).await {
-        // So the client says that the lease is no more.
-        Err(etcd_client::Error::LeaseKeepAliveError(_)) => return Ok(0),
-        stream => stream?,
-    };
-    keeper.keep_alive().await?;
-    Ok(answers.message().await?.map_or(0, |answer| answer.ttl()))
+/// What became of a lease.
+enum Lease {
+    Renewed,
+    Gone,
+}
+
+/// Renews once: opening a stream of renewals sends the first one and waits for its answer.
+async fn renew_once(leases: &mut LeaseClient, lease: i64) -> Result<Lease, etcd_client::Error> {
+    match leases.keep_alive(lease).await {
+        Ok(_) => Ok(Lease::Renewed),
+        // So the client says that there is no such lease.
+        Err(etcd_client::Error::LeaseKeepAliveError(_)) => Ok(Lease::Gone),
+        Err(error) => Err(error),
+    }
 }
