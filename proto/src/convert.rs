@@ -94,10 +94,11 @@ where
     if text.is_empty() { Ok(None) } else { name(field, text).map(Some) }
 }
 
-/// Takes text of at most `limit` bytes.
-pub(crate) fn bounded(field: &'static str, text: String, limit: usize) -> Result<String, DecodeError> {
+/// Takes text for people, of at most `limit` bytes. Control characters become spaces: what comes over a wire must
+/// not steer a terminal.
+pub(crate) fn prose(field: &'static str, text: &str, limit: usize) -> Result<String, DecodeError> {
     at_most(field, text.len(), limit)?;
-    Ok(text)
+    Ok(text.replace(char::is_control, " "))
 }
 
 /// Checks a count or length.

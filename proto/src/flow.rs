@@ -12,8 +12,8 @@ use selvedge_topology::names::{NodeName, PortName, WorkloadName};
 use selvedge_topology::plan::Generation;
 
 use crate::convert::{
-    DecodeError, address_from_wire, address_to_wire, bounded, enumerations, name, narrow, optional_name,
-    present,
+    DecodeError, address_from_wire, address_to_wire, enumerations, name, narrow, optional_name, present,
+    prose,
 };
 use crate::report::{MAX_TEXT, Mode, mode_from_wire, mode_to_wire};
 use crate::wire;
@@ -305,7 +305,7 @@ fn end_from_wire(end: wire::FlowEnd) -> Result<(FlowEnd, u16), DecodeError> {
 
 fn rule_from_wire(rule: wire::FlowRule) -> Result<FlowRule, DecodeError> {
     let wire::FlowRule { id, display } = rule;
-    Ok(FlowRule { id: RuleId(id), display: bounded("rule display", display, MAX_TEXT)? })
+    Ok(FlowRule { id: RuleId(id), display: prose("rule display", &display, MAX_TEXT)? })
 }
 
 fn transport(protocol: Protocol, ports: (u16, u16), icmp: (u8, u8), tcp_flags: u8) -> Transport {

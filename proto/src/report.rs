@@ -9,7 +9,7 @@ use selvedge_topology::names::{NodeName, PortName};
 use selvedge_topology::plan::Generation;
 
 use crate::convert::{
-    DecodeError, at_most, bounded, enumerations, name, port_role_from_wire, port_role_to_wire,
+    DecodeError, at_most, enumerations, name, port_role_from_wire, port_role_to_wire, prose,
 };
 use crate::generation::{millis, time};
 use crate::wire;
@@ -179,7 +179,7 @@ impl TryFrom<wire::Report> for Report {
         let generation = |number: u64| (number != 0).then_some(Generation(number));
         Ok(Self {
             node: name("node", &node)?,
-            agent_version: bounded("agent version", agent_version, MAX_TEXT)?,
+            agent_version: prose("agent version", &agent_version, MAX_TEXT)?,
             abi_version,
             wanted: generation(generation_wanted),
             in_force: generation(generation_in_force),
@@ -201,7 +201,7 @@ fn refusal_to_wire(refusal: &Refusal) -> wire::Refusal {
 
 fn refusal_from_wire(refusal: wire::Refusal) -> Result<Refusal, DecodeError> {
     let wire::Refusal { generation, reason } = refusal;
-    Ok(Refusal { generation: Generation(generation), reason: bounded("refusal", reason, MAX_TEXT)? })
+    Ok(Refusal { generation: Generation(generation), reason: prose("refusal", &reason, MAX_TEXT)? })
 }
 
 fn port_to_wire(port: &PortReport) -> wire::PortReport {
@@ -222,7 +222,7 @@ fn port_from_wire(port: wire::PortReport) -> Result<PortReport, DecodeError> {
         role: port_role_from_wire(role)?,
         requested: mode_from_wire(requested)?,
         granted: mode_from_wire(granted)?,
-        reason: bounded("reason of a mode", reason, MAX_TEXT)?,
+        reason: prose("reason of a mode", &reason, MAX_TEXT)?,
     })
 }
 
@@ -233,7 +233,7 @@ fn reason_to_wire((reason, count): &(String, Count)) -> wire::ReasonCount {
 
 fn reason_from_wire(count: wire::ReasonCount) -> Result<(String, Count), DecodeError> {
     let wire::ReasonCount { reason, packets, bytes } = count;
-    Ok((bounded("reason", reason, MAX_TEXT)?, Count { packets, bytes }))
+    Ok((prose("reason", &reason, MAX_TEXT)?, Count { packets, bytes }))
 }
 
 fn rule_to_wire((rule, count): &(RuleId, Count)) -> wire::RuleCount {

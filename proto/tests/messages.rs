@@ -115,6 +115,13 @@ fn reports_come_back_and_are_bounded() {
 }
 
 #[test]
+fn what_a_report_says_to_people_cannot_steer_their_terminal() {
+    let refusal = Some(Refusal { generation: Generation(4), reason: "\u{1b}[2Jport\nw9".into() });
+    let read = Report::decode(&Report { refusal, ..report() }.encode()).unwrap();
+    assert_eq!(read.refusal.unwrap().reason, " [2Jport w9");
+}
+
+#[test]
 fn targets_come_back_and_never_name_generation_zero() {
     let target = Target { generation: Generation(7), manifest: Digest::of(b"manifest") };
     assert_eq!(Target::decode(&target.encode()), Ok(target));

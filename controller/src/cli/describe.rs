@@ -12,7 +12,7 @@ use super::client::connect;
 use super::get::rows::{at, services, tier};
 use super::snapshot::Snapshot;
 use super::status::{self, Status};
-use super::table::{list, or_dash, table};
+use super::table::{list, or_dash, printable, table};
 use super::{Answer, CliError, output};
 
 #[derive(clap::Args)]
@@ -68,7 +68,7 @@ fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(name, _)| name.len() + 1).max().unwrap_or_default();
     let line = |(name, value): &(&str, String)| {
         let name = format!("{name}:");
-        format!("{name:width$}  {value}\n")
+        format!("{name:width$}  {}\n", printable(value))
     };
     fields.iter().map(line).collect()
 }

@@ -33,7 +33,7 @@ impl Shared {
     pub(super) async fn status_when(&self, request: wire::StatusRequest) -> wire::StatusResponse {
         let wire::StatusRequest { generation, wait_ms } = request;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms).min(MAX_WAIT);
-        let mut moved = self.moved.subscribe();
+        let (mut moved, mut stopping) = (self.moved.subscribe(), self.stopping.clone());
         loop {
             moved.mark_unchanged();
             let status = self.status_now();
@@ -43,6 +43,7 @@ impl Shared {
             tokio::select! {
                 _ = moved.changed() => {}
                 () = tokio::time::sleep_until(deadline) => {}
+                _ = stopping.wait_for(|stop| *stop) => return status,
             }
         }
     }

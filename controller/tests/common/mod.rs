@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use etcd_client::GetOptions;
-use selvedge_controller::server::{Backing, Controller, EmbeddedEtcd, Options};
+use selvedge_controller::server::{Backing, Controller, EmbeddedEtcd, EtcdError, Options};
 use selvedge_proto::wire::fabric_client::FabricClient;
 use selvedge_proto::wire::{self, ApplyOutcome};
 use selvedge_proto::{Report, Target, keys};
@@ -90,9 +90,15 @@ pub(crate) struct TestEtcd {
 
 impl TestEtcd {
     pub(crate) async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let etcd = EmbeddedEtcd::start(directory.path(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        Self { etcd, directory }
+        // Another test may take the free port between its choice and its use.
+        for _ in 0..3 {
+            let directory = tempfile::tempdir().unwrap();
+            match EmbeddedEtcd::start(directory.path(), "127.0.0.1:0".parse().unwrap()).await {
+                Err(EtcdError::Ended { .. }) => {}
+                started => return Self { etcd: started.unwrap(), directory },
+            }
+        }
+        panic!("etcd found no free port three times");
     }
 
     pub(crate) fn endpoints(&self) -> Vec<String> {

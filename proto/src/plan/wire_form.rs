@@ -10,9 +10,9 @@ use selvedge_topology::plan::{
 
 use crate::chunks::hash;
 use crate::convert::{
-    DecodeError, action_from_wire, action_to_wire, address_from_wire, bounded, direction_from_wire,
-    direction_to_wire, enumerations, labels_from_wire, labels_to_wire, name, optional_name,
-    port_role_from_wire, port_role_to_wire, prefix_from_wire, prefix_to_wire, present,
+    DecodeError, action_from_wire, action_to_wire, address_from_wire, direction_from_wire, direction_to_wire,
+    enumerations, labels_from_wire, labels_to_wire, name, optional_name, port_role_from_wire,
+    port_role_to_wire, prefix_from_wire, prefix_to_wire, present, prose,
 };
 use crate::report::MAX_TEXT;
 use crate::wire;
@@ -151,7 +151,7 @@ pub(super) fn rule(rule: wire::PlanRule) -> Result<PlanRule, DecodeError> {
     let wire::PlanRule { id, display, tier, direction, action } = rule;
     Ok(PlanRule {
         id: RuleId(id),
-        display: bounded("rule display", display, MAX_TEXT)?,
+        display: prose("rule display", &display, MAX_TEXT)?,
         tier: optional_name("tier", &tier)?,
         direction: direction_from_wire(direction)?,
         action: action_from_wire(action)?,
