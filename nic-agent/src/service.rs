@@ -125,7 +125,7 @@ impl<D: Datapath> Service<D> {
 
     fn complain(&mut self, error: String) {
         if self.away.as_ref() != Some(&error) {
-            tracing::warn!(error, "no connection to etcd; what is in force stays");
+            tracing::warn!(error, "nothing to be had from etcd; what is in force stays");
             self.away = Some(error);
         }
     }
@@ -166,12 +166,12 @@ impl<D: Datapath> Service<D> {
 
     async fn converge_and_look(&mut self, interfaces: Vec<RawInterface>) -> Result<(), String> {
         let result = tokio::task::block_in_place(|| self.engine.converge(&interfaces));
-        self.seen = interfaces;
         if !matches!(result, Ok(Progress::Settled)) {
-            self.seen = machine::interfaces(&self.netlink).await.map_err(|error| error.to_string())?;
-            tokio::task::block_in_place(|| self.engine.observe(&self.seen))
-                .map_err(|error| error.to_string())?;
+            // For the report only. What is new in it was not converged on: the event that tells of it is still to come.
+            let now = machine::interfaces(&self.netlink).await.map_err(|error| error.to_string())?;
+            tokio::task::block_in_place(|| self.engine.observe(&now)).map_err(|error| error.to_string())?;
         }
+        self.seen = interfaces;
         result.map(drop).map_err(|error| error.to_string())
     }
 

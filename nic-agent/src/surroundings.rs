@@ -21,7 +21,7 @@ pub(crate) enum SurroundingsError {
     Unreadable(#[from] caps::errors::CapsError),
     /// XDP.
     #[error(
-        "this kernel has no XDP (CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS aside, XDP links need Linux 5.9 or later)"
+        "this kernel has no XDP: the agent needs one with CONFIG_BPF_SYSCALL, from Linux 5.9 on (XDP links)"
     )]
     NoXdp,
 }

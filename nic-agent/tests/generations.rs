@@ -115,7 +115,7 @@ fn an_outage_changes_nothing_and_a_restart_in_it_puts_the_plan_on_disk_in_force(
     etcd.publish(3, &plans::allowing(8080));
     let before = node.wait_generation(3);
     etcd.stop();
-    agent.wait_log("no connection to etcd");
+    agent.wait_log("nothing to be had from etcd");
     assert!(node.reaches(8080) && !node.reaches(9090));
     agent.end(Signal::SIGKILL);
     assert!(node.reaches(8080) && !node.reaches(9090), "kill -9 leaves enforcement");
