@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test lint bench clean
+.PHONY: help setup build demo test lint bench bench-datapath clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -23,7 +23,11 @@ lint: setup ## formatting, clippy with warnings denied, licences and bans
 	@.ci/lint
 
 bench: setup ## how long compiling takes; results in target/bench
-	cargo bench --locked -p selvedge-tests
+	cargo bench --locked -p selvedge-tests --bench compile
+
+bench-datapath: ## ns per packet against the floor, nft, iptables and xdp-filter (as root); results in target/bench
+	@.ci/setup --bench
+	cargo bench --locked -p selvedge-tests --bench datapath
 
 clean: ## remove what the build made, and labs that are still up
 	@.ci/clean

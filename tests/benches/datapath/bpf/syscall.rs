@@ -1,0 +1,245 @@
+//! bpf(2), one function a command. The structures are the parts of the kernel's `union bpf_attr` that are used.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const MAP_CREATE: i32 = 0;
+const MAP_LOOKUP: i32 = 1;
+const MAP_UPDATE: i32 = 2;
+const PROG_LOAD: i32 = 5;
+const OBJ_GET: i32 = 7;
+const PROG_TEST_RUN: i32 = 10;
+const PROG_GET_FD_BY_ID: i32 = 13;
+const LINK_CREATE: i32 = 28;
+
+const PROG_TYPE_XDP: u32 = 6;
+const ATTACH_XDP: u32 = 37;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+const F_NO_PREALLOC: u32 = 1;
+const F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
+/// Frames that a live run hands to the network at once.
+const BATCH: u32 = 64;
+
+fn bpf<A>(command: i32, attributes: &mut A) -> io::Result<i32> {
+    #[expect(unsafe_code, reason = "libc has no wrapper for bpf(2)")]
+    // SAFETY: the kernel reads and writes no more than the size given, and what pointers in it lead to.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes as *mut A, size_of::<A>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
+}
+
+fn owned(fd: i32) -> OwnedFd {
+    #[expect(unsafe_code, reason = "bpf(2) returns a bare number")]
+    // SAFETY: the kernel has just made the descriptor for this process.
+    unsafe {
+        OwnedFd::from_raw_fd(fd as RawFd)
+    }
+}
+
+fn address<T: ?Sized>(of: &T) -> u64 {
+    std::ptr::from_ref(of).cast::<u8>() as u64
+}
+
+/// A kind of map; the numbers are the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MapKind {
+    Hash = 1,
+    Array = 2,
+    LpmTrie = 11,
+}
+
+#[repr(C)]
+struct CreateMap {
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    entries: u32,
+    flags: u32,
+}
+
+pub(super) fn create_map(kind: MapKind, key: usize, value: usize, entries: u32) -> io::Result<OwnedFd> {
+    let flags = if kind == MapKind::LpmTrie { F_NO_PREALLOC } else { 0 };
+    let (key_size, value_size) = (key as u32, value as u32);
+    bpf(MAP_CREATE, &mut CreateMap { kind: kind as u32, key_size, value_size, entries, flags }).map(owned)
+}
+
+#[repr(C)]
+struct Element {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+fn element(map: BorrowedFd<'_>, key: &[u8], value: u64) -> Element {
+    Element { map: map.as_raw_fd() as u32, padding: 0, key: address(key), value, flags: 0 }
+}
+
+/// Writes an element; key and value have the map's sizes.
+pub(crate) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    bpf(MAP_UPDATE, &mut element(map, key, address(value))).map(drop)
+}
+
+/// Reads an element; per-CPU values come one after the other, each rounded up to eight bytes.
+pub(crate) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
+    bpf(MAP_LOOKUP, &mut element(map, key, value.as_mut_ptr() as u64)).map(drop)
+}
+
+#[repr(C)]
+struct LoadProgram {
+    kind: u32,
+    instructions: u32,
+    code: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+}
+
+/// Loads an XDP program of raw instructions; an error carries the end of the verifier's log.
+pub(crate) fn load_xdp(code: &[u64]) -> io::Result<OwnedFd> {
+    let mut log = vec![0_u8; 1 << 20];
+    let mut attributes = LoadProgram {
+        kind: PROG_TYPE_XDP,
+        instructions: code.len() as u32,
+        code: address(code),
+        license: address(c"GPL".to_bytes_with_nul()),
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+    };
+    if let Ok(fd) = bpf(PROG_LOAD, &mut attributes) {
+        return Ok(owned(fd));
+    }
+    (attributes.log_level, attributes.log_size, attributes.log) =
+        (1, log.len() as u32, log.as_mut_ptr() as u64);
+    bpf(PROG_LOAD, &mut attributes).map(owned).map_err(|error| {
+        let text = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = text.trim_end_matches(['\0', '\n']).lines().collect();
+        io::Error::other(format!("{error}: {}", lines[lines.len().saturating_sub(8)..].join(" | ")))
+    })
+}
+
+#[repr(C)]
+struct GetObject {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// The object pinned at `path`.
+pub(crate) fn object_at(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    bpf(OBJ_GET, &mut GetObject { path: address(path.as_bytes_with_nul()), fd: 0, flags: 0 }).map(owned)
+}
+
+#[repr(C)]
+struct ById {
+    id: u32,
+    next: u32,
+    flags: u32,
+}
+
+/// The program with this number.
+pub(crate) fn program_of_interface(id: u32) -> io::Result<OwnedFd> {
+    bpf(PROG_GET_FD_BY_ID, &mut ById { id, next: 0, flags: 0 }).map(owned)
+}
+
+#[repr(C)]
+struct CreateLink {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// Attaches natively; dropping the link detaches.
+pub(crate) fn attach_xdp(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> {
+    let program = program.as_raw_fd() as u32;
+    let mut link =
+        CreateLink { program, target: ifindex, attach_type: ATTACH_XDP, flags: XDP_FLAGS_DRV_MODE };
+    bpf(LINK_CREATE, &mut link).map(owned)
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct TestRun {
+    program: u32,
+    verdict: u32,
+    size_in: u32,
+    size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    /// Nanoseconds a run.
+    duration: u32,
+    context_size_in: u32,
+    context_size_out: u32,
+    context_in: u64,
+    context_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch: u32,
+    padding: u32,
+}
+
+/// `struct xdp_md`.
+#[repr(C)]
+struct XdpContext {
+    data: u32,
+    data_end: u32,
+    data_meta: u32,
+    ingress_ifindex: u32,
+    rx_queue: u32,
+    egress_ifindex: u32,
+}
+
+/// Runs a program `repeat` times on a frame, as if received on `ifindex`; returns nanoseconds a run.
+pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], ifindex: u32, repeat: u32) -> io::Result<u32> {
+    let context = XdpContext {
+        data: 0,
+        data_end: frame.len() as u32,
+        data_meta: 0,
+        ingress_ifindex: ifindex,
+        rx_queue: 0,
+        egress_ifindex: 0,
+    };
+    let mut run = TestRun {
+        program: program.as_raw_fd() as u32,
+        size_in: frame.len() as u32,
+        data_in: address(frame),
+        repeat,
+        context_size_in: size_of::<XdpContext>() as u32,
+        context_in: address(&context),
+        ..TestRun::default()
+    };
+    bpf(PROG_TEST_RUN, &mut run)?;
+    Ok(run.duration)
+}
+
+/// A run of live frames: each is given to the program and goes where its verdict says.
+pub(crate) struct LiveRun<'a> {
+    pub(crate) program: BorrowedFd<'a>,
+    pub(crate) frame: &'a [u8],
+    pub(crate) repeat: u32,
+}
+
+/// Sends live frames in batches; returns nanoseconds a frame. Every batch is worked off to its end before the next, in the
+/// softirq that ends it, so that is the time of the whole receive path. What the kernel does once a run (swapping
+/// the dispatcher's program takes it milliseconds) is not in it.
+pub(crate) fn live_run(run: &LiveRun<'_>) -> io::Result<u32> {
+    let mut run = TestRun {
+        program: run.program.as_raw_fd() as u32,
+        size_in: run.frame.len() as u32,
+        data_in: address(run.frame),
+        repeat: run.repeat,
+        flags: F_TEST_XDP_LIVE_FRAMES,
+        batch: BATCH,
+        ..TestRun::default()
+    };
+    bpf(PROG_TEST_RUN, &mut run)?;
+    Ok(run.duration)
+}

@@ -1,0 +1,74 @@
+//! Our program, word for word, but for its last: where it would pass a frame, it drops it.
+//!
+//! A frame that passes goes on into the stack, which costs more than any program; a frame that a contender in the stack
+//! lets through must likewise be dropped at its decision. So this is how the whole receive path is compared up to
+//! the verdict, and no further.
+
+use std::collections::HashSet;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use anyhow::{Context, Result, ensure};
+use aya_obj::generated::bpf_insn;
+use aya_obj::{Map, Object};
+use selvedge_abi::PROGRAM_XDP;
+use selvedge_agent::datapath::Pins;
+
+use crate::bpf::{load_xdp, object_at};
+
+const CALL: u8 = 0x85;
+const EXIT: u8 = 0x95;
+const PSEUDO_CALL: u8 = 1;
+/// What every exit of the main function becomes: if r0 != XDP_PASS goto +1; r0 = XDP_DROP; exit.
+const ENDING: [u64; 3] = [0x0000_0002_0001_0055, 0x0000_0001_0000_00b7, EXIT as u64];
+
+/// The program over the maps of `pins`, never passing.
+pub(super) fn load(pins: &Pins) -> Result<OwnedFd> {
+    let mut object = Object::parse(selvedge_object::OBJECT)?;
+    let maps = object.maps.clone().into_iter().map(|(name, map)| {
+        let fd = object_at(&pins.map(&name)).with_context(|| format!("map {name} is not pinned"))?;
+        Ok((name, fd, map))
+    });
+    let maps = maps.collect::<Result<Vec<(String, OwnedFd, Map)>>>()?;
+    let texts: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
+    let key = object.programs.get(PROGRAM_XDP).context("the object has no such program")?.function_key();
+    let main = object.functions[&key].instructions.len();
+    object.relocate_maps(maps.iter().map(|(name, fd, map)| (name.as_str(), fd.as_raw_fd(), map)), &texts)?;
+    object.relocate_calls(&texts)?;
+    let code = unpassing(&object.functions[&key].instructions, main)?;
+    load_xdp(&code).context("our program, never passing")
+}
+
+/// `code` is the main function, of `main` instructions, and then what it calls. Its exits jump to the ending, which is
+/// put between; so calls out of it reach that much further, and nothing else moves.
+fn unpassing(code: &[bpf_insn], main: usize) -> Result<Vec<u64>> {
+    let (head, tail) = code.split_at(main);
+    let mut words: Vec<u64> = head.iter().map(word).collect();
+    for (at, instruction) in head.iter().enumerate() {
+        match instruction.code {
+            EXIT => words[at] = jump(main - at - 1)?,
+            CALL if instruction.src_reg() == PSEUDO_CALL => {
+                let target = at as i64 + 1 + i64::from(instruction.imm);
+                ensure!(target >= main as i64, "the main function calls itself");
+                let distance = instruction.imm + ENDING.len() as i32;
+                words[at] = words[at] & 0xffff_ffff | u64::from(distance as u32) << 32;
+            }
+            _ => {}
+        }
+    }
+    words.extend(ENDING);
+    words.extend(tail.iter().map(word));
+    Ok(words)
+}
+
+fn jump(distance: usize) -> Result<u64> {
+    const JUMP: u64 = 0x05;
+    let distance = u16::try_from(distance).ok().filter(|distance| *distance <= i16::MAX as u16);
+    Ok(JUMP | u64::from(distance.context("the program is too long")?) << 16)
+}
+
+fn word(instruction: &bpf_insn) -> u64 {
+    let [low, high] = instruction.off.to_le_bytes();
+    let [a, b, c, d] = instruction.imm.to_le_bytes();
+    let registers = instruction.dst_reg() | instruction.src_reg() << 4;
+    u64::from_le_bytes([instruction.code, registers, low, high, a, b, c, d])
+}
