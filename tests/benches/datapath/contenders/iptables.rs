@@ -1,4 +1,5 @@
-//! iptables (ip6tables), as Debian has it: connection tracking, then one rule after the other.
+//! iptables (ip6tables): connection tracking, then one rule after the other. The legacy one, which is the faster: the other
+//! translates to nftables, rule by rule.
 
 use std::fmt::Write;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -23,8 +24,8 @@ pub(super) struct Iptables {
 
 pub(super) fn prepare(case: &Case, stage: &Stage) -> Result<Iptables> {
     let (command, restore) = match case.world.family {
-        Family::V4 => ("iptables", "iptables-restore"),
-        Family::V6 => ("ip6tables", "ip6tables-restore"),
+        Family::V4 => ("iptables-legacy", "iptables-legacy-restore"),
+        Family::V6 => ("ip6tables-legacy", "ip6tables-legacy-restore"),
     };
     tool::feed(&mut Command::new(restore), &rules(&case.world))?;
     let link = pass(stage)?;
