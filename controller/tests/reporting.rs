@@ -11,7 +11,9 @@ use futures::StreamExt;
 use selvedge_proto::wire::export_client::ExportClient;
 use selvedge_proto::wire::observe_response::Item;
 use selvedge_proto::wire::{self, ApplyOutcome, NodeState};
-use selvedge_proto::{Flow, Mode, Observed, Refusal, Verdict};
+use selvedge_proto::{Flow, FlowEnd, Mode, Observed, Refusal, Transport, Verdict};
+use selvedge_topology::identity::Identity;
+use selvedge_topology::l4::Protocol;
 use selvedge_topology::plan::Generation;
 
 const WAIT: u64 = 10_000;
@@ -132,6 +134,34 @@ async fn exported_flows_are_observed_past_and_present_and_losses_are_told() {
         following.message().await.is_ok_and(|item| item.is_none()),
         "the stream ends with the controller"
     );
+}
+
+#[tokio::test]
+async fn the_ends_that_an_agent_cannot_name_are_named() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    apply(&mut client, documents(), ApplyOutcome::Applied).await;
+    let mut export = ExportClient::connect(format!("http://{}", controller.address())).await.unwrap();
+    let end = |address: &str, identity| FlowEnd {
+        address: address.parse().unwrap(),
+        identity: Identity(identity),
+        workload: None,
+    };
+    let packet = Observed::Ip {
+        source: end("10.1.0.21", 257),
+        destination: end("192.0.2.1", 2),
+        transport: Transport::Other(Protocol(47)),
+    };
+    let told = Flow { packet, ..flow(Verdict::Denied) };
+    export.flows(futures::stream::iter([batch(&[told], 0)])).await.unwrap();
+    let request = wire::ObserveRequest { last: 1, workloads: vec!["db1".into()], ..Default::default() };
+    let item = client.observe(request).await.unwrap().into_inner().message().await.unwrap().unwrap().item;
+    let Some(Item::Flow(seen)) = item else { panic!("{item:?}") };
+    let Observed::Ip { source, destination, .. } = Flow::try_from(seen).unwrap().packet else { panic!() };
+    assert_eq!(source.workload, Some("db1".parse().unwrap()));
+    assert_eq!(destination.workload, None);
+    controller.shutdown().await;
 }
 
 #[tokio::test]

@@ -8,11 +8,13 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use selvedge_proto::wire::{self, observe_response::Item};
 use selvedge_proto::{Flow, FlowEnd, Mode, Observed, Transport, Verdict};
+use selvedge_topology::identity::{IdentityKey, IdentityTable};
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::names::{NodeName, WorkloadName};
 use serde::Serialize;
 
 use super::client::{connect, refused};
+use super::snapshot::identities;
 use super::{Answer, CliError, output};
 
 /// How many flows are shown where nobody says how many.
@@ -76,10 +78,12 @@ fn protocol(text: &str) -> Result<Protocol, String> {
 
 pub(super) async fn run(server: &str, args: Args) -> Result<Answer, CliError> {
     let format = args.output;
-    let mut flows = connect(server).await?.observe(request(args)).await.map_err(refused)?.into_inner();
+    let mut client = connect(server).await?;
+    let identities = identities(&mut client).await?;
+    let mut flows = client.observe(request(args)).await.map_err(refused)?.into_inner();
     while let Some(wire::ObserveResponse { item }) = flows.message().await.map_err(refused)? {
         match item {
-            Some(Item::Flow(flow)) => show(&Flow::try_from(flow)?, format)?,
+            Some(Item::Flow(flow)) => show(&Flow::try_from(flow)?, &identities, format)?,
             Some(Item::Lost(count)) => {
                 let yellow = AnsiColor::Yellow.on_default();
                 anstream::eprintln!(
@@ -112,9 +116,9 @@ fn request(args: Args) -> wire::ObserveRequest {
     }
 }
 
-fn show(flow: &Flow, format: Format) -> Result<(), CliError> {
+fn show(flow: &Flow, identities: &IdentityTable, format: Format) -> Result<(), CliError> {
     match format {
-        Format::Compact => output::print(&(compact(flow) + "\n")),
+        Format::Compact => output::print(&(compact(flow, identities) + "\n")),
         Format::Json => {
             let line = serde_json::to_string(&FlowLine::from(flow));
             let line =
@@ -125,13 +129,13 @@ fn show(flow: &Flow, format: Format) -> Result<(), CliError> {
 }
 
 /// `TIME source:port (name, ID:n) -> destination:port (name, ID:n) TCP SYN DENIED policy-deny rule=… mode=… gen=… node=…`
-pub(super) fn compact(flow: &Flow) -> String {
+fn compact(flow: &Flow, identities: &IdentityTable) -> String {
     let packet = match &flow.packet {
         Observed::Frame { ether_type } => format!("frame of Ethernet type 0x{ether_type:04x}"),
         Observed::Ip { source, destination, transport } => {
             let ports = transport.ports();
-            let source = end(source, ports.map(|(source, _)| source));
-            let destination = end(destination, ports.map(|(_, destination)| destination));
+            let source = end(source, ports.map(|(source, _)| source), identities);
+            let destination = end(destination, ports.map(|(_, destination)| destination), identities);
             format!("{source} -> {destination} {}", layer4(transport))
         }
     };
@@ -157,7 +161,8 @@ fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-fn end(end: &FlowEnd, port: Option<u16>) -> String {
+/// `address:port (name, ID:n)`, where the name is a workload's, or what a number without one stands for.
+fn end(end: &FlowEnd, port: Option<u16>, identities: &IdentityTable) -> String {
     let FlowEnd { address, identity, workload } = end;
     let place = match (address, port) {
         (address, None) => address.to_string(),
@@ -165,8 +170,13 @@ fn end(end: &FlowEnd, port: Option<u16>) -> String {
         (IpAddr::V6(address), Some(port)) => format!("[{address}]:{port}"),
     };
     let dim = Style::new().dimmed();
+    let cidr = || match identities.key(*identity) {
+        Some(IdentityKey::Cidr(cidr)) => Some(cidr.to_string()),
+        Some(IdentityKey::Labels(_)) | None => None,
+    };
     let name = workload.as_ref().map(ToString::to_string);
-    let name = name.or_else(|| identity.reserved_name().map(str::to_owned)).unwrap_or_else(|| "-".to_owned());
+    let name = name.or_else(|| identity.reserved_name().map(str::to_owned)).or_else(cidr);
+    let name = name.unwrap_or_else(|| "-".to_owned());
     format!("{place} {dim}({name}, ID:{identity}){dim:#}")
 }
 
@@ -338,9 +348,9 @@ mod tests {
 
     #[test]
     fn a_flow_is_one_line_with_everything_that_decided() {
-        insta::assert_snapshot!(plain(&compact(&tcp())), @"2026-09-21T14:13:20.123Z 10.1.0.11:40000 (web1, ID:256) -> [fd00::1]:5432 (world, ID:2) TCP SYN,ACK DENIED policy-deny rule=db/ingress/sql mode=native gen=3 node=host1 port=w1");
+        insta::assert_snapshot!(plain(&compact(&tcp(), &IdentityTable::default())), @"2026-09-21T14:13:20.123Z 10.1.0.11:40000 (web1, ID:256) -> [fd00::1]:5432 (world, ID:2) TCP SYN,ACK DENIED policy-deny rule=db/ingress/sql mode=native gen=3 node=host1 port=w1");
         insta::assert_snapshot!(
-            plain(&compact(&flow(Observed::Frame { ether_type: 0x88cc }))),
+            plain(&compact(&flow(Observed::Frame { ether_type: 0x88cc }), &IdentityTable::default())),
             @"2026-09-21T14:13:20.123Z frame of Ethernet type 0x88cc DENIED policy-deny rule=db/ingress/sql mode=native gen=3 node=host1 port=w1"
         );
     }

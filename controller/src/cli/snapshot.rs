@@ -35,7 +35,8 @@ pub(super) async fn snapshot(client: &mut Client) -> Result<Snapshot, CliError> 
     Ok(Snapshot { model, documents, identities: identities(client).await? })
 }
 
-async fn identities(client: &mut Client) -> Result<IdentityTable, CliError> {
+/// Every identity that was ever given out.
+pub(super) async fn identities(client: &mut Client) -> Result<IdentityTable, CliError> {
     let response = client.identities(wire::IdentitiesRequest {}).await.map_err(refused)?.into_inner();
     let mut table = IdentityTable::default();
     for record in response.identities {

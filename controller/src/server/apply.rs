@@ -13,7 +13,7 @@ use selvedge_topology::plan::Generation;
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
 
-use crate::state::{ChangeKind, Proposal, ProposalError, changes, summary};
+use crate::state::{ChangeKind, Owners, Proposal, ProposalError, changes, summary};
 use crate::store::{Fence, Identities, Publication, Store, StoreError};
 
 /// Why documents were not applied, other than by their own errors.
@@ -38,6 +38,8 @@ pub(super) struct Current {
     pub(super) targets: TargetList,
     /// Roles of nodes; empty where the stored documents can't be read by this version.
     pub(super) roles: BTreeMap<NodeName, NodeRole>,
+    /// Whose addresses are; nobody's where the stored documents can't be read by this version.
+    pub(super) owners: Owners,
     documents: Vec<Document>,
 }
 
@@ -181,7 +183,8 @@ impl Desired {
         store.publish(self.fence, publication).await?;
         working.newest = Newest::Known;
         info!(%generation, nodes = targets.len(), changed = nodes.len(), "published");
-        let current = Current { generation, files, targets, roles: roles(&model), documents };
+        let (roles, owners) = (roles(&model), Owners::of(&model));
+        let current = Current { generation, files, targets, roles, owners, documents };
         self.current.send_replace(Some(Arc::new(current)));
         Ok(End::Changed { generation: Some(generation), changes: told, nodes })
     }
@@ -217,7 +220,8 @@ async fn restore(store: &Store, fence: Fence, record: &GenerationRecord) -> Resu
         error!(generation = %record.generation, first, "this version refuses the documents in force; targets are kept");
     }
     let roles = model.as_ref().map(roles).unwrap_or_default();
-    Ok(Current { generation: record.generation, files, targets, roles, documents })
+    let owners = model.as_ref().map(Owners::of).unwrap_or_default();
+    Ok(Current { generation: record.generation, files, targets, roles, owners, documents })
 }
 
 fn roles(model: &Model) -> BTreeMap<NodeName, NodeRole> {

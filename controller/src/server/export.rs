@@ -22,7 +22,10 @@ impl Export for Shared {
                 _ = stopping.wait_for(|stop| *stop) => None,
             };
             let Some(batch) = batch else { break };
-            let (flows, lost) = read(batch)?;
+            let (mut flows, lost) = read(batch)?;
+            if let Some(current) = self.desired.current() {
+                flows.iter_mut().for_each(|flow| current.owners.name(flow));
+            }
             received += flows.len() as u64;
             self.flows.push(flows, lost);
         }

@@ -2,10 +2,12 @@
 
 mod changes;
 mod flows;
+mod owners;
 mod progress;
 mod proposal;
 
 pub use changes::{Change, ChangeKind, changes, summary};
 pub use flows::{Filter, FlowItem, FlowLog};
+pub use owners::Owners;
 pub use progress::{NodeState, SILENT_AFTER, Sighting, Sightings, judge};
 pub use proposal::{Proposal, ProposalError};
