@@ -58,11 +58,14 @@ pub(super) fn run(options: &Options) -> Outcome {
         return Ok(ExitCode::FAILURE);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let interfaces = runtime.block_on(async {
-        let (netlink, _events) = machine::watch()?;
-        machine::interfaces(&netlink).await
-    })?;
-    let status = status(node.to_string(), PinnedState::read(&pins, &interfaces)?);
+    let interfaces = || -> Result<_, Box<dyn std::error::Error>> {
+        let dump = async {
+            let (netlink, _events) = machine::watch()?;
+            machine::interfaces(&netlink).await
+        };
+        Ok(runtime.block_on(dump)?)
+    };
+    let status = status(node.to_string(), PinnedState::read(&pins, interfaces)?);
     match options.output {
         Form::Text => print(&status),
         Form::Json => anstream::println!("{}", serde_json::to_string_pretty(&status)?),

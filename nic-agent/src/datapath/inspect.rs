@@ -33,9 +33,15 @@ pub struct PinnedPort {
 }
 
 impl PinnedState {
-    /// Reads the pins.
-    pub fn read(pins: &Pins, interfaces: &[RawInterface]) -> Result<Self, DatapathError> {
-        let links = pins.pinned_links()?.into_iter().map(|(port, link)| {
+    /// Reads the pins. `interfaces` is called after that: a link that an agent makes meanwhile would not be on
+    /// interfaces that were listed before, and look dead.
+    pub fn read<E: From<DatapathError>>(
+        pins: &Pins,
+        interfaces: impl FnOnce() -> Result<Vec<RawInterface>, E>,
+    ) -> Result<Self, E> {
+        let pinned = pins.pinned_links().map_err(DatapathError::from)?;
+        let interfaces = interfaces()?;
+        let links = pinned.into_iter().map(|(port, link)| {
             let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
             let on = interfaces.iter().find(|interface| Some(interface.index) == index);
             let mode = on
@@ -44,6 +50,7 @@ impl PinnedState {
             PinnedPort { port, index, mode, id: link.info.id, program: link.info.program }
         });
         let links = links.collect();
-        Ok(Self { tables: KernelTables::open(pins)?.read()?, links })
+        let tables = KernelTables::open(pins).and_then(|tables| tables.read())?;
+        Ok(Self { tables, links })
     }
 }
