@@ -33,12 +33,14 @@ pub struct PinnedPort {
 }
 
 impl PinnedState {
-    /// Reads the pins. `interfaces` is called after that: a link that an agent makes meanwhile would not be on
-    /// interfaces that were listed before, and look dead.
+    /// Reads the pins, in the order that an agent at work meanwhile can't make contradict itself: the generation in
+    /// force before the links that were made for it, and the interfaces (which `interfaces` lists) after the links
+    /// on them.
     pub fn read<E: From<DatapathError>>(
         pins: &Pins,
         interfaces: impl FnOnce() -> Result<Vec<RawInterface>, E>,
     ) -> Result<Self, E> {
+        let tables = KernelTables::open(pins).and_then(|tables| tables.read())?;
         let pinned = pins.pinned_links().map_err(DatapathError::from)?;
         let interfaces = interfaces()?;
         let links = pinned.into_iter().map(|(port, link)| {
@@ -49,8 +51,6 @@ impl PinnedState {
                 .map(|(mode, _)| *mode);
             PinnedPort { port, index, mode, id: link.info.id, program: link.info.program }
         });
-        let links = links.collect();
-        let tables = KernelTables::open(pins).and_then(|tables| tables.read())?;
-        Ok(Self { tables, links })
+        Ok(Self { tables, links: links.collect() })
     }
 }
