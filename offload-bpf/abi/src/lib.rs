@@ -325,6 +325,9 @@ pub const CONNECTION_ANSWERED: u32 = 2;
 pub const CONNECTION_CLOSING: u32 = 4;
 /// A RST (or SCTP ABORT) was seen.
 pub const CONNECTION_RESET: u32 = 8;
+/// Cut. Such an entry is kept where another node enforces for the opener and a packet of the answering end could
+/// open: it would pass there as an answer, and the opener's packets here as answers to it.
+pub const CONNECTION_CUT: u32 = 16;
 
 /// State of a tracked connection.
 #[repr(C)]

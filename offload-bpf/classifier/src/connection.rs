@@ -3,8 +3,8 @@
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use selvedge_abi::{
-    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_FROM_HIGH, CONNECTION_RESET, ConnectionEntry,
-    ConnectionKey, ECHO_FROM_HIGH, Reason, Timeouts,
+    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_CUT, CONNECTION_FROM_HIGH, CONNECTION_RESET,
+    ConnectionEntry, ConnectionKey, ECHO_FROM_HIGH, Reason, Timeouts,
 };
 
 use crate::{
@@ -67,13 +67,19 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
             connection.store(ConnectionEntry { last_seen: now, generation, flags, rule: judgement.rule() });
             Reason::Established
         }
-        (Case::Earlier { answer, .. }, ruling) => {
+        (Case::Earlier { answer, .. }, Ruling::Stateless) => {
             node.tables.remove_connection(&key);
-            match ruling {
-                Ruling::Stateless if answer => Reason::NotTracked,
-                Ruling::Stateless => Reason::Stateless,
-                _ => Reason::Cut,
+            if answer { Reason::NotTracked } else { Reason::Stateless }
+        }
+        (Case::Earlier { connection, entry, answer }, _) => {
+            let opener = if answer { ends.destination } else { ends.source };
+            if segment.stage == Stage::Any && opener.ifindex == 0 {
+                let flags = entry.flags & CONNECTION_FROM_HIGH | CONNECTION_CUT;
+                connection.store(ConnectionEntry { last_seen: now, flags, ..entry });
+            } else {
+                node.tables.remove_connection(&key);
             }
+            Reason::Cut
         }
         (_, Ruling::NoPolicy) => Reason::NoPolicy,
         (_, Ruling::Denied) => Reason::PolicyDeny,
@@ -102,8 +108,11 @@ fn place<T: Tables>(
     if !is_alive(&entry, segment.tuple.protocol, &node.tables.config().timeouts, now) {
         return Continue(without_connection(segment.stage, Some(connection)));
     }
-    let current = entry.generation == node.generation;
     let answer = from_high != (entry.flags & CONNECTION_FROM_HIGH != 0);
+    if entry.flags & CONNECTION_CUT != 0 {
+        return after_cut(connection, segment.stage, answer, now);
+    }
+    let current = entry.generation == node.generation;
     let ending = entry.flags & (CONNECTION_CLOSING | CONNECTION_RESET) != 0;
     match segment.stage {
         Stage::Quotes if current => return Break(Reason::Related),
@@ -120,6 +129,25 @@ fn place<T: Tables>(
         connection.touch(now);
     }
     Break(Reason::Established)
+}
+
+/// The opener may try again, which policy judges. The answering end stays silent for as long as the opener's own node may still
+/// have the connection: until its packets, which that node sees first, have not come for the time that an entry lives.
+#[inline(always)]
+fn after_cut<C: Connection>(
+    connection: C,
+    stage: Stage,
+    answer: bool,
+    now: u64,
+) -> ControlFlow<Reason, Case<C>> {
+    match stage {
+        Stage::Quotes => Continue(Case::Alone),
+        _ if answer => Break(Reason::Cut),
+        _ => {
+            connection.touch(now);
+            Continue(Case::New { over: Some(connection) })
+        }
+    }
 }
 
 #[inline(always)]

@@ -58,8 +58,6 @@ pub(crate) struct Flow {
     pub(crate) way: &'static str,
     /// By set: whether a connection may be opened.
     pub(crate) allowed: Vec<bool>,
-    /// By set: whether the other end may open one back to any port, so that a late answer is a connection of its own.
-    pub(crate) reverse_open: Vec<bool>,
 }
 
 /// How a flow fares over all sets.
@@ -88,12 +86,6 @@ impl Flow {
             _ => Class::Never,
         }
     }
-
-    /// Whether the destination answers. Over UDP it doesn't where its answer, come late, could be a connection of its own: that
-    /// one would rightly let this flow's packets through, as its answers.
-    pub(crate) fn answered(&self) -> bool {
-        self.ends.carrier == Carrier::Tcp || !self.reverse_open.contains(&true)
-    }
 }
 
 /// Every flow: all pairs, both families, both carriers, all ports.
@@ -110,19 +102,12 @@ pub(crate) fn all(record: &Record, sets: &[Set]) -> Vec<Flow> {
                 PORTS.iter().flat_map(|port| [(Carrier::Tcp, *port), (Carrier::Udp, *port)])
             {
                 let ends = Ends { client, server: SocketAddr::new(server, port), carrier };
-                let may = |from, to, port| {
-                    let key = L4Key::new(carrier.into(), port);
-                    let judge =
-                        |set: &Set| oracle::flow(&set.model, from, to, key).outcome == FlowOutcome::Allowed;
-                    sets.iter().map(judge).collect()
-                };
-                let (allowed, reverse_open) = (may(client, server, port), may(server, client, EPHEMERAL));
-                flows.push(Flow { ends, from: from.clone(), to: to.clone(), way, allowed, reverse_open });
+                let key = L4Key::new(carrier.into(), port);
+                let judge = |set: &Set| oracle::flow(&set.model, client, server, key).outcome;
+                let allowed = sets.iter().map(|set| judge(set) == FlowOutcome::Allowed).collect();
+                flows.push(Flow { ends, from: from.clone(), to: to.clone(), way, allowed });
             }
         }
     }
     flows
 }
-
-/// A port that no rule names, as clients have.
-const EPHEMERAL: u16 = 40_000;

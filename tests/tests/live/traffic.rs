@@ -124,7 +124,7 @@ fn inhabit(
     });
 }
 
-/// Answers whatever comes. A datagram says by its last byte whether it wants to be answered.
+/// Answers whatever comes.
 async fn listen(address: SocketAddr) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tokio::spawn(async move {
@@ -138,12 +138,10 @@ async fn listen(address: SocketAddr) -> io::Result<()> {
     });
     let socket = UdpSocket::bind(address).await?;
     tokio::spawn(async move {
-        let mut message = [0; 9];
+        let mut message = [0; 8];
         while let Ok((length, from)) = socket.recv_from(&mut message).await {
-            if message[8] == 1 {
-                // Where it can't be sent, it has not left.
-                let _ = socket.send_to(&message[..length], from).await;
-            }
+            // Where it can't be sent, it has not left.
+            let _ = socket.send_to(&message[..length], from).await;
         }
     });
     Ok(())
@@ -182,8 +180,7 @@ async fn datagrams(flow: &Flow, phases: Phases, every: Duration) -> io::Result<(
     let mut number: u64 = 0;
     while on(&phases) {
         pace.tick().await;
-        let mut message = [u8::from(flow.answered()); 9];
-        message[..8].copy_from_slice(&number.to_be_bytes());
+        let message = number.to_be_bytes();
         lasting.send(&message).await?;
         if number % each == 0 {
             datagram_socket(flow).await?.send(&message).await?;
