@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test lint bench bench-datapath clean
+.PHONY: help setup build demo test live-flips lint bench bench-datapath clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -18,6 +18,10 @@ demo: setup ## a fabric in network namespaces: policy from YAML to verdict, ever
 
 test: setup ## every test, the demo included
 	@.ci/test
+
+live-flips: setup ## policy flips 1,000 times under traffic, every packet judged (as root)
+	cargo build --locked --bins
+	SELVEDGE_FLIPS=1000 cargo test --locked -p selvedge-tests --test live_flips -- --nocapture
 
 lint: setup ## formatting, clippy with warnings denied, licences and bans
 	@.ci/lint

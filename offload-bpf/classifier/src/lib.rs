@@ -21,7 +21,8 @@
 //! 9. **Failsafe**, for packets that don't go to a workload of this node.
 //! 10. **Neither end behind this node**: `to-node`, `transit` on a switch, else `not-local`.
 //! 11. **Connection.** A packet of a live one passes: its generation is in force, or policy is asked again for the
-//!     opening direction. ICMP errors pass that quote a packet of one.
+//!     opening direction. ICMP errors pass that quote a packet of one. A cut of datagrams whose opener is not behind
+//!     this node is remembered, and keeps their answers from passing for a connection of their own.
 //! 12. **Policy**: egress of a local source, then ingress of a local destination. Allowed connections get an entry,
 //!     unless a rule is stateless; TCP only by a SYN, SCTP only by an INIT, echo only by a request.
 //!

@@ -119,7 +119,7 @@ impl Random {
             .map(|(key, entry)| {
                 let age = self.pick(&[0, 0, 1, 3, 7, 15, 30, 90]);
                 let generation = self.pick(&[GENERATION, GENERATION, GENERATION - 1]);
-                let flags = entry.flags ^ self.pick(&[0, 0, 1, 2, 2, 4, 6, 8]);
+                let flags = entry.flags ^ self.pick(&[0, 0, 1, 2, 2, 4, 6, 8, 16]);
                 (
                     key,
                     ConnectionEntry {

@@ -182,7 +182,7 @@ async fn datagrams(flow: &Flow, phases: Phases, every: Duration) -> io::Result<(
         pace.tick().await;
         let message = number.to_be_bytes();
         lasting.send(&message).await?;
-        if number % each == 0 {
+        if number.is_multiple_of(each) {
             datagram_socket(flow).await?.send(&message).await?;
         }
         number += 1;
