@@ -3,8 +3,8 @@
 use std::{vec, vec::Vec};
 
 use selvedge_abi::{
-    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_CUT, CONNECTION_FROM_HIGH, CONNECTION_RESET,
-    ConnectionKey, DECISION_ALLOW, Direction, ECHO_FROM_HIGH, Interval,
+    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_FROM_HIGH, CONNECTION_RESET, ConnectionKey,
+    Direction, ECHO_FROM_HIGH, Interval,
     PortRole::{Uplink, Workload},
     Reason,
 };
@@ -16,13 +16,13 @@ use crate::testing::{
     world::{GENERATION, WEB, key, rule::*, world},
 };
 
-const OUT: (&str, &str) = ("10.0.0.1", "10.0.0.9");
-const BACK: (&str, &str) = ("10.0.0.9", "10.0.0.1");
+pub(super) const OUT: (&str, &str) = ("10.0.0.1", "10.0.0.9");
+pub(super) const BACK: (&str, &str) = ("10.0.0.9", "10.0.0.1");
 /// The rule that the connections of [`MemoryTables::with`] name.
-const EARLIER_RULE: u32 = 999;
+pub(super) const EARLIER_RULE: u32 = 999;
 
 pub(super) fn cases() -> Vec<Case> {
-    [tcp_cases(), udp_and_sctp(), echoes(), generations(), cut_datagrams(), errors()].concat()
+    [tcp_cases(), udp_and_sctp(), echoes(), generations(), errors()].concat()
 }
 
 fn http() -> ConnectionKey {
@@ -240,7 +240,7 @@ fn echoes() -> Vec<Case> {
 }
 
 /// The world after policy towards `10.0.0.9` (the world) became one rule for everything.
-fn changed(role: selvedge_abi::PortRole, decision: u32) -> MemoryTables {
+pub(super) fn changed(role: selvedge_abi::PortRole, decision: u32) -> MemoryTables {
     let mut tables = world(role);
     tables.add_policy(
         WEB,
@@ -310,80 +310,6 @@ fn generations() -> Vec<Case> {
             out(),
             Reason::NotTracked,
         ),
-    ]
-}
-
-/// The world asks `10.0.0.1` for names, which it did while that was allowed.
-fn cut_datagrams() -> Vec<Case> {
-    let query = || packet(BACK.0, BACK.1, udp(40000, 99));
-    let answer = || packet(OUT.0, OUT.1, udp(99, 40000));
-    let asked = || key(("10.0.0.1", 99), ("10.0.0.9", 40000), 17);
-    let earlier = |role| {
-        // What the answering end sends would be allowed by itself.
-        changed(role, DECISION_ALLOW).with_of_generation(GENERATION - 1, asked(), CONNECTION_FROM_HIGH, 3)
-    };
-    let cut = |generation| {
-        let flags = CONNECTION_FROM_HIGH | CONNECTION_CUT;
-        Effect::Set(asked(), Tracked { age: 0, generation, flags, rule: EARLIER_RULE })
-    };
-    let flags = CONNECTION_FROM_HIGH | CONNECTION_CUT;
-    let was_cut =
-        |role, age| changed(role, DECISION_ALLOW).with_of_generation(GENERATION - 1, asked(), flags, age);
-    let own = || key(("10.0.0.1", 40000), ("10.0.0.9", 99), 17);
-    vec![
-        Case::at(earlier(Uplink), "a cut of datagrams from afar is remembered", query(), Reason::Cut)
-            .by(&[WEB_INGRESS + DEFAULT])
-            .effect(cut(GENERATION - 1)),
-        Case::at(earlier(Workload), "an answer to them is cut, and remembered", answer(), Reason::Cut)
-            .by(&[WEB_INGRESS + DEFAULT])
-            .effect(cut(GENERATION - 1)),
-        Case::at(
-            was_cut(Workload, 19),
-            "an answer does not open what was cut, though policy would let it open",
-            answer(),
-            Reason::Cut,
-        ),
-        Case::at(
-            was_cut(Uplink, 19),
-            "whoever was cut is judged anew, and stays remembered",
-            query(),
-            Reason::PolicyDeny,
-        )
-        .by(&[WEB_INGRESS + DEFAULT])
-        .effect(cut(GENERATION - 1)),
-        Case::at(
-            was_cut(Workload, 21),
-            "a cut is forgotten when an entry elsewhere would be",
-            answer(),
-            Reason::PolicyAllow,
-        )
-        .by(&[66])
-        .effect(opened(asked(), 0, 66)),
-        Case::at(
-            world(Uplink).with_of_generation(
-                GENERATION - 1,
-                key(("10.0.0.1", 53), ("10.0.0.9", 40000), 17),
-                flags,
-                3,
-            ),
-            "what was cut opens anew where it is allowed again",
-            packet(BACK.0, BACK.1, udp(40000, 53)),
-            Reason::PolicyAllow,
-        )
-        .by(&[WEB_INGRESS + DNS])
-        .effect(opened(
-            key(("10.0.0.1", 53), ("10.0.0.9", 40000), 17),
-            CONNECTION_FROM_HIGH,
-            WEB_INGRESS + DNS,
-        )),
-        Case::at(
-            changed(Workload, 0).with_of_generation(GENERATION - 1, own(), 0, 3),
-            "a cut of a workload's own datagrams needs no memory: what comes back is judged here",
-            packet(OUT.0, OUT.1, udp(40000, 99)),
-            Reason::Cut,
-        )
-        .by(&[66])
-        .effect(Effect::Removed(own())),
     ]
 }
 

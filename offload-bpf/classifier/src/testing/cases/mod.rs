@@ -8,6 +8,7 @@ use super::{MemoryTables, Outcome, Tracked, world};
 
 mod connections;
 mod control;
+mod cuts;
 mod malformed;
 mod policy;
 
@@ -52,7 +53,7 @@ pub enum Effect {
 
 /// Every row.
 pub fn all() -> Vec<Case> {
-    [malformed::cases(), control::cases(), policy::cases(), connections::cases()].concat()
+    [malformed::cases(), control::cases(), policy::cases(), connections::cases(), cuts::cases()].concat()
 }
 
 impl Case {
