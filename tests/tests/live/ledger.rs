@@ -2,8 +2,9 @@
 //!
 //! A packet that left while one set was in force everywhere has to arrive if that set allows its flow, and must not if it
 //! denies it. Packets of flows that are the same in every set are judged at all times. Not judged of flows that flip: what
-//! left in transition, and what belongs to a TCP connection that was opened before the interval, if its set allows the flow
-//! (a connection once cut stays cut).
+//! left in transition; what belongs to a TCP connection that was opened before the interval, if its set allows the flow (a
+//! connection once cut stays cut); and what a busy machine held up until the next set was applied, where packets that arrived
+//! show that it did.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -69,10 +70,15 @@ pub(crate) fn judge(flows: &[Flow], timeline: &Timeline, seen: Seen) -> Ledger {
     let mut ledger =
         Ledger { accounts: BTreeMap::new(), wrong: Vec::new(), invented: 0, proved: [0; 2], slowest: 0 };
     let mut proved = [vec![false; timeline.0.len()], vec![false; timeline.0.len()]];
-    for Sighting { packet, at } in left {
+    let ways: Vec<Way> = left.iter().map(|sighting| arrivals.pair(sighting)).collect();
+    let stalls = Stalls::of(&ways);
+    for Way { packet, at, arrived } in ways {
         let Some(flow) = flows.get(&packet.ends) else { continue };
-        let arrived = arrivals.take(&packet);
-        let (expected, earlier) = bench.expect(flow, &packet, at);
+        let (mut expected, earlier) = bench.expect(flow, &packet, at);
+        let held_up = || timeline.at(at).is_some_and(|here| stalls.last(at, timeline.0[here].next_applied));
+        if arrived.is_none() && expected == Expected::Arrives && flow.class() == Class::Flips && held_up() {
+            expected = Expected::Unjudged;
+        }
         let account = ledger.accounts.entry((flow.way, flow.class(), flow.ends.carrier)).or_default();
         account.left += 1;
         account.arrived += u64::from(arrived.is_some());
@@ -111,6 +117,31 @@ pub(crate) fn judge(flows: &[Flow], timeline: &Timeline, seen: Seen) -> Ledger {
     ledger
 }
 
+/// A packet from where it left to where it arrived, if it did.
+struct Way {
+    packet: Packet,
+    at: Moment,
+    arrived: Option<Moment>,
+}
+
+/// From when to when packets were held up that arrived in the end.
+struct Stalls(Vec<(Moment, Moment)>);
+
+impl Stalls {
+    fn of(ways: &[Way]) -> Self {
+        let slow = |way: &Way| {
+            let arrived = way.arrived?;
+            (arrived.0 > way.at.0 + UNDER_WAY).then_some((way.at, arrived))
+        };
+        Self(ways.iter().filter_map(slow).collect())
+    }
+
+    /// Whether what left at a moment may have been held up until another.
+    fn last(&self, from: Moment, until: Moment) -> bool {
+        self.0.iter().any(|(began, ended)| began.0 <= from.0 + UNDER_WAY && from <= *ended && until <= *ended)
+    }
+}
+
 /// Arrivals by packet, in order of time.
 struct Arrivals(HashMap<Packet, VecDeque<Moment>>);
 
@@ -124,8 +155,10 @@ impl Arrivals {
         Self(by_packet)
     }
 
-    fn take(&mut self, packet: &Packet) -> Option<Moment> {
-        self.0.get_mut(packet)?.pop_front()
+    fn pair(&mut self, left: &Sighting) -> Way {
+        let Sighting { packet, at } = *left;
+        let arrived = self.0.get_mut(&packet).and_then(VecDeque::pop_front);
+        Way { packet, at, arrived }
     }
 
     fn rest(&self) -> u64 {
