@@ -300,6 +300,24 @@ fn what_breaks_the_promises_of_a_plan_is_refused_by_name() {
         PlanError::WorkloadPort { workload: "web1".parse().unwrap(), port: "p0".parse().unwrap() }
     );
     assert!(matches!(refusal(|plan| plan.addresses.clear()), PlanError::WorkloadAddress { .. }));
+    let twin = |name: &str| PlanWorkload { name: name.parse().unwrap(), ..small().workloads.remove(0) };
+    assert_eq!(
+        refusal(|plan| plan.workloads.push(twin("web2"))),
+        PlanError::SharedAddress {
+            address: "10.0.0.1".parse().unwrap(),
+            workload: "web2".parse().unwrap(),
+            other: "web1".parse().unwrap()
+        }
+    );
+    let mapped = PlanAddress {
+        prefix: "::ffff:10.0.0.1/128".parse().unwrap(),
+        identity: Identity(257),
+        class: Class(257),
+    };
+    assert_eq!(
+        refusal(|plan| plan.addresses.push(mapped.clone())),
+        PlanError::MappedAddress { prefix: mapped.prefix }
+    );
     assert_eq!(
         refusal(|plan| plan.rows.swap(0, 1)),
         PlanError::Order { section: "rows", entry: "256 ingress".into() }

@@ -1,6 +1,6 @@
 //! What must hold of every plan, whoever made it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -44,6 +44,22 @@ pub enum PlanError {
         address: IpAddr,
         /// Its identity.
         identity: Identity,
+    },
+    /// An address of two workloads: which port is it behind?
+    #[error("address {address} is of workload {workload} and of {other}")]
+    SharedAddress {
+        /// The address.
+        address: IpAddr,
+        /// The later of the two workloads.
+        workload: WorkloadName,
+        /// The earlier.
+        other: WorkloadName,
+    },
+    /// IPv6 addresses that stand for IPv4 ones: the tables have one form for both, and would mix them up.
+    #[error("{prefix} is of IPv4 addresses in IPv6 clothes")]
+    MappedAddress {
+        /// The prefix.
+        prefix: IpNet,
     },
     /// A subject without policy.
     #[error("workload {workload} has no {direction} policy")]
@@ -114,7 +130,11 @@ pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
     if let Some(port) = ports.iter().find(|port| port.role == PortRole::Management) {
         return Err(PlanError::ManagementPort { port: port.name.clone() });
     }
+    if let Some(mapped) = addresses.iter().find(|address| is_mapped(address.prefix)) {
+        return Err(PlanError::MappedAddress { prefix: mapped.prefix });
+    }
     workloads.iter().try_for_each(|workload| verify_workload(workload, plan))?;
+    verify_owners(workloads)?;
     let subjects: BTreeSet<Identity> = workloads.iter().map(|workload| workload.identity).collect();
     let set_ids: BTreeSet<SetId> = sets.iter().map(|set| set.id).collect();
     rows.iter().try_for_each(|row| verify_row(row, &subjects, &set_ids))?;
@@ -142,6 +162,28 @@ fn verify_workload(workload: &PlanWorkload, plan: &Plan) -> Result<(), PlanError
     match Direction::BOTH.into_iter().find(|direction| !has_row(direction)) {
         Some(direction) => Err(PlanError::NoRow { workload, direction }),
         None => Ok(()),
+    }
+}
+
+/// Checks that no address has two owners.
+fn verify_owners(workloads: &[PlanWorkload]) -> Result<(), PlanError> {
+    let mut owners: BTreeMap<IpAddr, &WorkloadName> = BTreeMap::new();
+    for PlanWorkload { name, addresses, .. } in workloads {
+        for address in addresses {
+            if let Some(other) = owners.insert(*address, name) {
+                let (workload, other) = (name.clone(), other.clone());
+                return Err(PlanError::SharedAddress { address: *address, workload, other });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether every address of the prefix is of `::ffff:0:0/96`.
+fn is_mapped(prefix: IpNet) -> bool {
+    match prefix {
+        IpNet::V4(_) => false,
+        IpNet::V6(prefix) => prefix.prefix_len() >= 96 && prefix.network().to_ipv4_mapped().is_some(),
     }
 }
 
