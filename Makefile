@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test live-flips lint bench bench-datapath clean
+.PHONY: help setup build demo test fuzz soak live-flips lint bench bench-datapath clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -22,6 +22,12 @@ test: setup ## every test, the demo included
 live-flips: setup ## policy flips 1,000 times under traffic, every packet judged (as root)
 	cargo build --locked --bins
 	SELVEDGE_FLIPS=1000 cargo test --locked -p selvedge-tests --test live_flips -- --nocapture
+
+fuzz: setup ## search for inputs that break a promise: TARGET=all SECONDS=60
+	@.ci/fuzz $(or $(TARGET),all) $(or $(SECONDS),60)
+
+soak: setup ## random connection histories through oracle, classifier and kernel: SECONDS=60
+	SELVEDGE_SOAK_SECONDS=$(or $(SECONDS),60) cargo test --locked -p selvedge-tests --test histories -- --nocapture soaked
 
 lint: setup ## formatting, clippy with warnings denied, licences and bans
 	@.ci/lint

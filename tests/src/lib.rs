@@ -1,4 +1,7 @@
 //! What several tests of the whole product share.
 
 pub mod cases;
+pub mod fuzz;
+pub mod history;
 pub mod random;
+pub mod scene;

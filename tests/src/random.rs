@@ -42,8 +42,22 @@ pub const STRANGERS: [&str; 8] = [
     "2001:db8::7",
 ];
 
-/// The text of a random fabric.
+/// The text of a random fabric with policies.
 pub fn documents(u: &mut Unstructured<'_>) -> Result<String> {
+    let ground = ground(u)?;
+    Ok(ground.text.clone() + &policies(u, &ground)?)
+}
+
+/// A random fabric without policies.
+pub struct Ground {
+    /// Its text.
+    pub text: String,
+    /// How many groups there are to name.
+    groups: u8,
+}
+
+/// A random fabric without policies.
+pub fn ground(u: &mut Unstructured<'_>) -> Result<Ground> {
     let mut out = String::new();
     let nodes = u.int_in_range(1..=3)?;
     fabric(u, &mut out, nodes)?;
@@ -60,8 +74,14 @@ pub fn documents(u: &mut Unstructured<'_>) -> Result<String> {
         head(&mut out, "CidrGroup", &format!("g{index}"));
         let _ = writeln!(out, "spec: {{cidrs: [{}]}}", blocks.join(", "));
     }
+    Ok(Ground { text: out, groups })
+}
+
+/// Random policies for it.
+pub fn policies(u: &mut Unstructured<'_>, ground: &Ground) -> Result<String> {
+    let mut out = String::new();
     for index in 0..u.int_in_range(0..=6)? {
-        policy(u, &mut out, index, groups)?;
+        policy(u, &mut out, index, ground.groups)?;
     }
     Ok(out)
 }

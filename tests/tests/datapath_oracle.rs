@@ -12,20 +12,15 @@ use std::net::IpAddr;
 use arbitrary::{Result, Unstructured};
 use kernel::Kernel;
 use selvedge_abi::{Reason, Verdict};
-use selvedge_agent_core::lower::{config, lower, ports};
-use selvedge_agent_core::machine::{IfIndex, Interface, Machine};
-use selvedge_agent_core::tables::{Slot, SlotTables};
 use selvedge_classifier::testing::frame::{self, Transport};
-use selvedge_classifier::testing::{MemoryTables, Outcome as Effects, PORT};
+use selvedge_classifier::testing::{MemoryTables, Outcome as Effects};
 use selvedge_tests::cases::each;
 use selvedge_tests::random::{addresses, model};
+use selvedge_tests::scene::{Scene, tables};
 use selvedge_topology::compile::compile;
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::l4::{L4Key, Protocol};
-use selvedge_topology::model::{Attachment, Direction, Model, NodeRole, PortRole, Workload};
-use selvedge_topology::names::{NodeName, PortName};
-use selvedge_topology::oracle::{Judgement, Party, Who, judge};
-use selvedge_topology::plan::{Generation, Outcome, Plan};
+use selvedge_topology::plan::Outcome;
 
 /// Opening packets of every kind that policy knows, with the key it is judged by.
 fn openings(family_v4: bool) -> Vec<(L4Key, Transport)> {
@@ -44,47 +39,6 @@ fn openings(family_v4: bool) -> Vec<(L4Key, Transport)> {
     all
 }
 
-/// The machine that `plan` is for, where `arrival` is the port that test packets arrive on.
-fn machine(plan: &Plan, arrival: &PortName) -> Machine {
-    let interfaces = plan.ports.iter().zip(PORT + 1..).map(|(port, other)| {
-        let index = IfIndex(if port.name == *arrival { PORT } else { other });
-        let interface = Interface { index, driver: "veth".into(), mtu: 1500, programs: Vec::new() };
-        (port.name.to_string(), interface)
-    });
-    Machine { interfaces: interfaces.collect() }
-}
-
-/// What an agent with `plan` in force writes to its maps.
-fn tables(plan: &Plan, arrival: &PortName) -> MemoryTables {
-    let machine = machine(plan, arrival);
-    let slot = Slot::B;
-    let SlotTables { addresses, prefixes, policies, intervals } =
-        lower(plan, &machine, slot, &SlotTables::default()).unwrap();
-    let ports = ports(plan, &machine).into_values().map(|(index, entry)| (index.0, entry)).collect();
-    let config = config(plan, Generation(5), slot);
-    MemoryTables { config, ports, addresses, prefixes, policies, intervals, ..MemoryTables::default() }
-}
-
-/// Who is behind this node, by address.
-fn locals<'m>(model: &'m Model, node: &NodeName) -> BTreeMap<IpAddr, (&'m Workload, &'m PortName)> {
-    let managed = model.workloads.values().filter_map(|workload| match &workload.attachment {
-        Attachment::Managed(endpoint) if endpoint.node == *node => Some((workload, &endpoint.port)),
-        Attachment::Managed(_) | Attachment::Unmanaged(_) => None,
-    });
-    managed
-        .flat_map(|(workload, port)| workload.addresses.iter().map(move |a| (*a, (workload, port))))
-        .collect()
-}
-
-/// A node of a model, and the port that packets arrive on.
-struct Scene<'m> {
-    model: &'m Model,
-    plan: &'m Plan,
-    locals: BTreeMap<IpAddr, (&'m Workload, &'m PortName)>,
-    arrival: &'m PortName,
-    role: PortRole,
-}
-
 /// What should become of a packet: its reason, and the rule that is to be counted as deciding, where one is.
 #[derive(Debug, PartialEq, Eq)]
 struct Expected {
@@ -92,74 +46,46 @@ struct Expected {
     rules: BTreeSet<u32>,
 }
 
-impl Scene<'_> {
-    fn expect(&self, source: IpAddr, destination: IpAddr, key: L4Key) -> Expected {
-        let only = |reason| Expected { reason, rules: BTreeSet::new() };
-        let own = |address| matches!(Party::seen_from(self.model, &self.plan.node, address).who, Who::Host);
-        let behind = self.locals.get(&source).map(|(_, port)| *port);
-        match self.role {
-            PortRole::Workload if behind != Some(self.arrival) => return only(Reason::Spoofed),
-            PortRole::Uplink | PortRole::Fabric if behind.is_some() || own(source) => {
-                return only(Reason::Spoofed);
-            }
-            _ => {}
-        }
-        let end = |this: IpAddr, other: IpAddr, direction| -> Option<Judgement> {
-            let (workload, _) = self.locals.get(&this)?;
-            Some(judge(
-                self.model,
-                workload,
-                direction,
-                &Party::seen_from(self.model, &self.plan.node, other),
-                key,
-            ))
-        };
-        let egress = end(source, destination, Direction::Egress);
-        let ingress = end(destination, source, Direction::Ingress);
-        if egress.is_none() && ingress.is_none() {
-            return only(match self.plan.role {
-                _ if own(destination) => Reason::ToNode,
-                NodeRole::Switch => Reason::Transit,
-                NodeRole::Host | NodeRole::Dpu => Reason::NotLocal,
-            });
-        }
-        let judged: Vec<&Judgement> = egress.iter().chain(&ingress).collect();
-        if let Some(denied) = judged.iter().find(|judgement| !judgement.outcome.is_allowed()) {
-            return Expected { reason: Reason::PolicyDeny, rules: BTreeSet::from([denied.rule.0]) };
-        }
-        // Where both ends are behind this node, one that does not track is enough for no entry.
-        let stateless = judged.iter().any(|judgement| judgement.outcome == Outcome::AllowedStateless);
-        let reason = if stateless { Reason::Stateless } else { Reason::PolicyAllow };
-        Expected { reason, rules: judged.iter().map(|judgement| judgement.rule.0).collect() }
+fn expect(scene: &Scene<'_>, source: IpAddr, destination: IpAddr, key: L4Key) -> Expected {
+    if let Some(reason) = scene.decided(source, destination) {
+        return Expected { reason, rules: BTreeSet::new() };
     }
+    let judged = scene.judgements(source, destination, key);
+    if let Some(denied) = judged.iter().find(|judgement| !judgement.outcome.is_allowed()) {
+        return Expected { reason: Reason::PolicyDeny, rules: BTreeSet::from([denied.rule.0]) };
+    }
+    // Where both ends are behind this node, one that does not track is enough for no entry.
+    let stateless = judged.iter().any(|judgement| judgement.outcome == Outcome::AllowedStateless);
+    let reason = if stateless { Reason::Stateless } else { Reason::PolicyAllow };
+    Expected { reason, rules: judged.iter().map(|judgement| judgement.rule.0).collect() }
+}
 
-    /// Judges every opening packet between all addresses; `judge` says what a backend makes of a frame.
-    fn run(&self, seen: &mut Seen, mut judge: impl FnMut(&[u8]) -> Effects) {
-        let addresses = addresses(self.model);
-        let pairs = addresses.iter().flat_map(|a| addresses.iter().map(move |b| (*a, *b)));
-        for (source, destination) in pairs.filter(|(a, b)| a != b && a.is_ipv4() == b.is_ipv4()) {
-            for (key, transport) in openings(source.is_ipv4()) {
-                let packet = frame::packet(&source.to_string(), &destination.to_string(), transport);
-                let expected = self.expect(source, destination, key);
-                let effects = judge(&packet);
-                let reasons: Vec<Reason> =
-                    effects.reasons.keys().map(|number| Reason::from_number(*number).unwrap()).collect();
-                let does = Expected { reason: reasons[0], rules: effects.rules.keys().copied().collect() };
-                let at = format!("{source} -> {destination} {key} on {} of {}", self.arrival, self.plan.node);
-                assert_eq!(reasons.len(), 1, "{at}");
-                if expected.reason == Reason::PolicyDeny {
-                    // An egress that allows before an ingress that denies is counted too.
-                    assert_eq!(does.reason, expected.reason, "{at}: {:?}", expected.rules);
-                    assert!(does.rules.is_superset(&expected.rules), "{at}: {does:?} {expected:?}");
-                } else {
-                    assert_eq!(does, expected, "{at}");
-                }
-                *seen.entry(expected.reason).or_default() += 1;
+/// Judges every opening packet between all addresses; `judge` says what a backend makes of a frame.
+fn run(scene: &Scene<'_>, seen: &mut Seen, mut judge: impl FnMut(&[u8]) -> Effects) {
+    let addresses = addresses(scene.model);
+    let pairs = addresses.iter().flat_map(|a| addresses.iter().map(move |b| (*a, *b)));
+    for (source, destination) in pairs.filter(|(a, b)| a != b && a.is_ipv4() == b.is_ipv4()) {
+        for (key, transport) in openings(source.is_ipv4()) {
+            let packet = frame::packet(&source.to_string(), &destination.to_string(), transport);
+            let expected = expect(scene, source, destination, key);
+            let effects = judge(&packet);
+            let reasons: Vec<Reason> =
+                effects.reasons.keys().map(|number| Reason::from_number(*number).unwrap()).collect();
+            let does = Expected { reason: reasons[0], rules: effects.rules.keys().copied().collect() };
+            let at =
+                format!("{source} -> {destination} {key} on {} of {}", scene.arrival.name, scene.plan.node);
+            assert_eq!(reasons.len(), 1, "{at}");
+            if expected.reason == Reason::PolicyDeny {
+                // An egress that allows before an ingress that denies is counted too.
+                assert_eq!(does.reason, expected.reason, "{at}: {:?}", expected.rules);
+                assert!(does.rules.is_superset(&expected.rules), "{at}: {does:?} {expected:?}");
+            } else {
+                assert_eq!(does, expected, "{at}");
             }
+            *seen.entry(expected.reason).or_default() += 1;
         }
     }
 }
-
 type Seen = BTreeMap<Reason, u64>;
 
 /// Builds a random fabric and runs `scene` for every port of every node that enforces.
@@ -169,9 +95,7 @@ fn scenes(u: &mut Unstructured<'_>, mut scene: impl FnMut(&Scene<'_>, &MemoryTab
     identities.allocate(&model).unwrap();
     for plan in compile(&model, &identities).unwrap().values() {
         for port in &plan.ports {
-            let locals = locals(&model, &plan.node);
-            let (arrival, role) = (&port.name, port.role);
-            scene(&Scene { model: &model, plan, locals, arrival, role }, &tables(plan, arrival));
+            scene(&Scene::new(&model, plan, port), &tables(plan, &port.name, 5).unwrap());
         }
     }
     Ok(())
@@ -202,7 +126,7 @@ fn assert_enough(seen: &Seen, cases: u64) {
 #[test]
 fn the_classifier_over_lowered_plans_decides_as_the_oracle_does() {
     let mut seen = Seen::new();
-    each(60, |u| scenes(u, |scene, tables| scene.run(&mut seen, |packet| Effects::of(tables, packet).1)));
+    each(60, |u| scenes(u, |scene, tables| run(scene, &mut seen, |packet| Effects::of(tables, packet).1)));
     assert_enough(&seen, 500_000);
 }
 
@@ -212,7 +136,7 @@ fn the_loaded_program_over_lowered_plans_decides_as_the_oracle_does() {
     let mut kernel = Kernel::load();
     each(6, |u| {
         scenes(u, |scene, tables| {
-            scene.run(&mut seen, |packet| {
+            run(scene, &mut seen, |packet| {
                 let (passed, effects) = kernel.judge(tables, packet);
                 let reason = effects.reasons.keys().next().and_then(|number| Reason::from_number(*number));
                 assert_eq!(Some(passed), reason.map(|reason| reason.verdict() == Verdict::Allowed));

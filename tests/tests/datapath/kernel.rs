@@ -91,7 +91,9 @@ impl Kernel {
             &mut self.hash(map::CONNECTIONS),
             connections.into_iter().map(|(key, entry)| {
                 let age = tables.clock.get() - entry.last_seen;
-                (key, ConnectionEntry { last_seen: now - age, ..entry })
+                let last_seen =
+                    now.checked_sub(age).expect("the machine is up for as long as connections are old");
+                (key, ConnectionEntry { last_seen, ..entry })
             }),
         );
         let cpus = self.cpus;

@@ -1,0 +1,201 @@
+//! Runs a history: the oracle and the connection model on one side, the classifier and a further backend on the other.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use selvedge_abi::{Counter, Reason, Verdict};
+use selvedge_classifier::testing::{CONNECTION_LIMIT, MemoryTables, Outcome as Effects, PORT, SECOND};
+use selvedge_topology::compile::compile;
+use selvedge_topology::documents::{SourceFile, load};
+use selvedge_topology::identity::IdentityTable;
+use selvedge_topology::model::Model;
+use selvedge_topology::names::PortName;
+use selvedge_topology::plan::{Outcome, Plan};
+
+use super::connections::{Connections, Moment, Node, Opinion};
+use super::packet::Packet;
+use super::{History, Step};
+use crate::scene::{Scene, tables};
+
+/// Packets by reason.
+pub type Seen = BTreeMap<Reason, u64>;
+
+/// Judges a frame by tables as the classifier does: whether it passed, and all that it changed. `None` where it was not
+/// asked.
+pub type Backend<'b> = dyn FnMut(&MemoryTables, &[u8]) -> Option<(bool, Effects)> + 'b;
+
+/// How a history can go wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It is none: documents that don't load, a node or port that is not there.
+    NoHistory(String),
+    /// Two of those that judge disagree.
+    Disagreement {
+        /// The step, counted from 0.
+        step: usize,
+        /// Who says what.
+        message: String,
+    },
+}
+
+/// A generation's documents and what they come to.
+struct World {
+    model: Model,
+    plan: Plan,
+}
+
+/// The worlds of odd and even generations. Identities are allocated once, as a controller does.
+fn worlds(history: &History) -> Result<[World; 2], Failure> {
+    let no = |what: String| Failure::NoHistory(what);
+    let mut identities = IdentityTable::default();
+    let mut world = |name: &str, text: &String| {
+        let loaded = load(&[SourceFile { name: name.into(), text: text.clone() }]);
+        let model = loaded.model.ok_or_else(|| no(format!("{name}: {:?}", loaded.diagnostics)))?;
+        identities.allocate(&model).map_err(|error| no(error.to_string()))?;
+        let mut plans = compile(&model, &identities).map_err(|error| no(error.to_string()))?;
+        let plan =
+            plans.remove(&history.node).ok_or_else(|| no(format!("{name} has no node {}", history.node)))?;
+        Ok(World { model, plan })
+    };
+    Ok([world("even", &history.even)?, world("odd", &history.odd)?])
+}
+
+/// One port in one world, ready to judge.
+struct Stage<'w> {
+    scene: Scene<'w>,
+    tables: MemoryTables,
+}
+
+type Stages<'w> = BTreeMap<PortName, Stage<'w>>;
+
+/// The ports in even and in odd generations.
+fn stages(worlds: &[World; 2]) -> Result<[Stages<'_>; 2], Failure> {
+    let [even, odd] = worlds;
+    Ok([stages_of(even, 2)?, stages_of(odd, 1)?])
+}
+
+fn stages_of(world: &World, generation: u64) -> Result<Stages<'_>, Failure> {
+    let World { model, plan } = world;
+    let mut stages = BTreeMap::new();
+    for port in &plan.ports {
+        let tables =
+            tables(plan, &port.name, generation).map_err(|error| Failure::NoHistory(error.to_string()))?;
+        stages.insert(port.name.clone(), Stage { scene: Scene::new(model, plan, port), tables });
+    }
+    Ok(stages)
+}
+
+/// Runs `history`; counts what was seen by reason.
+pub fn run(history: &History, seen: &mut Seen, backend: &mut Backend<'_>) -> Result<(), Failure> {
+    let worlds = worlds(history)?;
+    let mut stages = stages(&worlds)?;
+    let timeouts = stages[1].values().next().map(|stage| stage.tables.config.timeouts).unwrap_or_default();
+    let mut course = Course {
+        now: Moment { second: 1_000, generation: 1 },
+        connections: Connections::new(CONNECTION_LIMIT as usize, timeouts),
+        carried: MemoryTables::default(),
+    };
+    for (step, what) in history.steps.iter().enumerate() {
+        match what {
+            Step::Waits(seconds) => course.now.second += seconds,
+            Step::Flips => course.now.generation += 1,
+            Step::Arrives { port, packet } => {
+                let stage = stages[(course.now.generation % 2) as usize].get_mut(port);
+                let stage = stage.ok_or_else(|| Failure::NoHistory(format!("there is no port {port}")))?;
+                let reason = course.judge(stage, packet, backend).map_err(|message| {
+                    Failure::Disagreement { step, message: format!("{what}: {message}") }
+                })?;
+                *seen.entry(reason).or_default() += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What goes on from packet to packet.
+struct Course {
+    now: Moment,
+    connections: Connections,
+    /// Tables of which the connections count: all ports and generations share them.
+    carried: MemoryTables,
+}
+
+impl Course {
+    /// Lets everyone judge one packet; the reason they agree on, or who disagrees.
+    fn judge(
+        &mut self,
+        stage: &mut Stage<'_>,
+        packet: &Packet,
+        backend: &mut Backend<'_>,
+    ) -> Result<Reason, String> {
+        let expected = self.expect(&stage.scene, packet);
+        let tables = &mut stage.tables;
+        tables.config.generation = self.now.generation;
+        tables.clock.set(self.now.second * SECOND);
+        std::mem::swap(&mut tables.connections, &mut self.carried.connections);
+        let agreed = agree(tables, &packet.frame(), expected, backend);
+        tables.reason_counters.take();
+        tables.rule_counters.take();
+        tables.events.take();
+        std::mem::swap(&mut tables.connections, &mut self.carried.connections);
+        agreed?;
+        let (tracked, expected_tracked) = (self.carried.connections.borrow().len(), self.connections.count());
+        if tracked != expected_tracked {
+            return Err(format!("{expected:?} leaves {tracked} connections, not {expected_tracked}"));
+        }
+        Ok(expected)
+    }
+
+    /// What should become of the packet.
+    fn expect(&mut self, scene: &Scene<'_>, packet: &Packet) -> Reason {
+        let (source, destination) = packet.ends();
+        let decided = scene.decided(source, destination);
+        decided.unwrap_or_else(|| self.connections.judge(self.now, packet, scene))
+    }
+}
+
+impl Node for Scene<'_> {
+    fn opinion(&self, packet: &Packet) -> Opinion {
+        let (source, destination) = packet.ends();
+        let judged = self.judgements(source, destination, packet.key());
+        if judged.iter().any(|judgement| !judgement.outcome.is_allowed()) {
+            Opinion::Denied
+        } else if judged.iter().any(|judgement| judgement.outcome == Outcome::AllowedStateless) {
+            Opinion::Untracked
+        } else {
+            Opinion::Tracked
+        }
+    }
+
+    fn is_behind(&self, address: IpAddr) -> bool {
+        self.behind(address).is_some()
+    }
+}
+
+/// Holds the classifier to what is expected, and the backend to all that the classifier does; leaves the tables as
+/// they are after the packet.
+fn agree(
+    tables: &MemoryTables,
+    frame: &[u8],
+    expected: Reason,
+    backend: &mut Backend<'_>,
+) -> Result<(), String> {
+    let (reason, effects) = catch_unwind(AssertUnwindSafe(|| Effects::of(tables, frame)))
+        .map_err(|_| "the classifier panics".to_owned())?;
+    if reason != expected {
+        return Err(format!("the classifier says {reason:?}, the model {expected:?}"));
+    }
+    let once = Counter { packets: 1, bytes: frame.len() as u64 };
+    if effects.reasons != BTreeMap::from([(reason as u32, once)]) {
+        return Err(format!("{reason:?} is not counted once: {:?}", effects.reasons));
+    }
+    let passes = reason.verdict() == Verdict::Allowed;
+    if let Some(other) = backend(tables, frame)
+        && other != (passes, effects.clone())
+    {
+        return Err(format!("the classifier says {:#?}, the backend {other:#?}", (passes, effects)));
+    }
+    tables.classify(frame, PORT);
+    Ok(())
+}
