@@ -14,7 +14,7 @@ use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::model::{Attachment, Direction, Model};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::oracle::{Party, judge};
-use selvedge_topology::plan::{Outcome, Plan};
+use selvedge_topology::plan::{Outcome, Plan, PlanIndex};
 
 /// Keys at and around every place where an interval of `plans` begins, and one key of each kind besides.
 fn keys(plans: &BTreeMap<NodeName, Plan>) -> BTreeSet<L4Key> {
@@ -58,14 +58,17 @@ fn compiled_plans_answer_as_the_oracle_does() {
         for workload in model.workloads.values() {
             let Attachment::Managed(endpoint) = &workload.attachment else { continue };
             let plan = &plans[&endpoint.node];
+            let index = PlanIndex::new(plan);
             let subject = plan.workloads.iter().find(|local| local.name == workload.name).unwrap().identity;
             for address in addresses(&model) {
                 let peer = Party::seen_from(&model, &endpoint.node, address);
                 let (identity, class) = plan.address(address);
+                assert_eq!(index.address(address), (identity, class), "{text}\n{address}");
                 for direction in Direction::BOTH {
                     for key in &keys {
                         let says = judge(&model, workload, direction, &peer, *key);
                         let does = plan.decide(subject, direction, class, *key).unwrap();
+                        assert_eq!(index.decide(subject, direction, class, *key), Some(does), "{text}");
                         let agree =
                             (does.outcome, does.rule, does.logged) == (says.outcome, says.rule, says.logged);
                         assert!(

@@ -65,6 +65,8 @@ impl Simulation {
         match action {
             Action::Put(entry) => self.put(entry),
             Action::Delete(key) => self.delete(key)?,
+            // There is no program here to judge a packet.
+            Action::Prove(_) => {}
             Action::Switch(config) => self.observed.tables.config = *config,
             Action::Attach { port, index, choice, .. } => {
                 let attachment =

@@ -9,7 +9,7 @@ use aya::maps::{MapError, RingBuf};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use selvedge_abi::{PROGRAM_XDP, map};
-use selvedge_agent_core::{Action, Observed, Placement, Refused};
+use selvedge_agent_core::{Action, Mismatch, Observed, Refused};
 use selvedge_topology::names::PortName;
 
 use super::observe;
@@ -17,7 +17,7 @@ use super::pins::{PinError, Pins};
 use super::shapes::{self, Shape};
 use super::sweep::Sweeper;
 use super::tables::{self, KernelTables};
-use super::{Counters, Datapath, attach, counters};
+use super::{Counters, Datapath, Effect, attach, counters, prove};
 use crate::machine::RawInterface;
 use crate::sys::bpf;
 
@@ -71,6 +71,9 @@ pub enum DatapathError {
         /// Why not.
         source: MapError,
     },
+    /// A slot judges a packet otherwise than the plan. It is not put in use.
+    #[error(transparent)]
+    Disproved(#[from] Box<Mismatch>),
     /// No mode works on a port.
     #[error("port {port}: {}", refusals(refused))]
     Attach {
@@ -189,21 +192,22 @@ impl Datapath for KernelDatapath {
         Ok(Observed { machine, tables: self.tables.read()?, attachments })
     }
 
-    fn execute(&mut self, action: &Action) -> Result<Option<(PortName, Placement)>, DatapathError> {
+    fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError> {
         match action {
             Action::Put(entry) => self.tables.put(entry)?,
             Action::Delete(key) => self.tables.delete(key)?,
+            Action::Prove(trial) => return prove::prove(&self.pins, trial).map(Effect::Proved),
             Action::Switch(config) => self.tables.switch(config)?,
             Action::Attach { port, index, choice, displace } => {
                 attach::displace(port, *index, displace)?;
                 let pin = self.pins.link(port);
                 let placement = attach::attach(&mut self.program, port, *index, choice, &pin)?;
-                return Ok(Some((port.clone(), placement)));
+                return Ok(Effect::Placed(port.clone(), placement));
             }
             Action::Refresh { port } => self.refresh(port)?,
             Action::Detach { port } => self.detach(port)?,
         }
-        Ok(None)
+        Ok(Effect::Done)
     }
 
     fn counters(&mut self) -> Result<Counters, DatapathError> {

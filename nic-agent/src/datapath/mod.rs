@@ -7,6 +7,7 @@ mod kernel;
 mod observe;
 mod pins;
 mod plain;
+mod prove;
 mod shapes;
 mod sweep;
 mod tables;
@@ -14,7 +15,7 @@ mod tables;
 use std::collections::BTreeMap;
 
 use selvedge_abi::Reason;
-use selvedge_agent_core::{Action, Observed, Placement};
+use selvedge_agent_core::{Action, Observed, Placement, Proof};
 use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
 
@@ -32,11 +33,22 @@ pub trait Datapath {
     /// Everything that actions can change, and the machine it is on.
     fn observe(&mut self, interfaces: &[RawInterface]) -> Result<Observed, DatapathError>;
 
-    /// Executes one action. An attach says in which mode, and why.
-    fn execute(&mut self, action: &Action) -> Result<Option<(PortName, Placement)>, DatapathError>;
+    /// Executes one action.
+    fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError>;
 
     /// Packets by reason and rule, and events that found the ring full.
     fn counters(&mut self) -> Result<Counters, DatapathError>;
+}
+
+/// What an action did that the action itself does not say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing more.
+    Done,
+    /// A port is attached: in which mode, and why.
+    Placed(PortName, Placement),
+    /// A slot was tried and nothing was found wrong.
+    Proved(Proof),
 }
 
 /// Sums over all CPUs and ports.

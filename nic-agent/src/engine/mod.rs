@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use selvedge_abi::FailsafeKey;
 use selvedge_agent_core::{
     Acceptance, Action, Content, Desired, ForeignPrograms, InForce, LowerError, Observed, Offer, Placement,
-    Refusal, accept, reconcile,
+    Proof, Refusal, accept, reconcile,
 };
 use selvedge_hw_profiles::{ProfileError, Profiles};
 use selvedge_proto::Target;
 use selvedge_topology::names::{NodeName, PortName};
 use selvedge_topology::plan::{Generation, Plan};
 
-use crate::datapath::{Datapath, DatapathError};
+use crate::datapath::{Datapath, DatapathError, Effect};
 use crate::machine::RawInterface;
 use crate::store::{Fetched, StateDir, StateError};
 
@@ -80,6 +80,8 @@ pub struct Engine<D> {
     refused: Option<Refused>,
     failure: Option<String>,
     placements: BTreeMap<PortName, Placement>,
+    /// What is known of the slot in force: nothing after a restart, until the next switch.
+    proof: Option<Proof>,
     observed: Observed,
 }
 
@@ -102,6 +104,7 @@ impl<D: Datapath> Engine<D> {
             refused: None,
             failure: None,
             placements,
+            proof: None,
             observed: Observed::default(),
         })
     }
@@ -183,11 +186,23 @@ impl<D: Datapath> Engine<D> {
                 Action::Put(_) | Action::Delete(_) => {}
                 notable => tracing::info!("{notable}"),
             }
-            if let Some((port, placement)) = self.datapath.execute(action).map_err(failed)? {
-                self.place(port, placement);
+            match self.datapath.execute(action).map_err(failed)? {
+                Effect::Done => {}
+                Effect::Placed(port, placement) => self.place(port, placement),
+                Effect::Proved(proof) => self.prove(proof),
             }
         }
         Ok(())
+    }
+
+    fn prove(&mut self, proof: Proof) {
+        if let Proof::Unproven { reason } = &proof {
+            tracing::warn!(
+                reason,
+                "this kernel can't prove a slot before it is used; policy is enforced unproven"
+            );
+        }
+        self.proof = Some(proof);
     }
 
     fn place(&mut self, port: PortName, placement: Placement) {

@@ -25,7 +25,7 @@ impl Datapath for Faulty {
         Ok(self.simulation.observe())
     }
 
-    fn execute(&mut self, action: &Action) -> Result<Option<(PortName, Placement)>, DatapathError> {
+    fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError> {
         if self.fault == Some(self.executed) {
             self.fault = None;
             let refused =
@@ -36,9 +36,10 @@ impl Datapath for Faulty {
         self.simulation.execute(action).unwrap();
         Ok(match action {
             Action::Attach { port, choice, .. } => {
-                Some((port.clone(), Placement::after_attach(choice, &[], choice.first)))
+                Effect::Placed(port.clone(), Placement::after_attach(choice, &[], choice.first))
             }
-            _ => None,
+            Action::Prove(trial) => Effect::Proved(Proof::Proven(trial.coverage)),
+            _ => Effect::Done,
         })
     }
 

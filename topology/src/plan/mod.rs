@@ -1,5 +1,6 @@
 //! The plan: what one node needs of one generation, complete, with nothing left to choose.
 
+mod index;
 mod text;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,8 @@ use crate::l4::L4Key;
 use crate::labels::Labels;
 use crate::model::{Action, Direction, NodeRole, PortRole, RuleId};
 use crate::names::{NodeName, PortName, TierName, WorkloadName};
+
+pub use index::PlanIndex;
 
 /// A fabric-wide, monotonic number of one complete desired state. The first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
 
 use crate::machine::{IfIndex, XdpProgram};
+use crate::prove::Trial;
 
 /// One effect. Each leaves the data path in a state that may last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub enum Action {
     Put(Entry),
     /// Deletes one entry; it is no error when there is none.
     Delete(Key),
+    /// Judges packets by a slot before it is put in use. Where one comes to anything else than the plan says, no later action
+    /// may happen.
+    Prove(Box<Trial>),
     /// Writes the configuration: the moment another generation is in force.
     Switch(Config),
     /// Attaches the program to a port.
@@ -89,6 +93,10 @@ impl fmt::Display for Action {
         match self {
             Self::Put(entry) => write!(f, "write {}", entry.table()),
             Self::Delete(key) => write!(f, "delete from {}", key.table()),
+            Self::Prove(trial) => {
+                let Trial { config, coverage, .. } = &**trial;
+                write!(f, "prove generation {} in slot {} with {coverage}", config.generation, config.slot)
+            }
             Self::Switch(config) => {
                 write!(f, "switch to generation {} in slot {}", config.generation, config.slot)
             }

@@ -3,9 +3,10 @@
 //! Traffic is never judged by half a generation, whichever action is the last that happens:
 //! 1. **protect**: new ports get the program, and are judged by the generation in force, or shut where there is none;
 //! 2. **fill**: the slot that is not in use is written, and counters are made;
-//! 3. **switch**: one write of the configuration puts that slot in use. A port whose role changes is shut around it,
+//! 3. **prove**: packets of every class are judged by that slot, and all that follows waits for it;
+//! 4. **switch**: one write of the configuration puts that slot in use. A port whose role changes is shut around it,
 //!    because its role is not part of a slot;
-//! 4. **clean**: what only the old generation used goes, ports that are no longer enforced at the very last.
+//! 5. **clean**: what only the old generation used goes, ports that are no longer enforced at the very last.
 //!
 //! Reconciling again after any prefix of the list leads to the same end; after all of it, to no action.
 
@@ -25,6 +26,7 @@ pub use action::{Action, Entry, Key};
 use crate::lower::{self, LowerError};
 use crate::machine::{ForeignPrograms, IfIndex, Machine};
 use crate::place;
+use crate::prove;
 use crate::tables::{Slot, SlotTables, Tables};
 
 /// What is wanted.
@@ -90,7 +92,12 @@ pub fn reconcile(desired: Desired<'_>, observed: &Observed) -> Result<Vec<Action
         let rules = lower::rules(plan);
         create_rule_counters(&observed.tables, &rules, &mut actions);
         diff::fill(observed.tables.slot(half.slot), &half.tables, &mut actions);
-        switch(observed, lower::config(plan, generation, half.slot), &ports, &mut actions);
+        let config = lower::config(plan, generation, half.slot);
+        if observed.tables.config != config {
+            let trial = prove::trial(plan, &observed.machine, generation, half.slot, prove::LIMIT);
+            actions.push(Action::Prove(trial.into()));
+        }
+        switch(observed, config, &ports, &mut actions);
         clean(desired, observed, &ports, &rules, &mut actions);
     }
     Ok(actions)

@@ -1,0 +1,381 @@
+//! Which packets: of every class while there are few, else of a sample that leaves nothing out that could be wrong alone.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+
+use selvedge_abi::Reason;
+use selvedge_topology::identity::{Class, Identity};
+use selvedge_topology::l4::{L4Key, L4Range};
+use selvedge_topology::model::{Direction, PortRole};
+use selvedge_topology::plan::{Decision, Outcome, Plan, PlanIndex, PlanRow, PlanSet, SetId};
+
+use super::ends::{End, Ends, Place};
+use super::packet::{Packet, carried};
+use super::{Case, Expected};
+use crate::machine::{IfIndex, Machine};
+
+/// Classes up to which all are tried.
+pub const LIMIT: usize = 1 << 14;
+/// Users of a decision list that are looked at for one that a packet can be of.
+const USERS: usize = 4;
+/// Most packets inside of an interval, and the number of classes that would have one each.
+const INSIDE: usize = 16;
+/// Pairs of addresses that are looked at for one that a packet can run between.
+const PAIRS: usize = 8;
+
+/// What a trial covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Classes of the plan.
+    pub of: u64,
+    /// Classes that are tried.
+    pub classes: u64,
+    /// Classes that were looked at and that no packet can be of: no address has the class, the keys are of protocols that are
+    /// not carried, or nothing of it comes past a port.
+    pub skipped: u64,
+    /// Packets.
+    pub packets: u64,
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { of, classes, skipped, packets } = self;
+        write!(f, "{packets} packets of {classes} of {of} classes")?;
+        if *skipped > 0 { write!(f, "; no packet can be of {skipped} more") } else { Ok(()) }
+    }
+}
+
+/// Chooses packets for at most about `limit` classes, beyond those that a sample must have.
+pub(super) fn choose(plan: &Plan, machine: &Machine, limit: usize) -> (Vec<Case>, Coverage) {
+    let mut chooser = Chooser::new(plan, machine);
+    if chooser.coverage.of <= limit as u64 {
+        chooser.everything();
+    } else {
+        chooser.every_interval();
+        chooser.policy_entries(limit);
+        chooser.every_class();
+        chooser.more(limit);
+    }
+    chooser.remaining_ends(limit);
+    chooser.coverage.packets = chooser.cases.len() as u64;
+    (chooser.cases, chooser.coverage)
+}
+
+struct Chooser<'p> {
+    rows: &'p [PlanRow],
+    index: PlanIndex<'p>,
+    ends: Ends,
+    /// Every class that an address or a row names.
+    classes: Vec<Class>,
+    /// A port that faces the fabric.
+    outside: Option<IfIndex>,
+    visited: HashSet<(usize, Class, usize)>,
+    /// Ends that are in a packet.
+    used: Vec<bool>,
+    /// Counts up, so that all that can be taken in turn is.
+    turn: usize,
+    /// Keys at which a list begins an interval, ascending, by family.
+    starts: [Vec<L4Key>; 2],
+    /// How many of them are tried inside of each interval.
+    inside: usize,
+    cases: Vec<Case>,
+    coverage: Coverage,
+}
+
+impl<'p> Chooser<'p> {
+    fn new(plan: &'p Plan, machine: &Machine) -> Self {
+        let (index, ends) = (PlanIndex::new(plan), Ends::new(plan, machine));
+        let named = plan.rows.iter().flat_map(|row| &row.peers).map(|(class, _)| *class);
+        let classes: BTreeSet<Class> = ends.classes.keys().copied().chain(named).collect();
+        let outside = plan.ports.iter().filter(|port| port.role != PortRole::Workload);
+        let outside = outside.filter_map(|port| machine.port(&port.name)).map(|port| port.index).next();
+        let used = vec![false; ends.all.len()];
+        let mut chooser = Self {
+            rows: &plan.rows,
+            index,
+            ends,
+            classes: classes.into_iter().collect(),
+            outside,
+            visited: HashSet::new(),
+            used,
+            turn: 0,
+            starts: [starts(plan, 0), starts(plan, 1)],
+            inside: INSIDE,
+            cases: Vec::new(),
+            coverage: Coverage::default(),
+        };
+        chooser.coverage.of = plan.rows.iter().map(|row| chooser.size(row)).sum();
+        chooser.inside = (LIMIT as u64 / chooser.coverage.of.max(1)).clamp(1, INSIDE as u64) as usize;
+        chooser
+    }
+
+    /// The number of classes of a row, without walking them.
+    fn size(&self, row: &PlanRow) -> u64 {
+        let intervals = |class| {
+            self.index.set(row.subject, row.direction, class).map_or(0, |set| set.intervals.len() as u64)
+        };
+        let named: u64 = row.peers.iter().map(|(class, _)| intervals(*class)).sum();
+        let others = self.unnamed(row).next().map_or(0, intervals);
+        named + others * (self.classes.len() as u64).saturating_sub(row.peers.len() as u64)
+    }
+
+    /// The classes that a row's default is for.
+    fn unnamed<'a>(&'a self, row: &'a PlanRow) -> impl Iterator<Item = Class> + 'a {
+        let named: BTreeSet<Class> = row.peers.iter().map(|(class, _)| *class).collect();
+        self.classes.iter().copied().filter(move |class| !named.contains(class))
+    }
+
+    fn set(&self, row: usize, peer: Class) -> Option<&'p PlanSet> {
+        self.index.set(self.rows[row].subject, self.rows[row].direction, peer)
+    }
+
+    fn everything(&mut self) {
+        for row in 0..self.rows.len() {
+            for peer in self.classes.clone() {
+                let intervals = self.set(row, peer).map_or(0, |set| set.intervals.len());
+                for interval in 0..intervals {
+                    self.visit(row, peer, interval);
+                }
+            }
+        }
+    }
+
+    /// Each interval of each list, and so each rule, by one of those that use it.
+    fn every_interval(&mut self) {
+        let mut users: BTreeMap<SetId, Vec<(usize, Class)>> = BTreeMap::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            let default = self.unnamed(row).filter(|class| self.meet(row, *class)).take(USERS);
+            let named = row.peers.iter().map(|(class, _)| *class).filter(|class| self.meet(row, *class));
+            for class in default.chain(named) {
+                let Some(set) = self.index.set(row.subject, row.direction, class) else { continue };
+                let known = users.entry(set.id).or_default();
+                if known.len() < USERS {
+                    known.push((number, class));
+                }
+            }
+        }
+        for users in users.into_values() {
+            let intervals = self.set(users[0].0, users[0].1).map_or(0, |set| set.intervals.len());
+            for interval in 0..intervals {
+                // One that can be of a packet is enough.
+                let _ = users.iter().any(|(row, peer)| self.visit(*row, *peer, interval));
+            }
+        }
+    }
+
+    /// Whether a packet may run between workloads of the row and addresses of the class.
+    fn meet(&self, row: &PlanRow, class: Class) -> bool {
+        let (subjects, peers) = (self.ends.subjects.get(&row.subject), self.ends.classes.get(&class));
+        subjects.zip(peers).is_some_and(|(s, p)| (0..2).any(|of| !s[of].is_empty() && !p[of].is_empty()))
+    }
+
+    /// Each class that a row names, or `limit` of them spread evenly: each is an entry that could be missing.
+    fn policy_entries(&mut self, limit: usize) {
+        let rows = self.rows;
+        let named = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(row, of)| of.peers.iter().map(move |(class, _)| (row, *class)));
+        let named: Vec<(usize, Class)> = named.collect();
+        for (row, peer) in spread(&named, limit) {
+            self.visit_in_turn(row, peer);
+        }
+    }
+
+    fn every_class(&mut self) {
+        let rows = self.rows.len().max(1);
+        for step in 0..self.classes.len().max(self.rows.len()) {
+            let peer = self.classes[step % self.classes.len()];
+            self.visit_in_turn(step % rows, peer);
+        }
+    }
+
+    /// Others, far from each other, until there are `limit`.
+    fn more(&mut self, limit: usize) {
+        /// 2^64 divided by the golden ratio: its multiples are spread evenly over all numbers.
+        const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+        let (rows, classes) = (self.rows.len(), self.classes.len());
+        for step in 0..2 * limit as u64 {
+            if self.coverage.classes >= limit as u64 {
+                break;
+            }
+            let number = (step.wrapping_mul(STRIDE) >> 32) as usize;
+            self.visit_in_turn(number % rows, self.classes[number / rows % classes]);
+        }
+    }
+
+    fn visit_in_turn(&mut self, row: usize, peer: Class) {
+        let Some(set) = self.set(row, peer) else { return };
+        let interval = self.turn % set.intervals.len().max(1);
+        self.visit(row, peer, interval);
+    }
+
+    /// Adds the packets of a class, if it was not visited before; whether it has any.
+    fn visit(&mut self, row: usize, peer: Class, interval: usize) -> bool {
+        if !self.visited.insert((row, peer, interval)) {
+            return false;
+        }
+        let before = self.cases.len();
+        if let Some(keys) = self.set(row, peer).and_then(|set| keys(set, interval)) {
+            for family in 0..2 {
+                for key in ends_of(keys, family).chain(self.inside(keys, family)) {
+                    self.turn += 1;
+                    let case = self.pair(row, peer, family).and_then(|(s, p)| self.case(row, s, p, key));
+                    self.cases.extend(case);
+                }
+            }
+        }
+        let any = self.cases.len() > before;
+        *if any { &mut self.coverage.classes } else { &mut self.coverage.skipped } += 1;
+        any
+    }
+
+    /// Keys inside of an interval where other lists begin one, in turn: an entry that points at another list shows there.
+    fn inside(&self, keys: L4Range, family: usize) -> Vec<L4Key> {
+        let starts = &self.starts[family];
+        let from = starts.partition_point(|start| *start <= keys.first);
+        let within = &starts[from..starts.partition_point(|start| *start < keys.last).max(from)];
+        let count = within.len().min(self.inside);
+        (0..count).map(|step| within[(self.turn + step) % within.len()]).collect()
+    }
+
+    /// A workload of the row and a peer of the class, whose turn it is and that a packet can run between.
+    fn pair(&self, row: usize, peer: Class, family: usize) -> Option<(usize, usize)> {
+        let subjects = &self.ends.subjects.get(&self.rows[row].subject)?[family];
+        let peers = &self.ends.classes.get(&peer)?[family];
+        if subjects.is_empty() || peers.is_empty() {
+            return None;
+        }
+        let tries = (self.turn..self.turn + PAIRS).map(|turn| {
+            // Where both lists are long, every workload meets every peer in the end.
+            let lap = turn / peers.len();
+            (subjects[(turn + lap) % subjects.len()], peers[turn % peers.len()])
+        });
+        let mut able = tries.filter(|(s, p)| self.route(row, *s, *p).is_some());
+        able.next()
+    }
+
+    /// Source, destination, and the port that the packet is received at; `None` where there is no such packet.
+    fn route(&self, row: usize, subject: usize, peer: usize) -> Option<(End, End, IfIndex)> {
+        let (subject, peer) = (self.ends.all[subject], self.ends.all[peer]);
+        let (source, destination) = match self.rows[row].direction {
+            Direction::Ingress => (peer, subject),
+            Direction::Egress => (subject, peer),
+        };
+        let port = match source.place {
+            Place::Behind(port) => port,
+            // What the node itself sends does not come in at a port.
+            Place::Away if source.identity != Identity::HOST => self.outside?,
+            Place::Away | Place::Mute => return None,
+        };
+        (source.address != destination.address).then_some((source, destination, port))
+    }
+
+    fn case(&mut self, row: usize, subject: usize, peer: usize, key: L4Key) -> Option<Case> {
+        let (source, destination, port) = self.route(row, subject, peer)?;
+        (self.used[subject], self.used[peer]) = (true, true);
+        let packet = Packet { source: source.address, destination: destination.address, key };
+        Some(Case { packet, port, expected: self.expect(&source, &destination, key) })
+    }
+
+    /// Every address that no packet had yet, or `limit` of them spread evenly.
+    fn remaining_ends(&mut self, limit: usize) {
+        let rest: Vec<usize> = (0..self.used.len()).filter(|index| !self.used[*index]).collect();
+        for index in spread(&rest, limit) {
+            self.turn += 1;
+            let case = self.case_of(index);
+            self.cases.extend(case);
+        }
+    }
+
+    /// A packet to or from one end, with workloads of the rows in turn.
+    fn case_of(&mut self, index: usize) -> Option<Case> {
+        let end = self.ends.all[index];
+        let family = usize::from(end.address.is_ipv6());
+        for row in (self.turn..self.turn + self.rows.len().min(PAIRS)).map(|turn| turn % self.rows.len()) {
+            let subjects = self.ends.subjects.get(&self.rows[row].subject).map(|of| &of[family]);
+            let Some(subjects) = subjects.filter(|subjects| !subjects.is_empty()) else { continue };
+            let subject = subjects[self.turn % subjects.len()];
+            let Some(key) = self.set(row, end.class).and_then(|set| any_key(set, self.turn, family)) else {
+                continue;
+            };
+            if let Some(case) = self.case(row, subject, index, key) {
+                return Some(case);
+            }
+        }
+        None
+    }
+
+    /// What the plan says: egress of a source behind this node, then ingress of a destination behind this node.
+    fn expect(&self, source: &End, destination: &End, key: L4Key) -> Expected {
+        let decide = |subject: &End, direction, peer: &End| {
+            self.index.decide(subject.identity, direction, peer.class, key)
+        };
+        let mut decisions: Vec<Option<Decision>> = Vec::with_capacity(2);
+        if source.is_local() {
+            decisions.push(decide(source, Direction::Egress, destination));
+        }
+        let goes_on = decisions.iter().all(|decided| decided.is_some_and(|d| d.outcome.is_allowed()));
+        if destination.is_local() && goes_on {
+            decisions.push(decide(destination, Direction::Ingress, source));
+        }
+        let reason = if decisions.iter().any(Option::is_none) {
+            Reason::NoPolicy
+        } else if decisions.iter().flatten().any(|decision| decision.outcome == Outcome::Denied) {
+            Reason::PolicyDeny
+        } else if decisions.iter().flatten().any(|decision| decision.outcome == Outcome::AllowedStateless) {
+            Reason::Stateless
+        } else {
+            Reason::PolicyAllow
+        };
+        let mut rules = decisions.iter().rev().flatten().map(|decision| decision.rule);
+        let rule = if reason == Reason::NoPolicy { None } else { rules.next() };
+        Expected {
+            reason,
+            rule,
+            other: rules.next().filter(|other| Some(*other) != rule),
+            logged: decisions.iter().flatten().any(|decision| decision.logged),
+            identities: [source.identity, destination.identity],
+        }
+    }
+}
+
+fn starts(plan: &Plan, family: usize) -> Vec<L4Key> {
+    let all = plan.sets.iter().flat_map(|set| &set.intervals).map(|interval| interval.first);
+    let keys: BTreeSet<L4Key> =
+        all.filter(|key| carried(family).iter().any(|range| range.contains(*key))).collect();
+    keys.into_iter().collect()
+}
+
+/// The keys of an interval.
+fn keys(set: &PlanSet, interval: usize) -> Option<L4Range> {
+    let first = set.intervals.get(interval)?.first;
+    let last = match set.intervals.get(interval + 1) {
+        Some(next) => L4Key::from_number(next.first.number().checked_sub(1)?)?,
+        None => L4Key::LAST,
+    };
+    Some(L4Range { first, last })
+}
+
+/// The lowest and the highest key among `keys` that packets of the family have.
+fn ends_of(keys: L4Range, family: usize) -> impl Iterator<Item = L4Key> {
+    let within = carried(family).iter().filter_map(move |range| {
+        let (first, last) = (range.first.max(keys.first), range.last.min(keys.last));
+        (first <= last).then_some((first, last))
+    });
+    let lowest = within.clone().next().map(|(first, _)| first);
+    let highest = within.last().map(|(_, last)| last);
+    lowest.into_iter().chain(highest.filter(|highest| Some(*highest) != lowest))
+}
+
+/// A key that packets of the family have, of the list's intervals in turn.
+fn any_key(set: &PlanSet, turn: usize, family: usize) -> Option<L4Key> {
+    let count = set.intervals.len();
+    (0..count).find_map(|step| ends_of(keys(set, (turn + step) % count)?, family).next())
+}
+
+/// At most `limit` of `all`, spread evenly.
+fn spread<T: Copy>(all: &[T], limit: usize) -> Vec<T> {
+    let count = all.len().min(limit);
+    (0..count).map(|step| all[step * all.len() / count]).collect()
+}

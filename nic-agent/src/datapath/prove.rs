@@ -1,0 +1,134 @@
+//! Proof in the kernel: the program, loaded a second time over the tables that a slot is part of and small maps of its own for
+//! everything else, judges packets that never were on a wire.
+//!
+//! Nothing that live packets are judged by is written: the configuration, ports, connections, counters and events are the
+//! second instance's, and die with it.
+
+use std::io;
+
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues, RingBuf};
+use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
+use aya::util::nr_cpus;
+use aya::{Ebpf, EbpfLoader};
+use selvedge_abi::{Config, Counter, Event, PROGRAM_XDP, PortEntry, map};
+use selvedge_agent_core::prove::{Case, Found};
+use selvedge_agent_core::{Proof, Trial};
+use selvedge_topology::model::RuleId;
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::kernel::{DatapathError, chain};
+use super::pins::Pins;
+use super::plain::Plain;
+use super::tables::in_map;
+
+/// The maps that slots are in. A trial reads them and writes none.
+const SHARED: [&str; 4] = [map::ADDRESSES, map::PREFIXES, map::POLICIES, map::INTERVALS];
+
+/// What the program returns for a packet that passes (`XDP_PASS`).
+const PASS: u32 = 2;
+/// The kernel's own errno for what it does not support; libc has no name for it.
+const ENOTSUPP: i32 = 524;
+
+/// Judges every packet of `trial` by the tables pinned under `pins`.
+pub(super) fn prove(pins: &Pins, trial: &Trial) -> Result<Proof, DatapathError> {
+    if trial.cases.is_empty() {
+        return Ok(Proof::Proven(trial.coverage));
+    }
+    let mut instance = Instance::load(pins, trial)?;
+    for case in &trial.cases {
+        let found = match instance.judge(case) {
+            Ok(found) => found,
+            Err(DatapathError::Program(error)) if is_unsupported(&error) => {
+                return Ok(Proof::Unproven { reason: chain(&error) });
+            }
+            Err(error) => return Err(error),
+        };
+        trial.check(case, &found)?;
+    }
+    Ok(Proof::Proven(trial.coverage))
+}
+
+/// Running XDP programs is from Linux 4.12, doing so as if received at an interface from 5.15.
+fn is_unsupported(error: &ProgramError) -> bool {
+    let ProgramError::SyscallError(error) = error else { return false };
+    matches!(error.io_error.raw_os_error(), Some(ENOTSUPP | libc::EOPNOTSUPP | libc::EINVAL))
+}
+
+/// The program over maps of which some are its own.
+struct Instance {
+    object: Ebpf,
+    events: RingBuf<MapData>,
+    rules: PerCpuHashMap<MapData, u32, Plain<Counter>>,
+}
+
+impl Instance {
+    fn load(pins: &Pins, trial: &Trial) -> Result<Self, DatapathError> {
+        let mut loader = EbpfLoader::new();
+        for name in SHARED {
+            loader.map_pin_path(name, pins.map(name));
+        }
+        // Each packet may open a connection.
+        loader.map_max_entries(map::CONNECTIONS, trial.cases.len() as u32);
+        let mut object = loader.load(selvedge_object::OBJECT)?;
+        program(&mut object)?.load()?;
+
+        let mut config: Array<MapData, Plain<Config>> = take(&mut object, map::CONFIG)?;
+        config.set(0, Plain(trial.config), 0).map_err(in_map(map::CONFIG))?;
+        let mut ports: HashMap<MapData, u32, Plain<PortEntry>> = take(&mut object, map::PORTS)?;
+        for (index, entry) in &trial.ports {
+            ports.insert(index.0, Plain(*entry), 0).map_err(in_map(map::PORTS))?;
+        }
+        let events = take(&mut object, map::EVENTS)?;
+        let mut rules: PerCpuHashMap<MapData, u32, Plain<Counter>> = take(&mut object, map::RULE_COUNTERS)?;
+        for rule in trial.cases.iter().flat_map(|case| case.expected.unnamed()) {
+            rules.insert(rule.0, zeroes()?, 0).map_err(in_map(map::RULE_COUNTERS))?;
+        }
+        Ok(Self { object, events, rules })
+    }
+
+    fn judge(&mut self, case: &Case) -> Result<Found, DatapathError> {
+        let before = self.counts(case)?;
+        let frame = case.packet.frame();
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let context = [0, frame.len() as u32, 0, case.port.0, 0, 0];
+        let options = TestRunOptions {
+            data_in: Some(&frame),
+            ctx_in: Some(context.as_bytes()),
+            ..TestRunOptions::new()
+        };
+        let result = program(&mut self.object)?.test_run(options)?;
+        let event = self.events.next().and_then(|item| Event::read_from_bytes(&item).ok());
+        let after = self.counts(case)?;
+        let counted = before.iter().zip(&after).filter(|(before, after)| before.1 < after.1);
+        let counted = counted.map(|(_, (rule, _))| *rule).collect();
+        Ok(Found { passed: result.return_value == PASS, event, counted })
+    }
+
+    /// Packets counted by the rules that only counters tell of.
+    fn counts(&self, case: &Case) -> Result<Vec<(RuleId, u64)>, DatapathError> {
+        let counts = case.expected.unnamed().map(|rule| {
+            let values = self.rules.get(&rule.0, 0).map_err(in_map(map::RULE_COUNTERS))?;
+            Ok((rule, values.iter().map(|Plain(counter)| counter.packets).sum()))
+        });
+        counts.collect()
+    }
+}
+
+fn program(object: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
+    let missing = DatapathError::MissingProgram { name: PROGRAM_XDP };
+    Ok(object.program_mut(PROGRAM_XDP).ok_or(missing)?.try_into()?)
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
+    object: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, DatapathError> {
+    let map = object.take_map(name).ok_or(DatapathError::MissingMap { name })?;
+    T::try_from(map).map_err(in_map(name))
+}
+
+fn zeroes() -> Result<PerCpuValues<Plain<Counter>>, DatapathError> {
+    let failed = |error: io::Error| in_map(map::RULE_COUNTERS)(MapError::IoError(error));
+    let cpus = nr_cpus().map_err(|(_, error)| failed(error))?;
+    PerCpuValues::try_from(vec![Plain(Counter::default()); cpus]).map_err(failed)
+}

@@ -1,0 +1,199 @@
+//! A slot is proven in a real kernel before it is put in use, and a wrong entry in it refuses the generation.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use selvedge_abi::{DECISION_ALLOW, Interval};
+use selvedge_agent::datapath::{Counters, Datapath, DatapathError, Effect, KernelDatapath, Pins};
+use selvedge_agent::engine::{Engine, Progress, Settings, Tallies};
+use selvedge_agent::machine::{self, RawInterface};
+use selvedge_agent::store::{Fetched, StateDir};
+use selvedge_agent_core::{Action, Entry, ForeignPrograms, Key, Observed, Slot, SlotTables};
+use selvedge_proto::plan::encode_plan;
+use selvedge_proto::{Report, Target};
+use selvedge_topology::plan::{Generation, Plan};
+use support::{Node, plans};
+
+/// What a hand makes of a slot between its writing and its proof.
+type Hand = fn(&SlotTables) -> Action;
+
+/// The kernel's data path, with a hand in the tables.
+struct Tampered {
+    kernel: KernelDatapath,
+    interfaces: Vec<RawInterface>,
+    hand: Option<Hand>,
+}
+
+impl Datapath for Tampered {
+    fn observe(&mut self, interfaces: &[RawInterface]) -> Result<Observed, DatapathError> {
+        self.interfaces = interfaces.to_vec();
+        self.kernel.observe(interfaces)
+    }
+
+    fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError> {
+        if let (Action::Prove(trial), Some(hand)) = (action, self.hand) {
+            let tables = self.kernel.observe(&self.interfaces)?.tables;
+            let slot = if trial.config.slot == 0 { Slot::A } else { Slot::B };
+            self.kernel.execute(&hand(tables.slot(slot)))?;
+        }
+        self.kernel.execute(action)
+    }
+
+    fn counters(&mut self) -> Result<Counters, DatapathError> {
+        self.kernel.counters()
+    }
+}
+
+/// An agent without its sockets, in the node's namespace.
+struct Bench<'a> {
+    node: &'a Node,
+    engine: Engine<Tampered>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(node: &'a Node) -> Self {
+        let engine = node.namespace.enter(|| {
+            let name = "host1".parse().unwrap();
+            let kernel = KernelDatapath::open(Pins::prepare(&node.bpffs(), &name).unwrap()).unwrap();
+            let state = StateDir::open(&node.state(), &name).unwrap();
+            let (fail_closed, failsafe) = (BTreeSet::new(), BTreeSet::new());
+            let settings = Settings { node: name, fail_closed, failsafe, foreign: ForeignPrograms::Refuse };
+            Engine::new(settings, Tampered { kernel, interfaces: Vec::new(), hand: None }, state).unwrap()
+        });
+        Self { node, engine }
+    }
+
+    fn offer(&mut self, generation: u64, plan: Plan) {
+        let encoded = encode_plan(&plan).unwrap();
+        let target = Target { generation: Generation(generation), manifest: encoded.digest };
+        self.engine.offer(Fetched { target, manifest: encoded.manifest, chunks: encoded.chunks, plan });
+    }
+
+    fn converge(&mut self) -> Result<Progress, String> {
+        let engine = &mut self.engine;
+        self.node.namespace.enter(|| {
+            let interfaces = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let (netlink, _events) = machine::watch().unwrap();
+                    machine::interfaces(&netlink).await.unwrap()
+                })
+            };
+            let result = engine.converge(&interfaces()).map_err(|error| error.to_string());
+            engine.observe(&interfaces()).unwrap();
+            result
+        })
+    }
+
+    fn report(&mut self) -> Report {
+        self.engine.report(Tallies::default(), SystemTime::UNIX_EPOCH).unwrap()
+    }
+}
+
+/// The interval that allows `plans::allowing(9090)` its port, and its index.
+fn allowing(slot: &SlotTables) -> (u32, Interval) {
+    let found = slot.intervals.iter().find(|(_, interval)| interval.start == 6 << 16 | 9090);
+    found.map(|(index, interval)| (*index, *interval)).unwrap()
+}
+
+#[test]
+fn a_wrong_entry_refuses_the_generation_by_packet_verdicts_and_rule_and_the_next_try_mends_it() {
+    let node = Node::wired();
+    let mut bench = Bench::new(&node);
+    bench.offer(1, plans::allowing(8080));
+    assert_eq!(bench.converge(), Ok(Progress::Executed));
+    assert_eq!(bench.report().in_force, Some(Generation(1)));
+    let hands: [(Hand, &str); 5] = [
+        // Allowed is denied.
+        (
+            |slot| {
+                let (index, interval) = allowing(slot);
+                Action::Put(Entry::Interval(index, Interval { decision: 0, ..interval }))
+            },
+            "1.0.0.0 -> 10.1.0.12 9090/TCP (received at interface {eth0}) should be policy-allow by app/ingress/http \
+             (ID:2 to ID:256), and is policy-deny by app/ingress/http (ID:2 to ID:256)",
+        ),
+        // One port too many.
+        (
+            |slot| {
+                let (index, interval) = allowing(slot);
+                Action::Put(Entry::Interval(index, Interval { start: interval.start - 1, ..interval }))
+            },
+            "1.0.0.0 -> 10.1.0.12 9089/TCP (received at interface {eth0}) should be policy-deny by app/default/ingress \
+             (ID:2 to ID:256), and is policy-allow by app/ingress/http (ID:2 to ID:256)",
+        ),
+        // The right verdict for another reason.
+        (
+            |slot| {
+                let (index, interval) = allowing(slot);
+                let wrong = Interval { rule: 100, decision: DECISION_ALLOW, ..interval };
+                Action::Put(Entry::Interval(index, wrong))
+            },
+            "should be policy-allow by app/ingress/http (ID:2 to ID:256), and is policy-allow by app/default/ingress",
+        ),
+        // No policy for what the workload does itself.
+        (
+            |slot| Action::Delete(Key::Policy(*slot.policies.keys().find(|key| key.direction == 1).unwrap())),
+            "(received at interface {w1}) should be policy-allow by app/ingress/http (ID:256 to ID:2), and is no-policy by \
+             no rule (ID:256 to ID:2)",
+        ),
+        // A workload that nobody knows.
+        (
+            |slot| Action::Delete(Key::Address(*slot.addresses.keys().next().unwrap())),
+            "should be policy-deny by app/default/ingress (ID:2 to ID:256), and is not-local by no rule (ID:2 to ID:2)",
+        ),
+    ];
+    let index =
+        |port: &str| node.namespace.enter(|| nix::net::if_::if_nametoindex(port).unwrap().to_string());
+    let (eth0, w1) = (index("eth0"), index("w1"));
+    for (generation, (hand, words)) in (2_u64..).step_by(2).zip(hands) {
+        let before = bench.report();
+        bench.engine.datapath().hand = Some(hand);
+        bench.offer(generation, plans::allowing(9090));
+        let refused = bench.converge().unwrap_err();
+        let words = words.replace("{eth0}", &eth0).replace("{w1}", &w1);
+        assert!(refused.contains(&words), "{refused}\nhas no\n{words}");
+        let report = bench.report();
+        let refusal = report.refusal.unwrap();
+        assert_eq!((refusal.generation, refusal.reason), (Generation(generation), refused));
+        assert_eq!((report.wanted, report.in_force), (Some(Generation(generation)), before.in_force));
+        assert!(node.reaches(8080) && !node.reaches(9090), "the old generation is in force");
+
+        bench.engine.datapath().hand = None;
+        assert_eq!(bench.converge(), Ok(Progress::Executed));
+        assert_eq!(bench.converge(), Ok(Progress::Settled));
+        let report = bench.report();
+        assert_eq!((report.in_force, report.refusal), (Some(Generation(generation)), None));
+        assert!(!node.reaches(8080) && node.reaches(9090));
+        bench.offer(generation + 1, plans::allowing(8080));
+        assert_eq!(bench.converge(), Ok(Progress::Executed));
+    }
+}
+
+#[test]
+fn a_first_generation_that_is_refused_leaves_the_ports_shut() {
+    let node = Node::wired();
+    let mut bench = Bench::new(&node);
+    bench.engine.datapath().hand =
+        Some(|slot| Action::Delete(Key::Policy(*slot.policies.keys().next().unwrap())));
+    bench.offer(1, plans::allowing(8080));
+    assert!(bench.converge().is_err());
+    assert_eq!(bench.report().in_force, None);
+    assert!(!node.reaches(8080));
+}
+
+#[test]
+fn a_trial_leaves_no_trace_in_what_live_packets_meet() {
+    let node = Node::wired();
+    let mut bench = Bench::new(&node);
+    bench.offer(1, plans::allowing(8080));
+    bench.converge().unwrap();
+    let report = bench.report();
+    // The kernel's own neighbour discovery is all that may have come by.
+    assert_eq!(report.rules, []);
+    let policy = report.reasons.iter().filter(|(reason, _)| reason.starts_with("policy"));
+    assert_eq!(policy.count(), 0);
+    assert_eq!((report.connections, report.events_lost), (0, 0));
+}

@@ -1,0 +1,234 @@
+//! The packets that an agent proves a slot with: of random plans they find nothing wrong with tables that were lowered right, and
+//! find every single wrong entry that any packet could notice.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as its test may")]
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use arbitrary::{Result, Unstructured};
+use selvedge_abi::{Event, Interval, Verdict};
+use selvedge_agent_core::Trial;
+use selvedge_agent_core::lower::lower;
+use selvedge_agent_core::machine::{IfIndex, Interface, Machine};
+use selvedge_agent_core::prove::{Case, Found, LIMIT, Packet, trial};
+use selvedge_agent_core::tables::{Slot, SlotTables};
+use selvedge_classifier::testing::MemoryTables;
+use selvedge_tests::cases::each;
+use selvedge_tests::random::{addresses, model};
+use selvedge_topology::compile::compile;
+use selvedge_topology::identity::IdentityTable;
+use selvedge_topology::l4::{L4Key, Protocol};
+use selvedge_topology::model::Model;
+use selvedge_topology::plan::{Generation, Plan};
+
+const SLOT: Slot = Slot::B;
+
+fn machine(plan: &Plan) -> Machine {
+    let interfaces = plan.ports.iter().zip(7..).map(|(port, index)| {
+        let interface =
+            Interface { index: IfIndex(index), driver: "veth".into(), mtu: 1500, programs: Vec::new() };
+        (port.name.to_string(), interface)
+    });
+    Machine { interfaces: interfaces.collect() }
+}
+
+/// What the data path would hold during a trial.
+fn tables(trial: &Trial, slot: &SlotTables) -> MemoryTables {
+    let SlotTables { addresses, prefixes, policies, intervals } = slot.clone();
+    let ports = trial.ports.iter().map(|(index, entry)| (index.0, *entry)).collect();
+    MemoryTables {
+        config: trial.config,
+        ports,
+        addresses,
+        prefixes,
+        policies,
+        intervals,
+        ..MemoryTables::default()
+    }
+}
+
+/// Judges a packet on its own; what rules counted, and the event.
+fn judge(tables: &MemoryTables, packet: &Packet, port: IfIndex) -> (bool, Option<Event>, Vec<u32>) {
+    tables.connections.borrow_mut().clear();
+    tables.rule_counters.borrow_mut().clear();
+    let reason = tables.classify(&packet.frame(), port.0);
+    let rules = tables.rule_counters.borrow().keys().copied().collect();
+    (reason.verdict() == Verdict::Allowed, tables.events.take().pop(), rules)
+}
+
+fn found(tables: &MemoryTables, case: &Case) -> Found {
+    let (passed, event, rules) = judge(tables, &case.packet, case.port);
+    Found { passed, event, counted: case.expected.unnamed().filter(|rule| rules.contains(&rule.0)).collect() }
+}
+
+/// Whether the trial finds the tables wrong.
+fn refuses(trial: &Trial, slot: &SlotTables) -> bool {
+    let tables = tables(trial, slot);
+    trial.cases.iter().any(|case| trial.check(case, &found(&tables, case)).is_err())
+}
+
+/// Packets that could notice a change: between all addresses, at the keys of the trial and around every interval.
+fn witnesses(model: &Model, plan: &Plan, trial: &Trial) -> Vec<(Packet, IfIndex)> {
+    let mut keys: Vec<L4Key> = trial.cases.iter().map(|case| case.packet.key).collect();
+    let starts = plan.sets.iter().flat_map(|set| &set.intervals).map(|interval| interval.first.number());
+    keys.extend(
+        starts.flat_map(|start| [start.saturating_sub(1), start, start + 1]).filter_map(L4Key::from_number),
+    );
+    keys.retain(|key| {
+        [Protocol::TCP, Protocol::UDP, Protocol::SCTP].contains(&key.protocol()) && key.low() != 0
+    });
+    keys.sort();
+    keys.dedup();
+    let all: Vec<IpAddr> = addresses(model);
+    let pairs = all.iter().flat_map(|a| all.iter().map(move |b| (*a, *b)));
+    let pairs = pairs.filter(|(a, b)| a != b && a.is_ipv4() == b.is_ipv4());
+    let ports: Vec<IfIndex> = trial.ports.keys().copied().collect();
+    let packets = pairs.flat_map(|(source, destination)| {
+        keys.iter().map(move |key| Packet { source, destination, key: *key })
+    });
+    packets.flat_map(|packet| ports.iter().map(move |port| (packet, *port))).collect()
+}
+
+/// What a packet makes visible; the interval's decision and rule, and who is who.
+type Seen = (bool, Option<(u32, u32, u32, u32, u32)>, Vec<u32>);
+
+fn see(tables: &MemoryTables, witnesses: &[(Packet, IfIndex)]) -> Vec<Seen> {
+    let one = |(packet, port): &(Packet, IfIndex)| {
+        let (passed, event, rules) = judge(tables, packet, *port);
+        let told = event.map(|e| (e.reason, e.rule, e.kind, e.source_identity, e.destination_identity));
+        (passed, told, rules)
+    };
+    witnesses.iter().map(one).collect()
+}
+
+/// One entry made wrong.
+fn mutate(u: &mut Unstructured<'_>, slot: &mut SlotTables) -> Result<&'static str> {
+    let pick = |u: &mut Unstructured<'_>, count: usize| u.choose_index(count);
+    Ok(match u.int_in_range(0..=9)? {
+        0..=4 if !slot.intervals.is_empty() => {
+            let index = pick(u, slot.intervals.len())?;
+            let rules: Vec<u32> = slot.intervals.values().map(|interval| interval.rule).collect();
+            let interval = slot.intervals.values_mut().nth(index).unwrap();
+            let Interval { start, rule, decision } = *interval;
+            *interval = match u.int_in_range(0..=4)? {
+                0 => Interval { start: start + 1, rule, decision },
+                1 => Interval { start: start.saturating_sub(1), rule, decision },
+                2 => Interval { start, rule: *u.choose(&rules)?, decision },
+                3 => Interval { start, rule, decision: decision ^ selvedge_abi::DECISION_ALLOW },
+                _ => Interval { start, rule, decision: decision ^ selvedge_abi::DECISION_LOG },
+            };
+            "interval"
+        }
+        5..=7 if !slot.policies.is_empty() => {
+            let index = pick(u, slot.policies.len())?;
+            let (key, other) = (*slot.policies.keys().nth(index).unwrap(), pick(u, slot.policies.len())?);
+            let other = *slot.policies.values().nth(other).unwrap();
+            if u.arbitrary()? {
+                slot.policies.insert(key, other)
+            } else {
+                slot.policies.remove(&key)
+            };
+            "policy"
+        }
+        8 if !slot.addresses.is_empty() => {
+            let index = pick(u, slot.addresses.len())?;
+            let other = *slot.addresses.values().nth(pick(u, slot.addresses.len())?).unwrap();
+            let key = *slot.addresses.keys().nth(index).unwrap();
+            if u.arbitrary()? {
+                slot.addresses.insert(key, other)
+            } else {
+                slot.addresses.remove(&key)
+            };
+            "address"
+        }
+        _ => {
+            let index = pick(u, slot.prefixes.len())?;
+            let other = *slot.prefixes.values().nth(pick(u, slot.prefixes.len())?).unwrap();
+            let key = *slot.prefixes.keys().nth(index).unwrap();
+            if u.arbitrary()? {
+                slot.prefixes.insert(key, other)
+            } else {
+                slot.prefixes.remove(&key)
+            };
+            "prefix"
+        }
+    })
+}
+
+/// A plan of a random fabric, its trial and its tables.
+fn scenes(
+    u: &mut Unstructured<'_>,
+    mut scene: impl FnMut(&Model, &Plan, &Trial, &SlotTables, &mut Unstructured<'_>) -> Result<()>,
+) -> Result<()> {
+    let (_, model) = model(u)?;
+    let mut identities = IdentityTable::default();
+    identities.allocate(&model).unwrap();
+    for plan in compile(&model, &identities).unwrap().values() {
+        let machine = machine(plan);
+        let slot = lower(plan, &machine, SLOT, &SlotTables::default()).unwrap();
+        let trial = trial(plan, &machine, Generation(5), SLOT, LIMIT);
+        scene(&model, plan, &trial, &slot, u)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn tables_that_are_lowered_right_are_proven() {
+    let (mut packets, mut classes, mut allowed) = (0, 0, 0);
+    each(200, |u| {
+        scenes(u, |_, plan, trial, slot, _| {
+            let tables = tables(trial, slot);
+            for case in &trial.cases {
+                trial
+                    .check(case, &found(&tables, case))
+                    .unwrap_or_else(|mismatch| panic!("{mismatch}\n{plan}"));
+                allowed += u64::from(case.expected.passes());
+            }
+            packets += trial.coverage.packets;
+            classes += trial.coverage.classes;
+            Ok(())
+        })
+    });
+    println!("{packets} packets of {classes} classes, {allowed} allowed");
+    assert!(packets > 40_000 && classes > 10_000 && allowed > packets / 20);
+}
+
+#[test]
+fn a_single_wrong_entry_that_a_packet_could_notice_is_found() {
+    /// Entries made wrong, those of them that a packet notices, and those that the trial finds.
+    #[derive(Clone, Copy, Debug, Default)]
+    struct Tally {
+        made: u32,
+        noticed: u32,
+        found: u32,
+    }
+    let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
+    each(60, |u| {
+        scenes(u, |model, plan, trial, slot, u| {
+            let witnesses = witnesses(model, plan, trial);
+            let right = see(&tables(trial, slot), &witnesses);
+            for _ in 0..6 {
+                let mut wrong = slot.clone();
+                let tally = tallies.entry(mutate(u, &mut wrong)?).or_default();
+                tally.made += 1;
+                if wrong == *slot {
+                    continue;
+                }
+                let noticed = see(&tables(trial, &wrong), &witnesses) != right;
+                let found = refuses(trial, &wrong);
+                tally.noticed += u32::from(noticed || found);
+                tally.found += u32::from(found);
+            }
+            Ok(())
+        })
+    });
+    println!("{tallies:?}");
+    for (what, least, share) in
+        [("interval", 100, 100), ("policy", 50, 100), ("address", 20, 95), ("prefix", 10, 95)]
+    {
+        let Tally { noticed, found, .. } = tallies.get(what).copied().unwrap_or_default();
+        assert!(noticed >= least, "only {noticed} wrong entries of {what} could be noticed");
+        assert!(found * 100 >= noticed * share, "{what}: {found} of {noticed}");
+    }
+}
