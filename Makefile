@@ -32,8 +32,8 @@ soak: setup ## random connection histories through oracle, classifier and kernel
 lint: setup ## formatting, clippy with warnings denied, licences and bans
 	@.ci/lint
 
-bench: setup ## how long compiling takes; results in target/bench
-	cargo bench --locked -p selvedge-tests --bench compile
+bench: setup ## how long compiling, and proving a slot (as root), takes; results in target/bench
+	cargo bench --locked -p selvedge-tests --bench compile --bench proof
 
 bench-datapath: ## ns per packet against the floor, nft, iptables and xdp-filter (as root); results in target/bench
 	@.ci/setup --bench

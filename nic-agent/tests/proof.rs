@@ -12,7 +12,7 @@ use selvedge_agent::machine::{self, RawInterface};
 use selvedge_agent::store::{Fetched, StateDir};
 use selvedge_agent_core::{Action, Entry, ForeignPrograms, Key, Observed, Slot, SlotTables};
 use selvedge_proto::plan::encode_plan;
-use selvedge_proto::{Report, Target};
+use selvedge_proto::{ProofReport, Report, Target};
 use selvedge_topology::plan::{Generation, Plan};
 use support::{Node, plans};
 
@@ -166,6 +166,11 @@ fn a_wrong_entry_refuses_the_generation_by_packet_verdicts_and_rule_and_the_next
         assert_eq!(bench.converge(), Ok(Progress::Settled));
         let report = bench.report();
         assert_eq!((report.in_force, report.refusal), (Some(Generation(generation)), None));
+        assert!(
+            matches!(report.proof, Some(ProofReport::Proven { packets: 9, classes: 4, of: 8, .. })),
+            "{:?}",
+            report.proof
+        );
         assert!(!node.reaches(8080) && node.reaches(9090));
         bench.offer(generation + 1, plans::allowing(8080));
         assert_eq!(bench.converge(), Ok(Progress::Executed));

@@ -13,6 +13,7 @@ mod generation;
 mod identity;
 pub mod keys;
 pub mod plan;
+mod proof;
 mod report;
 mod target;
 
@@ -22,6 +23,7 @@ pub use digest::Digest;
 pub use flow::{Flow, FlowEnd, FlowReason, FlowRule, MAX_BATCH_FLOWS, Observed, Transport, Verdict};
 pub use generation::{GenerationRecord, RecordError, Summary, TargetList};
 pub use identity::{decode_identity, encode_identity};
+pub use proof::ProofReport;
 pub use report::{
     Count, MAX_PORTS, MAX_REASON_COUNTS, MAX_RULE_COUNTS, MAX_TEXT, Mode, PortReport, Refusal, Report,
 };

@@ -12,6 +12,7 @@ use crate::convert::{
     DecodeError, at_most, enumerations, name, port_role_from_wire, port_role_to_wire, prose,
 };
 use crate::generation::{millis, time};
+use crate::proof::{self, ProofReport};
 use crate::wire;
 
 /// Longest text in a report or flow, in bytes.
@@ -63,6 +64,8 @@ pub struct Report {
     pub in_force: Option<Generation>,
     /// Why the wanted generation is not in force, where the agent won't take it.
     pub refusal: Option<Refusal>,
+    /// What came of trying the tables in force; none until the agent put some in use since it started.
+    pub proof: Option<ProofReport>,
     /// Its ports.
     pub ports: Vec<PortReport>,
     /// Packets by reason.
@@ -131,6 +134,7 @@ impl From<&Report> for wire::Report {
             wanted,
             in_force,
             refusal,
+            proof,
             ports,
             reasons,
             rules,
@@ -146,6 +150,7 @@ impl From<&Report> for wire::Report {
             generation_wanted: number(wanted),
             generation_in_force: number(in_force),
             refusal: refusal.as_ref().map(refusal_to_wire),
+            proof: proof.as_ref().map(proof::to_wire),
             ports: ports.iter().map(port_to_wire).collect(),
             reasons: reasons.iter().map(reason_to_wire).collect(),
             rules: rules.iter().map(rule_to_wire).collect(),
@@ -166,6 +171,7 @@ impl TryFrom<wire::Report> for Report {
             generation_wanted,
             generation_in_force,
             refusal,
+            proof,
             ports,
             reasons,
             rules,
@@ -184,6 +190,7 @@ impl TryFrom<wire::Report> for Report {
             wanted: generation(generation_wanted),
             in_force: generation(generation_in_force),
             refusal: refusal.map(refusal_from_wire).transpose()?,
+            proof: proof.map(proof::from_wire).transpose()?,
             ports: ports.into_iter().map(port_from_wire).collect::<Result<_, _>>()?,
             reasons: reasons.into_iter().map(reason_from_wire).collect::<Result<_, _>>()?,
             rules: rules.into_iter().map(rule_from_wire).collect(),

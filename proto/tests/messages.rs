@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use selvedge_proto::{
     Count, DecodeError, Digest, Flow, FlowEnd, FlowRule, GenerationRecord, MAX_RULE_COUNTS, Mode, Observed,
-    PortReport, Refusal, Report, Summary, Target, TargetList, Transport, Verdict, wire,
+    PortReport, ProofReport, Refusal, Report, Summary, Target, TargetList, Transport, Verdict, wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::Identity;
@@ -91,6 +91,7 @@ fn report() -> Report {
         wanted: Some(Generation(4)),
         in_force: None,
         refusal: Some(Refusal { generation: Generation(4), reason: "port w9 does not exist".into() }),
+        proof: Some(ProofReport::Proven { packets: 40, classes: 20, of: 30, skipped: 1 }),
         ports: vec![PortReport {
             name: "eth0".parse().unwrap(),
             role: PortRole::Uplink,
@@ -117,6 +118,9 @@ fn reports_come_back_and_are_bounded() {
 #[test]
 fn what_a_report_says_to_people_cannot_steer_their_terminal() {
     let refusal = Some(Refusal { generation: Generation(4), reason: "\u{1b}[2Jport\nw9".into() });
+    let proof = Some(ProofReport::Unproven { reason: "no BPF_PROG_TEST_RUN".into() });
+    let unproven = Report { proof, ..report() };
+    assert_eq!(Report::decode(&unproven.encode()), Ok(unproven));
     let read = Report::decode(&Report { refusal, ..report() }.encode()).unwrap();
     assert_eq!(read.refusal.unwrap().reason, " [2Jport w9");
 }

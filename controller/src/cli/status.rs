@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use selvedge_proto::Report;
 use selvedge_proto::wire::{self, NodeState};
+use selvedge_proto::{ProofReport, Report};
 use serde::Serialize;
 
 use super::client::{Client, connect, refused};
@@ -46,6 +46,7 @@ pub(super) struct NodeStatus {
     generation_wanted: u64,
     generation_in_force: Option<u64>,
     refusal: Option<String>,
+    proof: Option<String>,
     report_age_seconds: Option<u64>,
     agent_version: Option<String>,
     connections: u64,
@@ -130,6 +131,7 @@ fn node(node: wire::NodeStatus) -> Result<NodeStatus, CliError> {
             .as_ref()
             .and_then(|report| report.refusal.as_ref())
             .map(|refusal| refusal.reason.clone()),
+        proof: report.as_ref().and_then(|report| report.proof.as_ref()).map(ToString::to_string),
         report_age_seconds: report.as_ref().map(|_| age_ms / 1000),
         agent_version: report.as_ref().map(|report| report.agent_version.clone()),
         connections: report.as_ref().map_or(0, |report| report.connections),
@@ -168,6 +170,11 @@ pub(super) fn render(status: &Status) -> String {
     for node in &status.nodes {
         if let Some(reason) = node.refusal.as_deref().filter(|_| node.state == "refused") {
             let _ = writeln!(out, "{red}{} refuses it: {reason}{red:#}", node.name);
+        }
+        let proof = node.report.as_ref().and_then(|report| report.proof.as_ref());
+        if let Some(proof @ ProofReport::Unproven { .. }) = proof {
+            let yellow = AnsiColor::Yellow.on_default();
+            let _ = writeln!(out, "{yellow}{}'s tables are {proof}{yellow:#}", node.name);
         }
     }
     out

@@ -104,6 +104,7 @@ mod tests {
             wanted: None,
             in_force: in_force.map(Generation),
             refusal: refused.map(|number| Refusal { generation: Generation(number), reason: "why".into() }),
+            proof: None,
             ports: Vec::new(),
             reasons: Vec::new(),
             rules: Vec::new(),

@@ -176,6 +176,7 @@ pub(crate) fn report(node: &str, in_force: Option<u64>) -> Report {
         wanted: in_force.map(Generation),
         in_force: in_force.map(Generation),
         refusal: None,
+        proof: None,
         ports: Vec::new(),
         reasons: Vec::new(),
         rules: Vec::new(),

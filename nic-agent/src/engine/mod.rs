@@ -5,6 +5,7 @@ mod report;
 pub use report::Tallies;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use selvedge_abi::FailsafeKey;
 use selvedge_agent_core::{
@@ -186,21 +187,25 @@ impl<D: Datapath> Engine<D> {
                 Action::Put(_) | Action::Delete(_) => {}
                 notable => tracing::info!("{notable}"),
             }
+            let begun = Instant::now();
             match self.datapath.execute(action).map_err(failed)? {
                 Effect::Done => {}
                 Effect::Placed(port, placement) => self.place(port, placement),
-                Effect::Proved(proof) => self.prove(proof),
+                Effect::Proved(proof) => self.proved(proof, begun.elapsed()),
             }
         }
         Ok(())
     }
 
-    fn prove(&mut self, proof: Proof) {
-        if let Proof::Unproven { reason } = &proof {
-            tracing::warn!(
+    fn proved(&mut self, proof: Proof, took: Duration) {
+        match &proof {
+            Proof::Proven(coverage) => {
+                tracing::info!(took_ms = took.as_millis() as u64, "proven by {coverage}");
+            }
+            Proof::Unproven { reason } => tracing::warn!(
                 reason,
-                "this kernel can't prove a slot before it is used; policy is enforced unproven"
-            );
+                "this kernel can't try a slot before it is used; the plan is enforced unproven"
+            ),
         }
         self.proof = Some(proof);
     }

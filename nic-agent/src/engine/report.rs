@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use selvedge_abi::ABI_VERSION;
-use selvedge_agent_core::{Attachment, Interface, Placement, place};
+use selvedge_agent_core::prove::Coverage;
+use selvedge_agent_core::{Attachment, Interface, Placement, Proof, place};
 use selvedge_hw_profiles::Mode;
-use selvedge_proto::{Count, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, PortReport, Refusal, Report};
+use selvedge_proto::{
+    Count, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, PortReport, ProofReport, Refusal, Report,
+};
 use selvedge_topology::model::{PortRole, RuleId};
 use selvedge_topology::names::PortName;
 use selvedge_topology::plan::Generation;
@@ -35,6 +38,7 @@ impl<D: Datapath> Engine<D> {
             wanted: self.wanted,
             in_force: (in_force.0 != 0).then_some(in_force),
             refusal: self.refusal(),
+            proof: self.proof.clone().map(proof_report),
             ports: self.ports(),
             reasons: reasons.into_iter().map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
             rules: busiest(rules),
@@ -102,6 +106,15 @@ fn reported(mode: Mode) -> ReportMode {
         Mode::Generic => ReportMode::Generic,
         // Nothing here asks for it, and a program in the NIC is not this agent's.
         Mode::Offload => ReportMode::None,
+    }
+}
+
+fn proof_report(proof: Proof) -> ProofReport {
+    match proof {
+        Proof::Proven(Coverage { of, classes, skipped, packets }) => {
+            ProofReport::Proven { packets, classes, of, skipped }
+        }
+        Proof::Unproven { reason } => ProofReport::Unproven { reason: cut(reason) },
     }
 }
 

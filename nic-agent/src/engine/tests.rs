@@ -18,6 +18,7 @@ struct Faulty {
     simulation: Simulation,
     fault: Option<usize>,
     executed: usize,
+    proof: Option<Proof>,
 }
 
 impl Datapath for Faulty {
@@ -38,7 +39,9 @@ impl Datapath for Faulty {
             Action::Attach { port, choice, .. } => {
                 Effect::Placed(port.clone(), Placement::after_attach(choice, &[], choice.first))
             }
-            Action::Prove(trial) => Effect::Proved(Proof::Proven(trial.coverage)),
+            Action::Prove(trial) => {
+                Effect::Proved(self.proof.clone().unwrap_or(Proof::Proven(trial.coverage)))
+            }
             _ => Effect::Done,
         })
     }
@@ -73,7 +76,7 @@ fn engine(simulation: Simulation, directory: &Path) -> Engine<Faulty> {
         foreign: ForeignPrograms::Refuse,
     };
     let state = StateDir::open(directory, &settings.node).unwrap();
-    Engine::new(settings, Faulty { simulation, fault: None, executed: 0 }, state).unwrap()
+    Engine::new(settings, Faulty { simulation, fault: None, executed: 0, proof: None }, state).unwrap()
 }
 
 fn with_ports(ports: &[&str]) -> Simulation {
@@ -174,4 +177,24 @@ fn a_port_of_the_plan_that_goes_is_reported_as_not_enforced_with_the_reason() {
         (selvedge_proto::Mode::Native, selvedge_proto::Mode::None)
     );
     assert!(ports[1].reason.contains("no interface of this name"), "{}", ports[1].reason);
+}
+
+#[test]
+fn a_kernel_that_can_not_try_a_slot_enforces_the_plan_and_the_report_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut engine = engine(with_ports(&["eth0"]), directory.path());
+    assert_eq!(report(&mut engine).proof, None);
+    engine.datapath().proof = Some(Proof::Unproven { reason: "unknown error 524".to_owned() });
+    engine.offer(fetched(1, plan(&["eth0"])));
+    assert_eq!(engine.converge(&[]).unwrap(), Progress::Executed);
+    let unproven = report(&mut engine);
+    assert_eq!((unproven.in_force, unproven.refusal), (Some(Generation(1)), None));
+    let proof = unproven.proof.unwrap().to_string();
+    assert_eq!(proof, "unproven: unknown error 524");
+
+    engine.datapath().proof = None;
+    engine.offer(fetched(2, plan(&["eth0"])));
+    engine.converge(&[]).unwrap();
+    let proof = report(&mut engine).proof.unwrap().to_string();
+    assert_eq!(proof, "proven by 0 packets of 0 of 0 classes");
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use prost::Message;
 use selvedge_proto::{
-    Count, Digest, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed, PortReport, Refusal, Report,
-    Summary, Target, TargetList, Transport, Verdict, decode_identity, encode_identity, wire,
+    Count, Digest, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed, PortReport, ProofReport,
+    Refusal, Report, Summary, Target, TargetList, Transport, Verdict, decode_identity, encode_identity, wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::{Identity, IdentityKey};
@@ -117,6 +117,7 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
         wanted: Some(Generation(4)),
         in_force: Some(Generation(3)),
         refusal: Some(Refusal { generation: Generation(4), reason: "port w9 does not exist".into() }),
+        proof: Some(ProofReport::Proven { packets: 40, classes: 20, of: 30, skipped: 1 }),
         ports: vec![PortReport {
             name: "eth0".parse().unwrap(),
             role: PortRole::Uplink,
@@ -130,7 +131,8 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
         events_lost: 6,
         time: time(),
     };
-    vec![report.encode()]
+    let unproven = ProofReport::Unproven { reason: "unknown error 524".into() };
+    vec![report.encode(), Report { proof: Some(unproven), ..report }.encode()]
 }
 
 pub(super) fn identity_seeds() -> Vec<Vec<u8>> {

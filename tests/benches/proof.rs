@@ -1,0 +1,168 @@
+//! How long an agent takes to prove a slot, by the number of classes. Needs root; prints a table and writes
+//! target/bench/proof.json.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, unshare};
+use selvedge_agent::datapath::{Datapath, Effect, KernelDatapath, Pins};
+use selvedge_agent::machine::RawInterface;
+use selvedge_agent_core::{Action, Desired, ForeignPrograms, IfIndex, Proof, reconcile};
+use selvedge_hw_profiles::Profiles;
+use selvedge_topology::identity::{Class, Identity};
+use selvedge_topology::l4::{L4Key, Protocol};
+use selvedge_topology::model::{self, Direction, NodeRole, PortRole, RuleId};
+use selvedge_topology::plan::{
+    Decision, Generation, Outcome, Plan, PlanAddress, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet,
+    PlanWorkload, SetId,
+};
+
+/// Subjects, and peers of each; every list has five intervals, and there are two directions.
+const SIZES: [(u8, u16); 4] = [(2, 8), (10, 90), (10, 990), (20, 5_000)];
+const INTERVALS: u32 = 5;
+
+fn list(id: u64) -> PlanSet {
+    let interval = |number: u32| {
+        let outcome = if number % 2 == 0 { Outcome::Denied } else { Outcome::Allowed };
+        let first = if number == 0 {
+            L4Key::FIRST
+        } else {
+            L4Key::new(Protocol::TCP, 1_000 * number as u16 + id as u16)
+        };
+        PlanInterval { first, decision: Decision { outcome, rule: RuleId(1 + number % 2), logged: false } }
+    };
+    PlanSet { id: SetId(id), intervals: (0..INTERVALS).map(interval).collect() }
+}
+
+fn plan(subjects: u8, peers: u16) -> Result<Plan> {
+    let address = |address: IpAddr, identity: Identity| PlanAddress {
+        prefix: address.into(),
+        identity,
+        class: identity.into(),
+    };
+    let ours: Vec<(IpAddr, Identity)> =
+        (0..subjects).map(|n| ([10, 1, 0, n + 1].into(), Identity(256 + u32::from(n)))).collect();
+    let theirs: Vec<(IpAddr, Identity)> = (0..peers)
+        .map(|n| ([10, 2, (n >> 8) as u8, n as u8].into(), Identity(1_000 + u32::from(n))))
+        .collect();
+    let mut rows = Vec::new();
+    for (_, subject) in &ours {
+        for direction in Direction::BOTH {
+            let named = theirs.iter().enumerate().filter(|(number, _)| number % 3 > 0);
+            let peers = named.map(|(number, (_, peer))| (Class::from(*peer), SetId(number as u64 % 8)));
+            rows.push(PlanRow { subject: *subject, direction, default: SetId(0), peers: peers.collect() });
+        }
+    }
+    let mut workloads = Vec::new();
+    for (number, (address, identity)) in ours.iter().enumerate() {
+        workloads.push(PlanWorkload {
+            name: format!("x{number}").parse()?,
+            identity: *identity,
+            port: "w1".parse()?,
+            addresses: [*address].into(),
+        });
+    }
+    let rule = |id| PlanRule {
+        id: RuleId(id),
+        display: format!("rule {id}"),
+        tier: None,
+        direction: Direction::Ingress,
+        action: model::Action::Allow,
+    };
+    Ok(Plan {
+        node: "bench".parse()?,
+        role: NodeRole::Host,
+        ports: vec![
+            PlanPort { name: "eth0".parse()?, role: PortRole::Uplink },
+            PlanPort { name: "w1".parse()?, role: PortRole::Workload },
+        ],
+        workloads,
+        addresses: ours.iter().chain(&theirs).map(|(ip, identity)| address(*ip, *identity)).collect(),
+        rows,
+        sets: (0..8).map(list).collect(),
+        rules: vec![rule(1), rule(2)],
+        identities: Vec::new(),
+    })
+}
+
+fn interface(name: &str) -> Result<RawInterface> {
+    let status = Command::new("ip").args(["link", "add", name, "type", "dummy"]).status()?;
+    anyhow::ensure!(status.success(), "ip can't add {name}");
+    let index = IfIndex(nix::net::if_::if_nametoindex(name)?);
+    Ok(RawInterface { name: name.to_owned(), index, driver: "dummy".to_owned(), mtu: 1500, xdp: Vec::new() })
+}
+
+/// What one size came to.
+#[derive(serde::Serialize)]
+struct Row {
+    classes: u64,
+    of: u64,
+    packets: u64,
+    choosing_ms: f64,
+    proving_ms: f64,
+}
+
+/// Writes the tables of the plan, without attaching anything, and proves them.
+fn measure(directory: &Path, interfaces: &[RawInterface], plan: &Plan) -> Result<Row> {
+    let mut datapath = KernelDatapath::open(Pins::prepare(directory, &plan.node)?)?;
+    let observed = datapath.observe(interfaces)?;
+    let profiles = Profiles::embedded()?;
+    let (fail_closed, failsafe) = (BTreeSet::new(), BTreeSet::new());
+    let desired = Desired {
+        plan: Some((plan, Generation(1))),
+        fail_closed: &fail_closed,
+        failsafe: &failsafe,
+        foreign: ForeignPrograms::Refuse,
+        profiles: &profiles,
+    };
+    let begun = Instant::now();
+    let actions = reconcile(desired, &observed)?;
+    let choosing = begun.elapsed();
+    for action in &actions {
+        let begun = Instant::now();
+        match action {
+            Action::Attach { .. } => {}
+            Action::Prove(_) => {
+                let Effect::Proved(Proof::Proven(coverage)) = datapath.execute(action)? else {
+                    bail!("this kernel can't prove a slot")
+                };
+                let ms = |time: Duration| time.as_secs_f64() * 1e3;
+                return Ok(Row {
+                    classes: coverage.classes,
+                    of: coverage.of,
+                    packets: coverage.packets,
+                    choosing_ms: ms(choosing),
+                    proving_ms: ms(begun.elapsed()),
+                });
+            }
+            action => drop(datapath.execute(action)?),
+        }
+    }
+    bail!("nothing was to be proven")
+}
+
+fn main() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("as root only")?;
+    let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+    nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+    let interfaces = [interface("eth0")?, interface("w1")?];
+    println!("{:>9} {:>9} {:>9} {:>15} {:>14}", "classes", "of", "packets", "lower+choose ms", "prove ms");
+    let mut rows = Vec::new();
+    for (subjects, peers) in SIZES {
+        let directory = tempfile::tempdir()?;
+        let row = measure(directory.path(), &interfaces, &plan(subjects, peers)?);
+        nix::mount::umount(directory.path())?;
+        let row = row?;
+        let Row { classes, of, packets, choosing_ms, proving_ms } = &row;
+        println!("{classes:>9} {of:>9} {packets:>9} {choosing_ms:>15.1} {proving_ms:>14.1}");
+        rows.push(row);
+    }
+    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
+    std::fs::create_dir_all(&out)?;
+    std::fs::write(out.join("proof.json"), serde_json::to_string_pretty(&rows)?)?;
+    Ok(())
+}
