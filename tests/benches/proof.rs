@@ -22,7 +22,7 @@ use selvedge_topology::plan::{
 };
 
 /// Subjects, and peers of each; every list has five intervals, and there are two directions.
-const SIZES: [(u8, u16); 4] = [(2, 8), (10, 90), (10, 990), (20, 5_000)];
+const SIZES: [(u8, u16); 4] = [(2, 8), (10, 90), (10, 990), (20, 4_500)];
 const INTERVALS: u32 = 5;
 
 fn list(id: u64) -> PlanSet {
@@ -89,11 +89,22 @@ fn plan(subjects: u8, peers: u16) -> Result<Plan> {
     })
 }
 
-fn interface(name: &str) -> Result<RawInterface> {
-    let status = Command::new("ip").args(["link", "add", name, "type", "dummy"]).status()?;
-    anyhow::ensure!(status.success(), "ip can't add {name}");
-    let index = IfIndex(nix::net::if_::if_nametoindex(name)?);
-    Ok(RawInterface { name: name.to_owned(), index, driver: "dummy".to_owned(), mtu: 1500, xdp: Vec::new() })
+/// The ends of a new veth pair: an uplink and a workload port.
+fn interfaces() -> Result<[RawInterface; 2]> {
+    let pair = ["link", "add", "eth0", "type", "veth", "peer", "name", "w1"];
+    let status = Command::new("ip").args(pair).status()?;
+    anyhow::ensure!(status.success(), "ip can't add a veth pair");
+    let interface = |name: &str| -> Result<RawInterface> {
+        let index = IfIndex(nix::net::if_::if_nametoindex(name)?);
+        Ok(RawInterface {
+            name: name.to_owned(),
+            index,
+            driver: "veth".to_owned(),
+            mtu: 1500,
+            xdp: Vec::new(),
+        })
+    };
+    Ok([interface("eth0")?, interface("w1")?])
 }
 
 /// What one size came to.
@@ -149,7 +160,7 @@ fn main() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("as root only")?;
     let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
     nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
-    let interfaces = [interface("eth0")?, interface("w1")?];
+    let interfaces = interfaces()?;
     println!("{:>9} {:>9} {:>9} {:>15} {:>14}", "classes", "of", "packets", "lower+choose ms", "prove ms");
     let mut rows = Vec::new();
     for (subjects, peers) in SIZES {
