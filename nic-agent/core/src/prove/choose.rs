@@ -359,12 +359,12 @@ fn keys(set: &PlanSet, interval: usize) -> Option<L4Range> {
 
 /// The lowest and the highest key among `keys` that packets of the family have.
 fn ends_of(keys: L4Range, family: usize) -> impl Iterator<Item = L4Key> {
-    let within = carried(family).iter().filter_map(move |range| {
+    let mut within = carried(family).iter().filter_map(move |range| {
         let (first, last) = (range.first.max(keys.first), range.last.min(keys.last));
         (first <= last).then_some((first, last))
     });
     let lowest = within.clone().next().map(|(first, _)| first);
-    let highest = within.last().map(|(_, last)| last);
+    let highest = within.next_back().map(|(_, last)| last);
     lowest.into_iter().chain(highest.filter(|highest| Some(*highest) != lowest))
 }
 

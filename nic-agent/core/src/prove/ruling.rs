@@ -148,12 +148,11 @@ impl Mismatch {
 impl fmt::Display for Ruling {
     /// `policy-deny by app/default/ingress (ID:2 to ID:256)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.reason {
-            Some(reason) => f.write_str(reason.name())?,
-            None => {
-                f.write_str(if self.passed { "passed without an event" } else { "dropped without an event" })?
-            }
-        }
+        f.write_str(match self.reason {
+            Some(reason) => reason.name(),
+            None if self.passed => "passed without an event",
+            None => "dropped without an event",
+        })?;
         let rules: Vec<&str> = self.rules.iter().map(|rule| rule.0.as_str()).collect();
         write!(f, " by {}", if rules.is_empty() { "no rule".to_owned() } else { rules.join(" and ") })?;
         if self.logged {

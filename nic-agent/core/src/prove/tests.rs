@@ -157,7 +157,7 @@ fn what_is_expected_is_what_the_plan_says_of_both_ends() {
         let denied = says.iter().find(|decision| decision.outcome == Outcome::Denied);
         match denied {
             Some(denied) => {
-                assert_eq!((expected.reason, expected.rule), (Reason::PolicyDeny, Some(denied.rule)))
+                assert_eq!((expected.reason, expected.rule), (Reason::PolicyDeny, Some(denied.rule)));
             }
             None => assert!(expected.passes() && says.iter().any(|says| Some(says.rule) == expected.rule)),
         }
