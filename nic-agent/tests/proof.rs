@@ -1,5 +1,7 @@
 //! A slot is proven in a real kernel before it is put in use, and a wrong entry in it refuses the generation.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as its test may")]
+
 mod support;
 
 use std::collections::BTreeSet;

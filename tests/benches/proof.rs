@@ -27,7 +27,7 @@ const INTERVALS: u32 = 5;
 
 fn list(id: u64) -> PlanSet {
     let interval = |number: u32| {
-        let outcome = if number % 2 == 0 { Outcome::Denied } else { Outcome::Allowed };
+        let outcome = if number.is_multiple_of(2) { Outcome::Denied } else { Outcome::Allowed };
         let first = if number == 0 {
             L4Key::FIRST
         } else {
