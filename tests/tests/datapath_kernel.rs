@@ -66,6 +66,9 @@ fn kernel_and_classifier_agree_on_random_packets() {
         Reason::Stateless,
         Reason::Cut,
         Reason::NotTracked,
+        Reason::LaterFragment,
+        Reason::Fragment,
+        Reason::FragmentTiny,
     ] {
         assert!(seen.get(&reason).is_some_and(|n| *n >= 50), "{reason:?} was seen too rarely: {seen:?}");
     }

@@ -113,5 +113,8 @@ async fn sweep_forever(mut sweeper: Sweeper, found: watch::Sender<Sweep>) {
             Ok(sweep) => drop(found.send_replace(sweep)),
             Err(error) => tracing::warn!(%error, "expired connections can't be deleted"),
         }
+        if let Err(error) = tokio::task::block_in_place(|| sweeper.sweep_fragments(&lower::TIMEOUTS)) {
+            tracing::warn!(%error, "expired fragments can't be deleted");
+        }
     }
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use aya::maps::{MapInfo, MapType};
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, FailsafeKey,
-    INTERVALS_PER_SLOT, Interval, MAX_ADDRESSES, MAX_CONNECTIONS, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS,
-    MAX_RULES, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey, SLOTS, map,
+    FragmentEntry, FragmentKey, INTERVALS_PER_SLOT, Interval, MAX_ADDRESSES, MAX_CONNECTIONS, MAX_FAILSAFE,
+    MAX_FRAGMENTS, MAX_POLICIES, MAX_PORTS, MAX_RULES, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason,
+    ReasonKey, SLOTS, map,
 };
 
 use super::kernel::DatapathError;
@@ -47,6 +48,7 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
         map::POLICIES => shape::<PolicyKey, PolicyEntry>(MapType::Hash, MAX_POLICIES),
         map::INTERVALS => shape::<u32, Interval>(MapType::Array, SLOTS * INTERVALS_PER_SLOT),
         map::CONNECTIONS => shape::<ConnectionKey, ConnectionEntry>(MapType::Hash, MAX_CONNECTIONS),
+        map::FRAGMENTS => shape::<FragmentKey, FragmentEntry>(MapType::Hash, MAX_FRAGMENTS),
         map::FAILSAFE => shape::<FailsafeKey, u32>(MapType::Hash, MAX_FAILSAFE),
         map::RULE_COUNTERS => shape::<u32, Counter>(MapType::PerCpuHash, MAX_RULES),
         map::REASON_COUNTERS => shape::<ReasonKey, Counter>(MapType::PerCpuHash, reasons),

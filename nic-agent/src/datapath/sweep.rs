@@ -1,12 +1,13 @@
-//! Deleting connections that have expired. The program takes an expired entry for none; this makes room.
+//! Deleting connections and unfinished datagrams that have expired. The program takes an expired entry for none; this
+//! makes room.
 
 use std::time::Duration;
 
 use aya::maps::{HashMap, MapData, MapError};
 use nix::time::{ClockId, clock_gettime};
 use selvedge_abi::{
-    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_RESET, ConnectionEntry, ConnectionKey,
-    MAX_CONNECTIONS, Timeouts, map,
+    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_RESET, ConnectionEntry, ConnectionKey, FragmentEntry,
+    FragmentKey, MAX_CONNECTIONS, MAX_FRAGMENTS, Timeouts, map,
 };
 use selvedge_topology::l4::Protocol;
 
@@ -15,9 +16,10 @@ use super::pins::Pins;
 use super::plain::Plain;
 use super::tables::{in_map, open};
 
-/// The connection table, for one who deletes.
+/// The tables that programs fill, for one who deletes.
 pub struct Sweeper {
     connections: HashMap<MapData, Plain<ConnectionKey>, Plain<ConnectionEntry>>,
+    fragments: HashMap<MapData, Plain<FragmentKey>, Plain<FragmentEntry>>,
 }
 
 /// What a sweep found.
@@ -31,10 +33,24 @@ pub struct Sweep {
 
 impl Sweeper {
     pub(super) fn open(pins: &Pins) -> Result<Self, DatapathError> {
-        Ok(Self { connections: open(pins, map::CONNECTIONS)? })
+        Ok(Self { connections: open(pins, map::CONNECTIONS)?, fragments: open(pins, map::FRAGMENTS)? })
     }
 
-    /// Deletes every entry that `timeouts` end by now. Sees at most twice the table's size, whatever is inserted meanwhile.
+    /// Deletes every datagram that waited too long for its next fragment; how many.
+    pub fn sweep_fragments(&mut self, timeouts: &Timeouts) -> Result<u64, DatapathError> {
+        let lifetime = Duration::from_secs(timeouts.fragment.into());
+        let (now, mut expired) = (monotonic(), Vec::new());
+        for entry in self.fragments.iter().take(2 * MAX_FRAGMENTS as usize) {
+            let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::FRAGMENTS))?;
+            if Duration::from_nanos(entry.first_seen) + lifetime < now {
+                expired.push(key);
+            }
+        }
+        // One that begins again in this moment is lost, as if a fragment of it were.
+        Ok(expired.iter().filter(|key| self.fragments.remove(&Plain(**key)).is_ok()).count() as u64)
+    }
+
+    /// Deletes every connection that `timeouts` end by now. Sees at most twice the table's size, whatever is inserted meanwhile.
     pub fn sweep(&mut self, timeouts: &Timeouts) -> Result<Sweep, DatapathError> {
         let now = monotonic();
         let (mut sweep, mut expired) = (Sweep::default(), Vec::new());
@@ -74,6 +90,7 @@ fn timeout(key: &ConnectionKey, entry: &ConnectionEntry, timeouts: &Timeouts) ->
     match Protocol(key.protocol as u8) {
         Protocol::UDP => timeouts.udp,
         Protocol::ICMP | Protocol::ICMPV6 => timeouts.icmp,
+        protocol if !matches!(protocol, Protocol::TCP | Protocol::SCTP) => timeouts.other,
         _ if entry.flags & (CONNECTION_CLOSING | CONNECTION_RESET) != 0 => timeouts.closing,
         _ if entry.flags & CONNECTION_ANSWERED != 0 => timeouts.tcp_established,
         _ => timeouts.half_open,
@@ -105,5 +122,6 @@ mod tests {
         assert_eq!(expires_after(17, CONNECTION_ANSWERED), 60);
         assert_eq!(expires_after(1, CONNECTION_ANSWERED), 30);
         assert_eq!(expires_after(58 | 1 << 8, 0), 30);
+        assert_eq!(expires_after(47, CONNECTION_ANSWERED), 60);
     }
 }

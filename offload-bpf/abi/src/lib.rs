@@ -9,13 +9,15 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 mod event;
+mod fragment;
 mod reason;
 
 pub use event::{Event, EventKind};
+pub use fragment::{FragmentEntry, FragmentKey};
 pub use reason::{Reason, Verdict};
 
 /// Version of this contract. Part of the pin directory's name and of [`Config`].
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Number of table halves; a generation is written to the one that is not in use, then [`Config::slot`] flips.
 pub const SLOTS: u32 = 2;
@@ -28,6 +30,8 @@ pub const MAX_ADDRESSES: u32 = 1 << 18;
 pub const MAX_POLICIES: u32 = 1 << 18;
 /// Tracked connections.
 pub const MAX_CONNECTIONS: u32 = 1 << 17;
+/// Datagrams that come in fragments at one time.
+pub const MAX_FRAGMENTS: u32 = 1 << 14;
 /// Rules that can have a counter.
 pub const MAX_RULES: u32 = 1 << 16;
 /// Ports of one node.
@@ -55,6 +59,8 @@ pub mod map {
     pub const INTERVALS: &str = "INTERVALS";
     /// HASH [`super::ConnectionKey`] → [`super::ConnectionEntry`].
     pub const CONNECTIONS: &str = "CONNECTIONS";
+    /// HASH [`super::FragmentKey`] → [`super::FragmentEntry`].
+    pub const FRAGMENTS: &str = "FRAGMENTS";
     /// HASH [`super::FailsafeKey`] → `u32` (1).
     pub const FAILSAFE: &str = "FAILSAFE";
     /// PERCPU_HASH `u32` rule → [`super::Counter`]. User space creates the entries.
@@ -66,7 +72,7 @@ pub mod map {
     /// RINGBUF of [`super::Event`].
     pub const EVENTS: &str = "EVENTS";
     /// Every map, in the order above.
-    pub const ALL: [&str; 12] = [
+    pub const ALL: [&str; 13] = [
         CONFIG,
         PORTS,
         ADDRESSES,
@@ -74,6 +80,7 @@ pub mod map {
         POLICIES,
         INTERVALS,
         CONNECTIONS,
+        FRAGMENTS,
         FAILSAFE,
         RULE_COUNTERS,
         REASON_COUNTERS,
@@ -142,6 +149,10 @@ pub struct Timeouts {
     pub udp: u32,
     /// ICMP echo.
     pub icmp: u32,
+    /// Any other protocol.
+    pub other: u32,
+    /// A datagram in fragments, from its first one; as long as receivers wait (RFC 8200 §4.5: 60).
+    pub fragment: u32,
 }
 
 /// What kind of machine the node is.

@@ -67,6 +67,10 @@ reasons! {
     Failsafe = 10, Allowed, "failsafe";
     /// An ICMP error that quotes a packet of a tracked connection.
     Related = 11, Allowed, "related";
+    /// The next fragment of a datagram whose first one was allowed.
+    LaterFragment = 12, Allowed, "later-fragment";
+    /// IGMP or MLD, on its link.
+    GroupMembership = 13, Allowed, "group-membership";
 
     /// A rule, or a tier's or the fabric's default, denies it.
     PolicyDeny = 32, Denied, "policy-deny";
@@ -78,6 +82,8 @@ reasons! {
     NotTracked = 35, Denied, "no-connection";
     /// The connection table is full.
     ConnectionsFull = 36, Denied, "connections-full";
+    /// An allowed first fragment, but the table that would remember it is full.
+    FragmentsFull = 37, Denied, "fragments-full";
 
     /// No generation in force yet.
     NoGeneration = 64, Dropped, "no-generation";
@@ -89,13 +95,14 @@ reasons! {
     Malformed = 67, Dropped, "malformed";
     /// An Ethernet type this fabric does not carry.
     UnknownEtherType = 68, Dropped, "unknown-ethertype";
-    /// A VLAN tag in the frame.
+    /// More than two VLAN tags; of a workload, any but one priority tag.
     Vlan = 69, Dropped, "vlan";
-    /// An IP fragment.
+    /// A fragment that is not the next one of an allowed datagram: unknown, overlapping, repeated, out of order; or a
+    /// first one of an unfinished datagram's identification.
     Fragment = 70, Dropped, "fragment";
-    /// IPv4 options or an IPv6 extension header.
+    /// An IPv4 option or IPv6 extension header that is not carried, or too many of them.
     Extension = 71, Dropped, "extension-header";
-    /// A transport protocol this fabric does not carry.
+    /// A protocol number that means nothing over this version of IP.
     UnknownProtocol = 72, Dropped, "unknown-protocol";
     /// An address no packet on a wire may have: loopback, unspecified, reserved, v4-mapped in IPv6; a multicast
     /// source; a source equal to the destination.
@@ -108,4 +115,10 @@ reasons! {
     NotLocal = 76, Dropped, "not-local";
     /// A control frame that must not come from a workload.
     RogueControl = 77, Dropped, "rogue-control";
+    /// A first fragment without the whole transport header, or a later one that would overwrite one.
+    FragmentTiny = 78, Dropped, "fragment-tiny";
+    /// Neighbour discovery or group membership in fragments.
+    FragmentedControl = 79, Dropped, "fragmented-control";
+    /// What the internet has withdrawn: type 0 routing headers, source quench.
+    Deprecated = 80, Dropped, "deprecated";
 }

@@ -12,7 +12,7 @@ use crate::{
     policy::{self, Judgement, Ruling},
     report::Seen,
     tables::{Connection, Tables},
-    transport::{ICMP, ICMPV6, Segment, Stage, Tuple, UDP},
+    transport::{ICMP, ICMPV6, SCTP, Segment, Stage, TCP, Tuple, UDP},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -229,6 +229,7 @@ fn is_alive(entry: &ConnectionEntry, protocol: u8, timeouts: &Timeouts, now: u64
     let seconds = match protocol {
         UDP => timeouts.udp,
         ICMP | ICMPV6 => timeouts.icmp,
+        protocol if !matches!(protocol, TCP | SCTP) => timeouts.other,
         _ if entry.flags & (CONNECTION_CLOSING | CONNECTION_RESET) != 0 => timeouts.closing,
         _ if entry.flags & CONNECTION_ANSWERED != 0 => timeouts.tcp_established,
         _ => timeouts.half_open,

@@ -6,12 +6,12 @@ use core::ops::ControlFlow::{self, Break, Continue};
 use selvedge_abi::{PortRole, Reason};
 
 use crate::{
-    Node,
+    Node, group,
     ip::Ip,
-    network::Datagram,
+    network::{Datagram, Part},
     packet::Packet,
     tables::Tables,
-    transport::{ICMP, ICMPV6, Segment, UDP},
+    transport::{ICMP, ICMPV6, IGMP, Segment, UDP},
 };
 
 const ROUTER_SOLICITATION: u8 = 133;
@@ -19,6 +19,10 @@ const ROUTER_ADVERTISEMENT: u8 = 134;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
+const ROUTER_RENUMBERING: u8 = 138;
+const CERTIFICATION_PATH_ADVERTISEMENT: u8 = 149;
+const MULTICAST_ROUTER_ADVERTISEMENT: u8 = 151;
+const MULTICAST_ROUTER_TERMINATION: u8 = 153;
 
 /// Breaks with the verdict on control traffic; continues with everything else.
 #[inline(always)]
@@ -34,11 +38,33 @@ pub(crate) fn judge<T: Tables, const AT: usize>(
             let (Break(reason) | Continue(reason)) = discovery(packet, node, datagram, segment.service);
             Break(reason)
         }
+        ICMPV6
+            if matches!(
+                icmp_type,
+                group::MLD_QUERY | group::MLD_REPORT | group::MLD_DONE | group::MLD2_REPORT
+            ) =>
+        {
+            Break(group::mld(node, datagram, icmp_type))
+        }
+        ICMPV6 if says_router(icmp_type) && node.role == PortRole::Workload => Break(Reason::RogueControl),
+        IGMP => Break(group::igmp(node, datagram, icmp_type)),
         // An IPv4 redirect, or a router's advertisement (RFC 1256).
         ICMP if matches!(icmp_type, 5 | 9) && node.role == PortRole::Workload => Break(Reason::RogueControl),
         UDP => dhcp(node, segment),
         _ => Continue(()),
     }
+}
+
+/// What only a router says, besides discovery (RFC 4890 §4.3.3, RFC 3971, RFC 4286).
+#[inline(always)]
+fn says_router(icmp_type: u8) -> bool {
+    matches!(
+        icmp_type,
+        ROUTER_RENUMBERING
+            | CERTIFICATION_PATH_ADVERTISEMENT
+            | MULTICAST_ROUTER_ADVERTISEMENT
+            | MULTICAST_ROUTER_TERMINATION
+    )
 }
 
 /// RFC 4861 §6.1, §7.1, §8.1: hop limit, code, length and target; and that a workload speaks for itself only.
@@ -56,6 +82,9 @@ fn discovery<T: Tables, const AT: usize>(
         REDIRECT => 40,
         _ => 8,
     };
+    if datagram.part != Part::Whole {
+        return Break(Reason::FragmentedControl); // an atomic fragment too (RFC 6980 §5)
+    }
     if datagram.length < least {
         return Break(Reason::Truncated);
     }

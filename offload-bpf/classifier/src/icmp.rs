@@ -30,6 +30,8 @@ enum Kind {
     Request,
     Reply,
     Error,
+    /// Source quench (RFC 6633).
+    Withdrawn,
     Other,
 }
 
@@ -40,6 +42,7 @@ impl Family {
             (Family::V4, ECHO_REQUEST_V4) | (Family::V6, ECHO_REQUEST_V6) => Kind::Request,
             (Family::V4, ECHO_REPLY_V4) | (Family::V6, ECHO_REPLY_V6) => Kind::Reply,
             // Destination unreachable, time exceeded, parameter problem; packet too big.
+            (Family::V4, 4) => Kind::Withdrawn,
             (Family::V4, 3 | 11 | 12) | (Family::V6, 1..=4) => Kind::Error,
             _ => Kind::Other,
         }
@@ -82,6 +85,7 @@ pub(crate) fn parse<const AT: usize>(
             }
             None => Stage::Alone,
         },
+        Kind::Withdrawn => return Break(Reason::Deprecated),
         Kind::Other => Stage::Alone,
     };
     let service = (icmp_type as u16) << 8 | code as u16;

@@ -6,13 +6,15 @@
 //!
 //! 1. **Port.** One that the tables don't name drops everything: `unknown-port`.
 //! 2. **Ethernet.** ARP is passed if a workload speaks for itself; link control (LLDP, LACP, EAPOL, spanning
-//!    tree, to the reserved bridge group) on uplink and fabric ports; VLAN tags and all else are dropped.
-//! 3. **IP.** Lengths and versions that agree with the frame. IPv4 options, IPv6 extension headers and fragments
-//!    are dropped. So are addresses that can't be on a wire.
+//!    tree, to the reserved bridge group) on uplink and fabric ports; all else that isn't IP is dropped. Two VLAN tags
+//!    are read through, of a workload none but a priority tag.
+//! 3. **IP.** Lengths and versions that agree with the frame; addresses that can be on a wire. IPv4 options are dropped
+//!    but for a router alert on IGMP; IPv6 extension headers are read through to a fixed depth if they change nothing of
+//!    who speaks with whom. Later fragments skip steps 4, 5 and 9 to 12: they follow their first one, or are dropped.
 //! 4. **Transport.** TCP, UDP, SCTP, ICMP and ICMPv6 headers that agree with the lengths, flags that make sense,
-//!    ports that aren't zero.
-//! 5. **Control.** Neighbour discovery with hop limit 255, and DHCP; what routers and servers say is `rogue-control`
-//!    from a workload.
+//!    ports that aren't zero. Of other protocols nothing is read.
+//! 5. **Control.** Neighbour discovery with hop limit 255, group membership (IGMP, MLD) and DHCP; what routers and servers
+//!    say is `rogue-control` from a workload.
 //! 6. **Unicast.** A source that equals the destination, or is unspecified, is a `martian`; multicast and broadcast
 //!    destinations are not carried.
 //! 7. **Generation.** While there is none, only the node's failsafe services get through, from the fabric.
@@ -24,14 +26,20 @@
 //!     opening direction. ICMP errors pass that quote a packet of one. A cut of datagrams whose opener is not behind
 //!     this node is remembered, and keeps their answers from passing for a connection of their own.
 //! 12. **Policy**: egress of a local source, then ingress of a local destination. Allowed connections get an entry,
-//!     unless a rule is stateless; TCP only by a SYN, SCTP only by an INIT, echo only by a request.
+//!     unless a rule is stateless; TCP only by a SYN, SCTP only by an INIT, echo only by a request. An allowed first
+//!     fragment is remembered.
 //!
 //! IPv6 link-local unicast other than discovery and DHCP belongs to nobody in the address tables: it is spoofed on a
 //! workload port and `not-local` elsewhere, until the tables name the node's own link-local addresses.
 //!
+//! `docs/packet-classes.md` lists every class of packet with its verdict; it is generated from the cases that this code is
+//! held to.
+//!
 //! Nothing here panics, divides, or copies memory of unknown size. In the kernel all of it shares 512 bytes of stack,
 //! so the steps that need most, judging by connection and policy and reporting, are functions that are called one
-//! after the other; everything else is inlined, which gives the verifier loads at constant offsets.
+//! after the other; everything else is inlined, which gives the verifier loads at constant offsets. Packets with tags,
+//! extension headers or fragmentation take another way, whose loads are calls ([`Packet::load_far`]): it is slower, and
+//! the plain packet doesn't pay for it.
 #![no_std]
 
 #[cfg(any(test, feature = "testing"))]
@@ -42,9 +50,14 @@ use core::ops::ControlFlow::{self, Break, Continue};
 use selvedge_abi::{FailsafeKey, PortRole, Reason};
 
 mod arp;
+mod chain;
 mod connection;
 mod control;
 mod ends;
+mod extended;
+mod fragment;
+mod fragment_table;
+mod group;
 mod icmp;
 mod ip;
 mod link;
@@ -57,6 +70,7 @@ mod tables;
 pub mod testing;
 mod transport;
 
+pub use fragment_table::{FragmentTable, NotAdded, Unfinished};
 pub use packet::Packet;
 pub use tables::{Connection, TableFull, Tables};
 
@@ -67,12 +81,25 @@ use transport::{Segment, Tuple};
 
 /// Judges a frame that was received on the port with interface index `ifindex`; updates connections, counters and
 /// events. The frame may pass where the reason's verdict is `Allowed`.
+///
+/// `notes` are fresh ones, [`Notes::default`].
 #[inline(always)]
-pub fn classify<P: Packet, T: Tables>(packet: &P, ifindex: u32, tables: &T) -> Reason {
-    let mut seen = Seen { length: packet.length(), ..Seen::default() };
-    let (Break(reason) | Continue(reason)) = judge(packet, ifindex, tables, &mut seen);
+pub fn classify<P: Packet, T: Tables>(packet: &P, ifindex: u32, tables: &T, notes: &mut Notes) -> Reason {
+    let Notes { seen, segment } = notes;
+    seen.length = packet.length();
+    let (Break(reason) | Continue(reason)) = judge(packet, ifindex, tables, seen, segment);
     seen.report(tables, ifindex, reason);
     reason
+}
+
+/// What is noted of one packet on its way through [`classify`].
+///
+/// Programs keep it in a map. Not only is it half of their stack: what is on the stack the verifier remembers, and so it
+/// would follow the second half of the way once for every kind of packet that the first half tells apart.
+#[derive(Default)]
+pub struct Notes {
+    seen: Seen,
+    segment: Segment,
 }
 
 #[inline(always)]
@@ -81,13 +108,28 @@ fn judge<P: Packet, T: Tables>(
     ifindex: u32,
     tables: &T,
     seen: &mut Seen,
+    segment: &mut Segment,
 ) -> ControlFlow<Reason, Reason> {
     let node = Node::at_port(tables, ifindex)?;
     seen.generation = node.generation;
-    let mut segment = Segment::default();
-    examine(packet, &node, seen, &mut segment)?;
-    decided(locate(&node, seen, &segment))?;
-    Continue(connection::judge(&node, &segment, seen))
+    let (Break(reason) | Continue(reason)) = decide(packet, &node, seen, segment);
+    Continue(if seen.part.is_first() { fragment::remember(&node, seen, reason) } else { reason })
+}
+
+#[inline(always)]
+fn decide<P: Packet, T: Tables>(
+    packet: &P,
+    node: &Node<'_, T>,
+    seen: &mut Seen,
+    segment: &mut Segment,
+) -> ControlFlow<Reason, Reason> {
+    examine(packet, node, seen, segment)?;
+    decided(locate(node, seen, segment))?;
+    Continue(if seen.part.is_later() {
+        fragment::follow(node, seen)
+    } else {
+        connection::judge(node, segment, seen)
+    })
 }
 
 /// `Option` crosses a call in one register, `ControlFlow` does not.
@@ -107,10 +149,14 @@ fn examine<P: Packet, T: Tables>(
     let frame = link::Header::parse(packet)?;
     seen.ether_type = frame.ether_type;
     match frame.ether_type {
-        link::ETHER_TYPE_IPV4 => decided(examine_v4(packet, node, seen, segment)),
-        link::ETHER_TYPE_IPV6 => decided(examine_v6(packet, node, seen, segment)),
+        link::ETHER_TYPE_IPV4 if network::is_plain_v4(packet) => {
+            decided(examine_v4(packet, node, seen, segment))
+        }
+        link::ETHER_TYPE_IPV6 if network::is_plain_v6(packet) => {
+            decided(examine_v6(packet, node, seen, segment))
+        }
         link::ETHER_TYPE_ARP => Break(arp::judge(packet, node, seen)),
-        _ => Break(frame.other(node.role)),
+        _ => decided(extended::examine(packet, node, seen, segment)),
     }?;
     // A unicast packet in a group frame reaches stations it isn't for (RFC 1122 §3.3.6).
     if frame.to_group() { Break(Reason::Multicast) } else { Continue(()) }
@@ -169,6 +215,9 @@ fn locate<T: Tables>(node: &Node<'_, T>, seen: &mut Seen, segment: &Segment) -> 
     seen.ends = Ends { source: node.lookup(seen.source), destination: node.lookup(seen.destination) };
     if !node.may_send(&seen.ends.source) {
         return Some(Reason::Spoofed);
+    }
+    if seen.part.is_later() {
+        return None; // who the ends are was asked of the first fragment
     }
     if seen.ends.destination.ifindex == 0 && is_failsafe(node, &segment.tuple) {
         return Some(Reason::Failsafe);

@@ -13,10 +13,62 @@ pub(crate) const ETHER_TYPE_IPV4: u16 = 0x0800;
 pub(crate) const ETHER_TYPE_ARP: u16 = 0x0806;
 pub(crate) const ETHER_TYPE_IPV6: u16 = 0x86dd;
 
+/// IEEE 802.1Q, the customer's tag.
+const TAG: u16 = 0x8100;
+/// IEEE 802.1ad, the provider's tag.
+const PROVIDER_TAG: u16 = 0x88a8;
+/// What providers used before 802.1ad.
+const OLD_PROVIDER_TAG: u16 = 0x9100;
+
 const SLOW_PROTOCOLS: u16 = 0x8809;
 const MAC_CONTROL: u16 = 0x8808;
 const EAPOL: u16 = 0x888e;
 const LLDP: u16 = 0x88cc;
+
+/// Whether the Ethernet type says that a VLAN tag follows.
+#[inline(always)]
+pub(crate) fn is_tag(ether_type: u16) -> bool {
+    matches!(ether_type, TAG | PROVIDER_TAG | OLD_PROVIDER_TAG)
+}
+
+/// What is behind the VLAN tags of a frame.
+pub(crate) struct Untagged {
+    /// Bytes of the tags.
+    pub(crate) tags: u32,
+    pub(crate) ether_type: u16,
+}
+
+impl Untagged {
+    /// Reads the tags of a frame of type `outer`, which [`is_tag`]. Two at most; of a workload one, and only to mark
+    /// a priority: any other could take its frames into a VLAN that is not its own.
+    #[inline(always)]
+    pub(crate) fn parse(packet: &impl Packet, outer: u16, role: PortRole) -> ControlFlow<Reason, Self> {
+        const BYTES: usize = 4;
+        let (vlan, ether_type) = read_tag(packet.need(HEADER)?)?;
+        if role == PortRole::Workload && (vlan != PRIORITY_ONLY || outer != TAG || is_tag(ether_type)) {
+            return Break(Reason::Vlan);
+        }
+        if !is_tag(ether_type) {
+            return Continue(Self { tags: BYTES as u32, ether_type });
+        }
+        let (_, ether_type) = read_tag(packet.need(HEADER + BYTES)?)?;
+        if is_tag(ether_type) {
+            return Break(Reason::Vlan);
+        }
+        Continue(Self { tags: 2 * BYTES as u32, ether_type })
+    }
+}
+
+/// VLAN 0: the tag says nothing but a priority (IEEE 802.1Q table 9-2).
+const PRIORITY_ONLY: u16 = 0;
+
+/// VLAN and the Ethernet type behind the tag.
+#[inline(always)]
+fn read_tag([control_high, control_low, high, low]: [u8; 4]) -> ControlFlow<Reason, (u16, u16)> {
+    const RESERVED: u16 = 0xfff;
+    let vlan = u16::from_be_bytes([control_high, control_low]) & 0xfff;
+    if vlan == RESERVED { Break(Reason::Vlan) } else { Continue((vlan, u16::from_be_bytes([high, low]))) }
+}
 
 /// An Ethernet II header.
 pub(crate) struct Header {
@@ -42,11 +94,10 @@ impl Header {
         self.destination[0] & 1 != 0
     }
 
-    /// The verdict on a frame that is neither ARP nor IP.
+    /// The verdict on a frame that is neither ARP nor IP. `ether_type` is the frame's own, or that behind its tags.
     #[inline(always)]
-    pub(crate) fn other(&self, role: PortRole) -> Reason {
-        match self.ether_type {
-            0x8100 | 0x88a8 | 0x9100 => Reason::Vlan,
+    pub(crate) fn other(&self, ether_type: u16, role: PortRole) -> Reason {
+        match ether_type {
             LLDP | SLOW_PROTOCOLS | EAPOL | MAC_CONTROL | ..0x600 if self.to_bridge_group() => match role {
                 PortRole::Workload => Reason::RogueControl,
                 PortRole::Uplink | PortRole::Fabric => Reason::LinkControl,

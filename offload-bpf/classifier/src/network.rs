@@ -4,18 +4,87 @@ use core::ops::ControlFlow::{self, Break, Continue};
 
 use selvedge_abi::Reason;
 
-use crate::{ip::Ip, link, packet::Packet};
+use crate::{
+    ip::Ip,
+    link,
+    packet::Packet,
+    transport::{ICMPV6, SCTP, TCP, UDP},
+};
 
-const IPV4_HEADER: usize = 20;
-const IPV6_HEADER: usize = 40;
+pub(crate) const IPV4_HEADER: usize = 20;
+pub(crate) const IPV6_HEADER: usize = 40;
+/// The "more fragments" flag and the offset of a fragment, in the seventh and eighth byte of an IPv4 header.
+const FRAGMENTATION: u16 = 0x3fff;
 
-/// Offset of what an IPv4 header carries; there are no options.
+/// Offset of what a plain IPv4 header carries.
 pub(crate) const IPV4_PAYLOAD: usize = link::HEADER + IPV4_HEADER;
-/// Offset of what an IPv6 header carries; there are no extension headers.
+/// Offset of what a plain IPv6 header carries.
 pub(crate) const IPV6_PAYLOAD: usize = link::HEADER + IPV6_HEADER;
 
-/// An IP packet without options, extension headers or fragmentation. `PAYLOAD` is the offset of what it carries: a
-/// constant of the type, so that every load of a transport header has a constant offset too.
+/// Whether this is IPv4 without options and fragmentation: what [`Datagram::parse_v4`] reads. All else, broken or
+/// not, is for [`crate::extended`].
+#[inline(always)]
+pub(crate) fn is_plain_v4(packet: &impl Packet) -> bool {
+    const VERSION_4_FIVE_WORDS: u8 = 0x45;
+    packet.load::<8>(link::HEADER).is_some_and(|[version, _, _, _, _, _, high, low]| {
+        version == VERSION_4_FIVE_WORDS && u16::from_be_bytes([high, low]) & FRAGMENTATION == 0
+    })
+}
+
+/// Whether this is IPv6 without extension headers, of a protocol that has a header of its own here: what
+/// [`Datagram::parse_v6`] reads.
+#[inline(always)]
+pub(crate) fn is_plain_v6(packet: &impl Packet) -> bool {
+    packet.load::<1>(link::HEADER + 6).is_some_and(|[next]| matches!(next, TCP | UDP | ICMPV6 | SCTP))
+}
+
+/// How much of a datagram a packet is.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Part {
+    #[default]
+    Whole,
+    /// All of it, behind a fragment header (RFC 6946).
+    Atomic,
+    /// Its begin, with the transport header.
+    First,
+    /// A part without the transport header, and not the last.
+    Later,
+    /// The last part.
+    Last,
+}
+
+impl Part {
+    #[inline(always)]
+    pub(crate) fn is_first(self) -> bool {
+        self == Self::First
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_later(self) -> bool {
+        matches!(self, Self::Later | Self::Last)
+    }
+}
+
+/// The place of a fragment in its datagram; all zero where the packet is none. A struct and not the parts' data, because
+/// the verifier refuses to copy what a variant leaves undefined.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Place {
+    pub(crate) id: u32,
+    /// Offsets count the bytes of what is fragmented.
+    pub(crate) start: u16,
+    pub(crate) end: u16,
+}
+
+/// Whether an option asks every router on the way to look (RFC 2113, RFC 2711).
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum RouterAlert {
+    #[default]
+    Absent,
+    Present,
+}
+
+/// An IP packet. `PAYLOAD` is the offset of what it carries: a constant of the type, so that every load of a transport
+/// header has a constant offset too.
 pub(crate) struct Datagram<const PAYLOAD: usize> {
     pub(crate) source: Ip,
     pub(crate) destination: Ip,
@@ -23,41 +92,23 @@ pub(crate) struct Datagram<const PAYLOAD: usize> {
     pub(crate) hop_limit: u8,
     /// Bytes of payload by the IP header; the frame has at least as many.
     pub(crate) length: u32,
+    pub(crate) part: Part,
+    pub(crate) router_alert: RouterAlert,
 }
 
 impl Datagram<IPV4_PAYLOAD> {
     #[inline(always)]
     pub(crate) fn parse_v4(packet: &impl Packet) -> ControlFlow<Reason, Self> {
         let bytes = packet.need::<IPV4_HEADER>(link::HEADER)?;
-        let [
-            version,
-            _,
-            length_high,
-            length_low,
-            _,
-            _,
-            fragment_high,
-            fragment_low,
-            hop_limit,
-            protocol,
-            _,
-            _,
-            addresses @ ..,
-        ] = bytes;
+        let [_, _, length_high, length_low, _, _, flags, _, hop_limit, protocol, _, _, addresses @ ..] =
+            bytes;
         let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
-        match version {
-            0x45 => {}
-            0x46..=0x4f => return Break(Reason::Extension),
-            _ => return Break(Reason::Malformed),
-        }
         let total = u16::from_be_bytes([length_high, length_low]) as u32;
         if total < IPV4_HEADER as u32 || link::HEADER as u32 + total > packet.length() {
             return Break(Reason::Truncated);
         }
-        match u16::from_be_bytes([fragment_high, fragment_low]) & !0x4000 {
-            0 => {} // whole, whether "don't fragment" is set or not
-            reserved if reserved & 0x8000 != 0 => return Break(Reason::Malformed),
-            _ => return Break(Reason::Fragment),
+        if flags & 0x80 != 0 {
+            return Break(Reason::Malformed); // reserved (RFC 791 §3.1)
         }
         Continue(Self {
             source: Ip::from_v4([s0, s1, s2, s3]),
@@ -65,6 +116,8 @@ impl Datagram<IPV4_PAYLOAD> {
             protocol,
             hop_limit,
             length: total - IPV4_HEADER as u32,
+            part: Part::Whole,
+            router_alert: RouterAlert::Absent,
         })
     }
 }
@@ -87,13 +140,8 @@ impl Datagram<IPV6_PAYLOAD> {
         if source.is_v4() || destination.is_v4() {
             return Break(Reason::Martian); // would be taken for IPv4 in every table
         }
-        match protocol {
-            44 => return Break(Reason::Fragment),
-            // Hop-by-hop, routing, ESP, AH, destination options, mobility, HIP, shim6, experiments (RFC 7045).
-            0 | 43 | 50 | 51 | 60 | 135 | 139 | 140 | 253 | 254 => return Break(Reason::Extension),
-            _ => {}
-        }
-        Continue(Self { source, destination, protocol, hop_limit, length })
+        let (part, router_alert) = (Part::Whole, RouterAlert::Absent);
+        Continue(Self { source, destination, protocol, hop_limit, length, part, router_alert })
     }
 }
 

@@ -6,7 +6,8 @@ use selvedge_abi::Reason;
 
 /// A frame whose bytes may be loaded at an offset, checked against its end.
 ///
-/// Offsets are constants at every call, which is what the kernel's verifier needs to follow them.
+/// Offsets are constants at every call but that of [`Packet::load_far`], which is what the kernel's verifier needs to
+/// follow them.
 pub trait Packet {
     /// Length of the frame in bytes, without the checksum at its end.
     fn length(&self) -> u32;
@@ -19,6 +20,15 @@ pub trait Packet {
     #[inline(always)]
     fn load_u64(&self, offset: usize) -> Option<u64> {
         self.load(offset).map(u64::from_be_bytes)
+    }
+
+    /// [`Packet::load`] at an offset that was computed. Slower: in the kernel a call instead of a load.
+    fn load_far<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
+
+    /// [`Packet::load_far`] of bytes without which the frame is truncated.
+    #[inline(always)]
+    fn need_far<const N: usize>(&self, offset: u32) -> ControlFlow<Reason, [u8; N]> {
+        self.load_far(offset).map_or(Break(Reason::Truncated), Continue)
     }
 
     /// [`Packet::load_u64`] of bytes without which the frame is truncated.
@@ -44,6 +54,11 @@ impl Packet for [u8] {
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         self.get(offset..)?.first_chunk::<N>().copied()
     }
+
+    #[inline(always)]
+    fn load_far<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.load(usize::try_from(offset).ok()?)
+    }
 }
 
 impl<P: Packet + ?Sized> Packet for &P {
@@ -55,5 +70,33 @@ impl<P: Packet + ?Sized> Packet for &P {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         (**self).load(offset)
+    }
+
+    #[inline(always)]
+    fn load_far<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        (**self).load_far(offset)
+    }
+}
+
+/// What is left of a packet from an offset on that was computed, to be read as if it began there.
+pub(crate) struct Far<'a, P: ?Sized> {
+    pub(crate) packet: &'a P,
+    pub(crate) from: u32,
+}
+
+impl<P: Packet + ?Sized> Packet for Far<'_, P> {
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.packet.length().saturating_sub(self.from)
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.load_far(offset as u32)
+    }
+
+    #[inline(always)]
+    fn load_far<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.packet.load_far(self.from.wrapping_add(offset))
     }
 }

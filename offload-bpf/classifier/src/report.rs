@@ -2,7 +2,12 @@
 
 use selvedge_abi::{Event, EventKind, Reason, ReasonKey, Verdict};
 
-use crate::{ends::Ends, ip::Ip, tables::Tables};
+use crate::{
+    ends::Ends,
+    ip::Ip,
+    network::{Part, Place},
+    tables::Tables,
+};
 
 /// What was read of a packet before its verdict; zero where it was not read.
 #[derive(Default)]
@@ -22,6 +27,8 @@ pub(crate) struct Seen {
     pub(crate) destination_port: u16,
     pub(crate) protocol: u8,
     pub(crate) tcp_flags: u8,
+    pub(crate) part: Part,
+    pub(crate) place: Place,
 }
 
 impl Seen {

@@ -5,13 +5,15 @@ use selvedge_abi::{
     PolicyEntry, PolicyKey, PortEntry, PrefixKey, ReasonKey,
 };
 
+use crate::FragmentTable;
+
 /// The connection table has no room for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableFull;
 
 /// The tables of `selvedge_abi::map`, a clock, counters and the event ring. One method per map and operation;
 /// a lookup returns `None` where there is no entry.
-pub trait Tables {
+pub trait Tables: FragmentTable {
     /// A found connection, which can be written in place.
     type Connection: Connection;
 

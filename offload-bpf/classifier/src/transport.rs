@@ -1,12 +1,19 @@
-//! TCP, UDP, SCTP and ICMP headers: what a packet means to a connection.
+//! TCP, UDP, SCTP and ICMP headers, and protocols without ports: what a packet means to a connection.
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use selvedge_abi::Reason;
 
-use crate::{icmp, ip::Ip, network::Datagram, packet::Packet, report::Seen};
+use crate::{
+    icmp,
+    ip::Ip,
+    network::{Datagram, Part},
+    packet::Packet,
+    report::Seen,
+};
 
 pub(crate) const ICMP: u8 = 1;
+pub(crate) const IGMP: u8 = 2;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 pub(crate) const ICMPV6: u8 = 58;
@@ -30,7 +37,7 @@ pub(crate) struct Tuple {
 pub(crate) enum Stage {
     /// Starts one (SYN, INIT, echo request).
     Opens,
-    /// Starts one or belongs to one (UDP).
+    /// Starts one or belongs to one (UDP, and protocols of which nothing is read).
     Any,
     /// Belongs to one.
     Continues,
@@ -70,8 +77,19 @@ impl Segment {
             (SCTP, _) => sctp(packet, datagram, seen),
             (ICMP, true) => icmp::parse(packet, datagram, seen, icmp::Family::V4),
             (ICMPV6, false) => icmp::parse(packet, datagram, seen, icmp::Family::V6),
-            _ => Break(Reason::UnknownProtocol),
+            (IGMP, true) => igmp(packet, datagram),
+            // The other family's control protocols, and extension headers of IPv6 over IPv4.
+            (ICMP | IGMP, false) | (ICMPV6 | 0 | 43 | 44 | 59 | 60, true) => Break(Reason::UnknownProtocol),
+            _ => Continue(Self { stage: Stage::Any, ..Self::without_header(datagram) }),
         }
+    }
+
+    /// A packet of whose transport header nothing is known.
+    #[inline(always)]
+    pub(crate) fn without_header<const AT: usize>(datagram: &Datagram<AT>) -> Self {
+        let Datagram { source, destination, protocol, .. } = *datagram;
+        let tuple = Tuple { source, destination, protocol, ..Tuple::default() };
+        Self { protocol, tuple, stage: Stage::Alone, service: 0 }
     }
 
     /// The layer-4 key by which policy judges the connection's opener. `answer`: this packet is of the other end.
@@ -164,12 +182,15 @@ fn udp<const AT: usize>(
     }
     let [l0, l1, checksum @ ..] = packet.need::<4>(AT + 4)?;
     let length = u16::from_be_bytes([l0, l1]) as u32;
-    if length > datagram.length {
-        return Break(Reason::Truncated);
-    }
     // Shorter than what IP carries hides bytes from one reader or the other. No checksum over IPv6: RFC 8200 §8.1.
-    if length != datagram.length || (!datagram.source.is_v4() && u16::from_be_bytes(checksum) == 0) {
-        return Break(Reason::Malformed);
+    let unchecked = !datagram.source.is_v4() && u16::from_be_bytes(checksum) == 0;
+    match (datagram.part, length) {
+        _ if unchecked => return Break(Reason::Malformed),
+        (Part::First, length) if length > datagram.length => {} // the rest is in other fragments
+        (Part::First, _) => return Break(Reason::Malformed),
+        (_, length) if length > datagram.length => return Break(Reason::Truncated),
+        (_, length) if length < datagram.length => return Break(Reason::Malformed),
+        _ => {}
     }
     Segment::between(datagram, packet.need(AT)?, Stage::Any, seen)
 }
@@ -183,6 +204,7 @@ fn sctp<const AT: usize>(
 ) -> ControlFlow<Reason, Segment> {
     const COMMON_HEADER: usize = 12;
     const CHUNK_HEADER: u32 = 4;
+    const INIT_CHUNK: u32 = 20;
     const INIT: u8 = 1;
     const ABORT: u8 = 6;
     const SHUTDOWN: u8 = 7;
@@ -195,11 +217,16 @@ fn sctp<const AT: usize>(
     let tag = u32::from_be_bytes(packet.need(AT + 4)?);
     let [chunk, _, l0, l1] = packet.need(AT + COMMON_HEADER)?;
     let length = u16::from_be_bytes([l0, l1]) as u32;
-    if length > datagram.length - COMMON_HEADER as u32 {
+    let chunks = datagram.length - COMMON_HEADER as u32;
+    if length > chunks && !datagram.part.is_first() {
         return Break(Reason::Truncated);
     }
-    // The verification tag is zero in an INIT and nowhere else.
+    // The verification tag is zero in an INIT and nowhere else (§8.5.1).
     if length < CHUNK_HEADER || (chunk == INIT) != (tag == 0) {
+        return Break(Reason::Malformed);
+    }
+    // An INIT has a header of its own and comes alone (§3.3.2, §6.10): what follows it would pass unread.
+    if chunk == INIT && (length < INIT_CHUNK || length.next_multiple_of(4) < chunks) {
         return Break(Reason::Malformed);
     }
     let stage = match chunk {
@@ -209,4 +236,15 @@ fn sctp<const AT: usize>(
         _ => Stage::Continues,
     };
     Segment::between(datagram, packet.need(AT)?, stage, seen)
+}
+
+/// Eight bytes, of which the first is the type; [`crate::group`] says more.
+#[inline(always)]
+fn igmp<const AT: usize>(packet: &impl Packet, datagram: &Datagram<AT>) -> ControlFlow<Reason, Segment> {
+    const HEADER: u32 = 8;
+    if datagram.length < HEADER {
+        return Break(Reason::Truncated);
+    }
+    let [igmp_type] = packet.need(AT)?;
+    Continue(Segment { service: (igmp_type as u16) << 8, ..Segment::without_header(datagram) })
 }

@@ -1,18 +1,21 @@
 //! The frame that an XDP program was called for.
 
-use aya_ebpf::programs::XdpContext;
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{bindings::xdp_md, helpers::bpf_xdp_load_bytes, programs::XdpContext};
 use selvedge_classifier::Packet;
 
 /// Start and end of the frame, as the verifier tracks them.
 pub(crate) struct Frame {
     start: usize,
     end: usize,
+    context: *mut xdp_md,
 }
 
 impl Frame {
     #[inline(always)]
     pub(crate) fn new(context: &XdpContext) -> Self {
-        Self { start: context.data(), end: context.data_end() }
+        Self { start: context.data(), end: context.data_end(), context: context.ctx }
     }
 }
 
@@ -31,6 +34,19 @@ impl Packet for Frame {
         // SAFETY: `at .. at + N` lies within the frame, by the comparison that the verifier demands as well. An
         // array of bytes needs no alignment.
         Some(unsafe { *(at as *const [u8; N]) })
+    }
+
+    /// By a helper (Linux 5.18), which checks the offset itself: pointers of unknown offset are what the verifier is worst at.
+    #[inline(always)]
+    fn load_far<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+        // SAFETY: the context is the kernel's, and the helper writes all of the bytes or fails.
+        unsafe {
+            match bpf_xdp_load_bytes(self.context, offset, bytes.as_mut_ptr().cast(), N as u32) {
+                0 => Some(bytes.assume_init()),
+                _ => None,
+            }
+        }
     }
 
     #[inline(always)]

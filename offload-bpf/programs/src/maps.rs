@@ -18,7 +18,7 @@ use selvedge_abi::{
 use selvedge_classifier::{Connection, TableFull, Tables};
 
 const GROWING: u32 = BPF_F_NO_PREALLOC;
-const EEXIST: i32 = -17;
+pub(crate) const EEXIST: i32 = -17;
 
 #[map]
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);

@@ -1,11 +1,11 @@
 //! Random tables and packets: the world of the cases, varied, and its packets, damaged.
 
 use selvedge_abi::{
-    AddressEntry, AddressKey, ConnectionEntry, DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS, Direction,
-    Interval, NodeRole, PortRole, PrefixKey, Reason,
+    Address, AddressEntry, AddressKey, ConnectionEntry, DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS,
+    Direction, FragmentEntry, FragmentKey, Interval, NodeRole, PortRole, PrefixKey, Reason,
 };
 use selvedge_classifier::testing::{
-    CONNECTION_LIMIT, MemoryTables, PORT, SECOND, cases,
+    CONNECTION_LIMIT, FRAGMENT_LIMIT, MemoryTables, PORT, SECOND, cases,
     frame::{self, Transport},
     world::{GENERATION, OTHER_PORT, SLOT, address, before_any_generation, world},
 };
@@ -15,6 +15,8 @@ const V4: [&str; 7] =
 const V6: [&str; 6] = ["fd00::1", "fd00::2", "fd00::3", "fd00::9", "fd00::100", "2001:db8::1"];
 const PORTS: [u16; 8] = [22, 53, 80, 123, 179, 443, 3868, 40000];
 const TCP_FLAGS: [u8; 8] = [0x02, 0x12, 0x10, 0x11, 0x04, 0x14, 0x18, 0x03];
+/// Identifications of fragments.
+const IDS: [u16; 3] = [1, 2, 0xffff];
 const ICMP_TYPES: [u8; 10] = [8, 0, 128, 129, 3, 13, 2, 135, 136, 134];
 
 /// A small generator (xorshift64*), so that a failing seed can be run again.
@@ -65,7 +67,21 @@ impl Random {
         self.change_policy(&mut tables);
         self.connect(&mut tables);
         self.change_policy(&mut tables); // so that some connections are no longer allowed
+        self.leave_unfinished(&mut tables);
         tables
+    }
+
+    /// Datagrams of which the first fragment came some time ago.
+    fn leave_unfinished(&mut self, tables: &mut MemoryTables) {
+        for _ in 0..self.below(FRAGMENT_LIMIT as usize + 1) {
+            let (id, next) = (self.pick(&IDS), 8 * (2 + self.below(4)) as u16);
+            let (from, protocol): (&[&str], u32) = if self.one_in(2) { (&V4, 17) } else { (&V6, 44) };
+            let (source, destination) = (address(self.pick(from)), address(self.pick(from)));
+            let first_seen = tables.clock.get() - self.pick(&[0, 1, 5, 8]) * SECOND;
+            let progress = u64::from(id) << 32 | u64::from(next);
+            let key = FragmentKey { source, destination, id: id.into(), protocol };
+            tables.fragments.borrow_mut().insert(key, FragmentEntry { first_seen, progress });
+        }
     }
 
     fn change_policy(&mut self, tables: &mut MemoryTables) {
@@ -142,8 +158,10 @@ impl Random {
                     0 => rows[self.below(rows.len())].frame.clone(),
                     1..=4 => self.frame_of_connection(tables),
                     5 => self.sound_frame(),
+                    6 => self.later_fragment(tables),
                     _ => self.genuine_frame(tables),
                 };
+                let frame = if self.one_in(6) { self.extended(frame) } else { frame };
                 if self.one_in(4) { self.damaged(frame) } else { frame }
             })
             .filter(|frame| frame.len() >= 14) // the kernel runs no test on less
@@ -156,10 +174,6 @@ impl Random {
             return self.sound_frame();
         }
         let key = self.pick(&keys);
-        let text = |address: selvedge_abi::Address| {
-            let v6 = std::net::Ipv6Addr::from(address.0);
-            v6.to_ipv4_mapped().map_or_else(|| v6.to_string(), |v4| v4.to_string())
-        };
         let (mut source, mut destination) = ((text(key.low), key.low_port), (text(key.high), key.high_port));
         if self.one_in(2) {
             std::mem::swap(&mut source, &mut destination);
@@ -179,6 +193,43 @@ impl Random {
         }
         let transport = transport(self, source.1, destination.1);
         frame::packet(&source.0, &destination.0, transport)
+    }
+
+    /// A fragment of a datagram that is waited for: mostly the next one.
+    fn later_fragment(&mut self, tables: &MemoryTables) -> Vec<u8> {
+        let waiting: Vec<_> = tables.fragments.borrow().iter().map(|(key, entry)| (*key, *entry)).collect();
+        if waiting.is_empty() {
+            return self.sound_frame();
+        }
+        let (key, entry) = self.pick(&waiting);
+        let whole = frame::packet(&text(key.source), &text(key.destination), frame::long_udp(53, 53, 200));
+        let start = (entry.progress as u16).wrapping_add(self.pick(&[0, 0, 0, 0, 8, 0u16.wrapping_sub(8)]));
+        let (id, last) = (key.id as u16, self.one_in(2));
+        frame::fragment(&whole, frame::Cut { id, start, last }, self.pick(&[8, 16, 64, 20]))
+    }
+
+    /// The frame as a first fragment, or with tags or extension headers.
+    fn extended(&mut self, frame: Vec<u8>) -> Vec<u8> {
+        let v4 = frame.len() >= frame::OVER_V6 && frame[12..15] == [0x08, 0x00, 0x45];
+        let v6 = frame.len() >= frame::OVER_V6 && frame[12..14] == [0x86, 0xdd];
+        match self.below(4) {
+            0 if v4 || v6 => {
+                let cut = frame::Cut { id: self.pick(&IDS), start: 0, last: false };
+                frame::fragment(&frame, cut, self.pick(&[8, 16, 24, 32]))
+            }
+            1 if v6 => {
+                let (padding, atomic): (&[u8], &[u8]) = (&[0, 1, 4, 0, 0, 0, 0], &[0; 7]);
+                let chain =
+                    [(60, padding), (44, atomic), (43, padding), (0, padding), (60, padding), (51, padding)];
+                let from = self.below(chain.len());
+                frame::with_extensions(frame, &chain[from..chain.len().min(from + 1 + self.below(4))])
+            }
+            1 if v4 => frame::with_options(frame, self.pick(&[&[0x94, 4, 0, 0], &[1, 1, 1, 0]])),
+            _ => {
+                let tag = (self.pick(&[0x8100, 0x8100, 0x88a8]), self.pick(&[0, 0, 5 << 13, 100]));
+                frame::tagged(frame, &[tag, tag][..1 + self.below(2)])
+            }
+        }
     }
 
     /// A sound frame whose source can come from where it does, if a few attempts find one.
@@ -231,4 +282,10 @@ impl Random {
         }
         frame
     }
+}
+
+/// The address as a user writes it.
+fn text(address: Address) -> String {
+    let v6 = std::net::Ipv6Addr::from(address.0);
+    v6.to_ipv4_mapped().map_or_else(|| v6.to_string(), |v4| v4.to_string())
 }

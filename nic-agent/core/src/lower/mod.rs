@@ -23,8 +23,15 @@ use crate::tables::{Slot, SlotTables};
 /// An established TCP connection may be silent for as long as a peer with the usual keepalive of 2 hours (RFC 1122
 /// §4.2.3.6) takes to prove itself alive, and some: 3 hours, above the 2 h 4 min that RFC 5382 asks of a NAT. All others are
 /// short, because a lost entry costs no more than a new judgement, and a kept one costs a place in the table.
-pub const TIMEOUTS: Timeouts =
-    Timeouts { tcp_established: 3 * 60 * 60, half_open: 60, closing: 60, udp: 60, icmp: 30 };
+pub const TIMEOUTS: Timeouts = Timeouts {
+    tcp_established: 3 * 60 * 60,
+    half_open: 60,
+    closing: 60,
+    udp: 60,
+    icmp: 30,
+    other: 60,
+    fragment: 60,
+};
 
 /// A plan that can't be lowered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -88,10 +88,17 @@ pub fn udp(source: u16, destination: u16) -> Transport {
     Transport { protocol: [17, 17], bytes }
 }
 
-/// SCTP with one chunk; the verification tag is zero for an INIT.
+/// UDP with `length` bytes of data.
+pub fn long_udp(source: u16, destination: u16, length: u16) -> Transport {
+    let [high, low] = (length + 8).to_be_bytes();
+    let header = [&ports(source, destination)[..], &[high, low, 0x12, 0x34]].concat();
+    Transport { protocol: [17, 17], bytes: [header, vec![b'x'; length.into()]].concat() }
+}
+
+/// SCTP with one chunk, of 20 bytes; the verification tag is zero for an INIT.
 pub fn sctp(source: u16, destination: u16, chunk: u8) -> Transport {
     let tag = if chunk == 1 { [0; 4] } else { [0, 0, 0, 9] };
-    let bytes = [&ports(source, destination)[..], &tag, &[0; 4], &[chunk, 0, 0, 4]].concat();
+    let bytes = [&ports(source, destination)[..], &tag, &[0; 4], &[chunk, 0, 0, 20], &[0; 16]].concat();
     Transport { protocol: [132, 132], bytes }
 }
 
@@ -122,6 +129,15 @@ pub fn neighbour(icmp_type: u8, target: &str) -> Transport {
 /// Any other protocol.
 pub fn other(protocol: u8) -> Transport {
     Transport { protocol: [protocol; 2], bytes: vec![0; 24] }
+}
+
+/// IGMP with a group.
+///
+/// # Panics
+/// If the group is no IPv4 address.
+pub fn igmp(igmp_type: u8, group: &str) -> Transport {
+    let group: std::net::Ipv4Addr = group.parse().expect(group);
+    Transport { protocol: [2, 2], bytes: [&[igmp_type, 0, 0, 0][..], &group.octets()].concat() }
 }
 
 /// An ARP request (1) or reply (2).
@@ -155,4 +171,71 @@ pub fn on_link(frame: Vec<u8>) -> Vec<u8> {
 fn ports(source: u16, destination: u16) -> [u8; 4] {
     let ([a, b], [c, d]) = (source.to_be_bytes(), destination.to_be_bytes());
     [a, b, c, d]
+}
+
+/// The frame with VLAN tags, outermost first: Ethernet type of the tag, and its control information.
+pub fn tagged(mut frame: Vec<u8>, tags: &[(u16, u16)]) -> Vec<u8> {
+    let tags = tags.iter().flat_map(|(kind, control)| [kind.to_be_bytes(), control.to_be_bytes()].concat());
+    frame.splice(12..12, tags.collect::<Vec<_>>());
+    frame
+}
+
+/// The IPv4 packet with options, a multiple of four bytes.
+pub fn with_options(mut frame: Vec<u8>, options: &[u8]) -> Vec<u8> {
+    let total = u16::from_be_bytes([frame[IP + 2], frame[IP + 3]]) + options.len() as u16;
+    frame[IP] += (options.len() / 4) as u8;
+    frame[IP + 2..IP + 4].copy_from_slice(&total.to_be_bytes());
+    frame.splice(OVER_V4..OVER_V4, options.iter().copied());
+    frame
+}
+
+/// The IPv6 packet with extension headers, outermost first: the number of each, and its bytes without the first,
+/// which says what follows.
+pub fn with_extensions(mut frame: Vec<u8>, headers: &[(u8, &[u8])]) -> Vec<u8> {
+    let transport = frame[IP + 6];
+    let following = headers.iter().skip(1).map(|(number, _)| *number).chain([transport]);
+    let chain = headers.iter().zip(following).flat_map(|((_, bytes), next)| [&[next], *bytes].concat());
+    let chain: Vec<u8> = chain.collect();
+    let length = u16::from_be_bytes([frame[IP + 4], frame[IP + 5]]) + chain.len() as u16;
+    frame[IP + 4..IP + 6].copy_from_slice(&length.to_be_bytes());
+    frame[IP + 6] = headers.first().map_or(transport, |(number, _)| *number);
+    frame.splice(OVER_V6..OVER_V6, chain);
+    frame
+}
+
+/// Which part of a datagram a fragment is.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// The identification.
+    pub id: u16,
+    /// Offset in bytes, a multiple of 8.
+    pub start: u16,
+    /// The last one.
+    pub last: bool,
+}
+
+/// A fragment of an IPv4 or IPv6 packet without options or extensions: `length` bytes of its payload from the cut's
+/// start on, filled up with zeroes where the packet is shorter.
+pub fn fragment(frame: &[u8], cut: Cut, length: usize) -> Vec<u8> {
+    let v4 = frame[IP] >> 4 == 4;
+    let header = if v4 { OVER_V4 } else { OVER_V6 };
+    let mut payload: Vec<u8> = frame[header..].iter().copied().skip(cut.start.into()).take(length).collect();
+    payload.resize(length, 0);
+    let mut fixed = frame[..header].to_vec();
+    let more = u16::from(!cut.last);
+    if v4 {
+        fixed[IP + 2..IP + 4].copy_from_slice(&(length as u16 + 20).to_be_bytes());
+        fixed[IP + 4..IP + 6].copy_from_slice(&cut.id.to_be_bytes());
+        fixed[IP + 6..IP + 8].copy_from_slice(&((more << 13) | (cut.start / 8)).to_be_bytes());
+        return [fixed, payload].concat();
+    }
+    fixed[IP + 4..IP + 6].copy_from_slice(&(length as u16).to_be_bytes());
+    let header = fragment_header(cut);
+    with_extensions([fixed, payload].concat(), &[(44, &header)])
+}
+
+/// The fragment header of IPv6 without its first byte.
+pub fn fragment_header(cut: Cut) -> [u8; 7] {
+    let ([o0, o1], [i0, i1]) = ((cut.start | u16::from(!cut.last)).to_be_bytes(), cut.id.to_be_bytes());
+    [0, o0, o1, 0, 0, i0, i1]
 }

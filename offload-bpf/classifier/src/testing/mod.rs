@@ -2,13 +2,14 @@
 //! kernel program are both held to.
 
 pub mod cases;
+mod fragments;
 pub mod frame;
 mod outcome;
 mod tables;
 pub mod world;
 
 pub use cases::{Case, Effect, Expected};
-pub use outcome::{Outcome, Tracked};
+pub use outcome::{Datagram, Outcome, Tracked};
 pub use tables::MemoryTables;
 
 /// Interface index of the port on which every test frame arrives: the loopback's, which is what
@@ -16,5 +17,7 @@ pub use tables::MemoryTables;
 pub const PORT: u32 = 1;
 /// Room in the connection table under test.
 pub const CONNECTION_LIMIT: u32 = 16;
+/// Room in the fragment table under test.
+pub const FRAGMENT_LIMIT: u32 = 4;
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, vec::Vec};
 
-use selvedge_abi::{ConnectionEntry, ConnectionKey, Counter, Event, Reason};
+use selvedge_abi::{ConnectionEntry, ConnectionKey, Counter, Event, FragmentEntry, FragmentKey, Reason};
 
 use super::{MemoryTables, PORT, SECOND};
 
@@ -15,6 +15,8 @@ pub struct Outcome {
     pub rules: BTreeMap<u32, Counter>,
     /// The connection table afterwards.
     pub connections: BTreeMap<ConnectionKey, Tracked>,
+    /// The fragment table afterwards.
+    pub datagrams: BTreeMap<FragmentKey, Datagram>,
     /// Events, their time left out.
     pub events: Vec<Event>,
 }
@@ -30,6 +32,23 @@ pub struct Tracked {
     pub flags: u32,
     /// The rule that allowed it.
     pub rule: u32,
+}
+
+/// A [`FragmentEntry`] that can be compared between clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Whole seconds since the first fragment.
+    pub age: u64,
+    /// Identification and offset of the next fragment, as in [`FragmentEntry::progress`].
+    pub progress: u64,
+}
+
+impl Datagram {
+    /// The entry, as seen at `now` nanoseconds.
+    pub fn at(now: u64, entry: &FragmentEntry) -> Self {
+        let FragmentEntry { first_seen, progress } = *entry;
+        Self { age: now.saturating_sub(first_seen) / SECOND, progress }
+    }
 }
 
 impl Tracked {
@@ -59,6 +78,12 @@ impl Outcome {
                 .take()
                 .iter()
                 .map(|(key, entry)| (*key, Tracked::at(now, entry)))
+                .collect(),
+            datagrams: tables
+                .fragments
+                .take()
+                .iter()
+                .map(|(key, entry)| (*key, Datagram::at(now, entry)))
                 .collect(),
             events: tables.events.take().into_iter().map(|event| Event { time: 0, ..event }).collect(),
         };

@@ -7,12 +7,12 @@ use std::{
 };
 
 use selvedge_abi::{
-    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, Event, FailsafeKey, Interval,
-    PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey,
+    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, Event, FailsafeKey,
+    FragmentEntry, FragmentKey, Interval, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey,
 };
 
 use super::{CONNECTION_LIMIT, SECOND};
-use crate::{Connection, TableFull, Tables, classify};
+use crate::{Connection, Notes, TableFull, Tables, classify};
 
 /// What the maps hold, in collections. A reference to it is a [`Tables`].
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct MemoryTables {
     pub failsafe: BTreeSet<FailsafeKey>,
     /// Tracked connections.
     pub connections: RefCell<BTreeMap<ConnectionKey, ConnectionEntry>>,
+    /// Unfinished datagrams.
+    pub fragments: RefCell<BTreeMap<FragmentKey, FragmentEntry>>,
     /// Nanoseconds.
     pub clock: Cell<u64>,
     /// Counted per rule; a rule gets its counter when it is first counted.
@@ -54,6 +56,7 @@ impl Default for MemoryTables {
             intervals: BTreeMap::new(),
             failsafe: BTreeSet::new(),
             connections: RefCell::default(),
+            fragments: RefCell::default(),
             clock: Cell::new(1_000 * SECOND),
             rule_counters: RefCell::default(),
             reason_counters: RefCell::default(),
@@ -65,7 +68,7 @@ impl Default for MemoryTables {
 impl MemoryTables {
     /// Judges a frame that was received on port `ifindex`.
     pub fn classify(&self, frame: &[u8], ifindex: u32) -> Reason {
-        classify(&frame, ifindex, &self)
+        classify(&frame, ifindex, &self, &mut Notes::default())
     }
 }
 

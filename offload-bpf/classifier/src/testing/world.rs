@@ -58,13 +58,17 @@ pub mod rule {
     pub const QUERY: u32 = 9;
     /// Allows TCP 443, with a log.
     pub const HTTPS: u32 = 10;
+    /// Allows GRE.
+    pub const GRE: u32 = 11;
+    /// Allows ESP.
+    pub const ESP: u32 = 12;
     /// From [`super::WEB`] to the class of [`super::DB`]: denied, whatever it is.
     pub const WEB_TO_DB: u32 = 190;
     /// From [`super::WEB`] to the class of [`super::OFFICE`]: allowed, whatever it is.
     pub const WEB_TO_OFFICE: u32 = 191;
 }
 
-const SERVICES: [(u32, u32, u32); 11] = [
+const SERVICES: [(u32, u32, u32); 13] = [
     (1 << 16 | 8 << 8, rule::PING, DECISION_ALLOW),
     (1 << 16 | 13 << 8, rule::QUERY, DECISION_ALLOW),
     (6 << 16 | 22, rule::SSH, DECISION_LOG),
@@ -73,13 +77,16 @@ const SERVICES: [(u32, u32, u32); 11] = [
     (6 << 16 | 443, rule::HTTPS, DECISION_ALLOW | DECISION_LOG),
     (17 << 16 | 53, rule::DNS, DECISION_ALLOW),
     (17 << 16 | 123, rule::NTP, DECISION_ALLOW | DECISION_STATELESS),
+    (47 << 16, rule::GRE, DECISION_ALLOW),
+    (50 << 16, rule::ESP, DECISION_ALLOW),
     (58 << 16 | 128 << 8, rule::PING, DECISION_ALLOW),
     (58 << 16 | 139 << 8, rule::QUERY, DECISION_ALLOW),
     (132 << 16 | 3868, rule::DIAMETER, DECISION_ALLOW),
 ];
 
 /// Idle times of the world, in seconds.
-pub const TIMEOUTS: Timeouts = Timeouts { tcp_established: 60, half_open: 10, closing: 5, udp: 20, icmp: 8 };
+pub const TIMEOUTS: Timeouts =
+    Timeouts { tcp_established: 60, half_open: 10, closing: 5, udp: 20, icmp: 8, other: 25, fragment: 6 };
 
 /// The address, v4-mapped where it is IPv4.
 ///

@@ -33,7 +33,7 @@ fn denied() -> ConnectionKey {
     key(("10.0.0.1", 40000), ("10.0.0.9", 81), 6)
 }
 
-fn stays(key: ConnectionKey, flags: u32, age: u64) -> Effect {
+fn stays(key: ConnectionKey, flags: u32, age: u64) -> Effect<ConnectionKey, Tracked> {
     Effect::Set(key, Tracked { age, generation: GENERATION, flags, rule: EARLIER_RULE })
 }
 

@@ -2,15 +2,20 @@
 
 use std::{collections::BTreeMap, vec, vec::Vec};
 
-use selvedge_abi::{ConnectionKey, Counter, EventKind, PortRole, Reason, Verdict};
+use selvedge_abi::{ConnectionKey, Counter, EventKind, FragmentKey, PortRole, Reason, Verdict};
 
-use super::{MemoryTables, Outcome, Tracked, world};
+use super::{Datagram, MemoryTables, Outcome, Tracked, world};
 
 mod connections;
 mod control;
 mod cuts;
+mod extensions;
+mod fragments;
+mod groups;
 mod malformed;
 mod policy;
+mod tags;
+mod transports;
 
 /// One row.
 #[derive(Clone, Debug)]
@@ -37,23 +42,49 @@ pub struct Expected {
     /// The one event, if any.
     pub event: Option<EventKind>,
     /// What becomes of the connection table.
-    pub effect: Effect,
+    pub effect: Effect<ConnectionKey, Tracked>,
+    /// What becomes of the fragment table.
+    pub datagram: Effect<FragmentKey, Datagram>,
 }
 
-/// A change of the connection table.
+/// A change of a table that programs fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum Effect<K, V> {
     /// None at all.
     Unchanged,
     /// The entry is there afterwards as given, whether it was before or not.
-    Set(ConnectionKey, Tracked),
+    Set(K, V),
     /// The entry is gone.
-    Removed(ConnectionKey),
+    Removed(K),
+}
+
+impl<K: Ord + Copy, V: Copy> Effect<K, V> {
+    /// `table` as it must be afterwards.
+    fn on(&self, mut table: BTreeMap<K, V>) -> BTreeMap<K, V> {
+        match self {
+            Effect::Unchanged => {}
+            Effect::Set(key, entry) => drop(table.insert(*key, *entry)),
+            Effect::Removed(key) => drop(table.remove(key)),
+        }
+        table
+    }
 }
 
 /// Every row.
 pub fn all() -> Vec<Case> {
-    [malformed::cases(), control::cases(), policy::cases(), connections::cases(), cuts::cases()].concat()
+    [
+        malformed::cases(),
+        tags::cases(),
+        extensions::cases(),
+        fragments::cases(),
+        transports::cases(),
+        control::cases(),
+        groups::cases(),
+        policy::cases(),
+        connections::cases(),
+        cuts::cases(),
+    ]
+    .concat()
 }
 
 impl Case {
@@ -69,7 +100,14 @@ impl Case {
             (Verdict::Allowed, Reason::PolicyAllow) => Some(EventKind::New),
             (Verdict::Allowed, _) => None,
         };
-        let expected = Expected { reason, rules: vec![], rule: 0, event, effect: Effect::Unchanged };
+        let expected = Expected {
+            reason,
+            rules: vec![],
+            rule: 0,
+            event,
+            effect: Effect::Unchanged,
+            datagram: Effect::Unchanged,
+        };
         Self { name, tables, frame, expected }
     }
 
@@ -92,25 +130,27 @@ impl Case {
         self
     }
 
-    fn effect(mut self, effect: Effect) -> Self {
+    fn effect(mut self, effect: Effect<ConnectionKey, Tracked>) -> Self {
         self.expected.effect = effect;
+        self
+    }
+
+    fn datagram(mut self, effect: Effect<FragmentKey, Datagram>) -> Self {
+        self.expected.datagram = effect;
         self
     }
 
     /// Says what `outcome` has got wrong; empty where it is as expected.
     pub fn faults(&self, outcome: &Outcome) -> Vec<&'static str> {
-        let Expected { reason, rules, rule, event, effect } = &self.expected;
+        let Expected { reason, rules, rule, event, effect, datagram } = &self.expected;
         let once = Counter { packets: 1, bytes: self.frame.len() as u64 };
-        let mut connections: BTreeMap<_, _> = {
-            let now = self.tables.clock.get();
-            let before = self.tables.connections.borrow();
-            before.iter().map(|(key, entry)| (*key, Tracked::at(now, entry))).collect()
-        };
-        match effect {
-            Effect::Unchanged => {}
-            Effect::Set(key, entry) => drop(connections.insert(*key, *entry)),
-            Effect::Removed(key) => drop(connections.remove(key)),
-        }
+        let now = self.tables.clock.get();
+        let before = self.tables.connections.borrow();
+        let connections =
+            effect.on(before.iter().map(|(key, entry)| (*key, Tracked::at(now, entry))).collect());
+        let before = self.tables.fragments.borrow();
+        let datagrams =
+            datagram.on(before.iter().map(|(key, entry)| (*key, Datagram::at(now, entry))).collect());
         let events: Vec<_> =
             outcome.events.iter().map(|event| (event.kind, event.reason, event.rule)).collect();
         let expected_events: Vec<_> =
@@ -119,6 +159,7 @@ impl Case {
             (outcome.reasons == BTreeMap::from([(*reason as u32, once)]), "the reason counters"),
             (outcome.rules == rules.iter().map(|rule| (*rule, once)).collect(), "the rule counters"),
             (outcome.connections == connections, "the connections"),
+            (outcome.datagrams == datagrams, "the datagrams"),
             (events == expected_events, "the events"),
         ]
         .into_iter()

@@ -19,7 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
     [ends(), judged(), stateless_and_logged(), tables_that_fail()].concat()
 }
 
-pub(super) fn opened(key: ConnectionKey, flags: u32, rule: u32) -> Effect {
+pub(super) fn opened(key: ConnectionKey, flags: u32, rule: u32) -> Effect<ConnectionKey, Tracked> {
     Effect::Set(key, Tracked { age: 0, generation: GENERATION, flags, rule })
 }
 
