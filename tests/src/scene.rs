@@ -22,7 +22,8 @@ pub struct Scene<'m> {
     pub plan: &'m Plan,
     /// The port.
     pub arrival: &'m PlanPort,
-    locals: BTreeMap<IpAddr, (&'m Workload, &'m PortName)>,
+    /// Who is behind the node, and at which port.
+    pub locals: BTreeMap<IpAddr, (&'m Workload, &'m PortName)>,
 }
 
 impl<'m> Scene<'m> {
@@ -97,7 +98,7 @@ pub fn tables(plan: &Plan, arrival: &PortName, generation: u64) -> Result<Memory
 }
 
 /// The machine that `plan` is for, where `arrival` is the port that test packets arrive on.
-fn machine(plan: &Plan, arrival: &PortName) -> Machine {
+pub fn machine(plan: &Plan, arrival: &PortName) -> Machine {
     let interfaces = plan.ports.iter().zip(PORT + 1..).map(|(port, other)| {
         let index = IfIndex(if port.name == *arrival { PORT } else { other });
         let interface = Interface { index, driver: "veth".into(), mtu: 1500, programs: Vec::new() };

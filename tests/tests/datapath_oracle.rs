@@ -16,10 +16,13 @@ use selvedge_classifier::testing::frame::{self, Transport};
 use selvedge_classifier::testing::{MemoryTables, Outcome as Effects};
 use selvedge_tests::cases::each;
 use selvedge_tests::random::{addresses, model};
-use selvedge_tests::scene::{Scene, tables};
+use selvedge_tests::scene::{Scene, machine, tables};
 use selvedge_topology::compile::compile;
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::l4::{L4Key, Protocol};
+use selvedge_topology::model::Direction;
+use selvedge_topology::names::PortName;
+use selvedge_topology::oracle::{Party, judge};
 use selvedge_topology::plan::Outcome;
 
 /// Opening packets of every kind that policy knows, with the key it is judged by.
@@ -54,8 +57,8 @@ fn expect(scene: &Scene<'_>, source: IpAddr, destination: IpAddr, key: L4Key) ->
     if let Some(denied) = judged.iter().find(|judgement| !judgement.outcome.is_allowed()) {
         return Expected { reason: Reason::PolicyDeny, rules: BTreeSet::from([denied.rule.0]) };
     }
-    // Where both ends are behind this node, one that does not track is enough for no entry.
-    let stateless = judged.iter().any(|judgement| judgement.outcome == Outcome::AllowedStateless);
+    // Where both ends are behind this node, one that tracks is enough for an entry, which covers that end.
+    let stateless = judged.iter().all(|judgement| judgement.outcome == Outcome::AllowedStateless);
     let reason = if stateless { Reason::Stateless } else { Reason::PolicyAllow };
     Expected { reason, rules: judged.iter().map(|judgement| judgement.rule.0).collect() }
 }
@@ -87,6 +90,98 @@ fn run(scene: &Scene<'_>, seen: &mut Seen, mut judge: impl FnMut(&[u8]) -> Effec
     }
 }
 type Seen = BTreeMap<Reason, u64>;
+
+/// A connection between two workloads behind one node: the judgements of its ends, and its first packet and the answer.
+struct Dialogue {
+    opening: (L4Key, Transport),
+    answer: (L4Key, Transport),
+    /// Whether the answer may pass an end that doesn't track the connection by a rule that would track it.
+    answer_may_open: bool,
+}
+
+/// One dialogue of each kind.
+fn dialogues() -> Vec<Dialogue> {
+    let of =
+        |port, asked: fn(u16, u16) -> Transport, answered: fn(u16, u16) -> Transport, protocol| Dialogue {
+            opening: (L4Key::new(protocol, port), asked(40000, port)),
+            answer: (L4Key::new(protocol, 40000), answered(port, 40000)),
+            answer_may_open: protocol == Protocol::UDP,
+        };
+    let syn = |from, to| frame::tcp(from, to, 0x02);
+    let syn_ack = |from, to| frame::tcp(from, to, 0x12);
+    let ports = [1, 53, 80, 443, 8080];
+    ports
+        .into_iter()
+        .flat_map(|port| {
+            [of(port, syn, syn_ack, Protocol::TCP), of(port, frame::udp, frame::udp, Protocol::UDP)]
+        })
+        .collect()
+}
+
+/// What was seen of answers.
+#[derive(Debug, Default)]
+struct Answers {
+    passed: u64,
+    stopped: u64,
+    /// Of connections that one end tracks and the other doesn't.
+    mixed: u64,
+}
+
+/// Opens connections between the workloads of this node, and holds each answer to what its two ends would say if
+/// each were alone on a node.
+fn answers(scene: &Scene<'_>, tables: &MemoryTables, seen: &mut Answers) {
+    let machine = machine(scene.plan, &scene.arrival.name);
+    let index = |port: &PortName| machine.interfaces[&port.to_string()].index.0;
+    let pairs = scene.locals.iter().flat_map(|a| scene.locals.iter().map(move |b| (a, b)));
+    for ((asking, (asker, from)), (asked, (answerer, to))) in
+        pairs.filter(|((a, _), (b, _))| a != b && a.is_ipv4() == b.is_ipv4())
+    {
+        for Dialogue { opening, answer, answer_may_open } in dialogues() {
+            let judged = |workload, peer, direction, key| {
+                judge(
+                    scene.model,
+                    workload,
+                    direction,
+                    &Party::seen_from(scene.model, &scene.plan.node, peer),
+                    key,
+                )
+                .outcome
+            };
+            let ends = [
+                (
+                    judged(asker, *asked, Direction::Egress, opening.0),
+                    judged(asker, *asked, Direction::Ingress, answer.0),
+                ),
+                (
+                    judged(answerer, *asking, Direction::Ingress, opening.0),
+                    judged(answerer, *asking, Direction::Egress, answer.0),
+                ),
+            ];
+            if !ends.iter().all(|(opening, _)| opening.is_allowed()) {
+                continue;
+            }
+            let tables = tables.clone();
+            let (asking, asked) = (asking.to_string(), asked.to_string());
+            let opened = tables.classify(&frame::packet(&asking, &asked, opening.1), index(from));
+            assert_eq!(opened.verdict(), Verdict::Allowed, "{asking} -> {asked} {}", opening.0);
+            let reason = tables.classify(&frame::packet(&asked, &asking, answer.1), index(to));
+            let expected = ends.iter().all(|(opening, answer)| match (opening, answer) {
+                (Outcome::AllowedStateless, Outcome::AllowedStateless) => true,
+                (Outcome::AllowedStateless, answer) => answer.is_allowed() && answer_may_open,
+                _ => true,
+            });
+            assert_eq!(
+                reason.verdict() == Verdict::Allowed,
+                expected,
+                "{asked} -> {asking}, answering {}: {reason:?} of {ends:?}",
+                opening.0
+            );
+            *(if expected { &mut seen.passed } else { &mut seen.stopped }) += 1;
+            let stateless = ends.iter().filter(|(opening, _)| *opening == Outcome::AllowedStateless).count();
+            seen.mixed += u64::from(stateless == 1);
+        }
+    }
+}
 
 /// Builds a random fabric and runs `scene` for every port of every node that enforces.
 fn scenes(u: &mut Unstructured<'_>, mut scene: impl FnMut(&Scene<'_>, &MemoryTables)) -> Result<()> {
@@ -145,4 +240,12 @@ fn the_loaded_program_over_lowered_plans_decides_as_the_oracle_does() {
         })
     });
     assert_enough(&seen, 20_000);
+}
+
+#[test]
+fn an_answer_passes_two_ends_of_one_node_as_it_would_pass_each_alone() {
+    let mut seen = Answers::default();
+    each(600, |u| scenes(u, |scene, tables| answers(scene, tables, &mut seen)));
+    println!("{seen:?}");
+    assert!(seen.passed >= 20_000 && seen.stopped >= 300 && seen.mixed >= 300, "too few answers: {seen:?}");
 }

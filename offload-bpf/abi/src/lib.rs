@@ -340,6 +340,11 @@ pub const CONNECTION_RESET: u32 = 8;
 /// open: it would pass there as an answer, and the opener's packets here as answers to it.
 pub const CONNECTION_CUT: u32 = 16;
 
+/// The opener is behind this node, and what allows it there tracks nothing: its packets are judged one by one.
+pub const CONNECTION_OPENER_UNTRACKED: u32 = 32;
+/// The same of the answering end.
+pub const CONNECTION_ANSWERER_UNTRACKED: u32 = 64;
+
 /// State of a tracked connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

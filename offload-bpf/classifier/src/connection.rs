@@ -3,13 +3,15 @@
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use selvedge_abi::{
-    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_CUT, CONNECTION_FROM_HIGH, CONNECTION_RESET,
-    ConnectionEntry, ConnectionKey, ECHO_FROM_HIGH, Reason, Timeouts,
+    CONNECTION_ANSWERED, CONNECTION_ANSWERER_UNTRACKED, CONNECTION_CLOSING, CONNECTION_CUT,
+    CONNECTION_FROM_HIGH, CONNECTION_OPENER_UNTRACKED, CONNECTION_RESET, ConnectionEntry, ConnectionKey,
+    ECHO_FROM_HIGH, Reason, Timeouts,
 };
 
 use crate::{
     ends::Node,
-    policy::{self, Judgement, Ruling},
+    ip::Ip,
+    policy::{self, BOTH, EGRESS, INGRESS, Judgement, Ruling, Sides},
     report::Seen,
     tables::{Connection, Tables},
     transport::{ICMP, ICMPV6, SCTP, Segment, Stage, TCP, Tuple, UDP},
@@ -20,16 +22,24 @@ const SECOND: u64 = 1_000_000_000;
 /// would move the entry's cache line between CPUs.
 const REFRESH: u64 = SECOND / 10;
 
-/// What policy is asked for.
-enum Case<C> {
-    /// A new connection; the entry that its tuple has already is over and may be overwritten.
-    New { over: Option<C> },
+/// What policy is asked for. A case doesn't hold the connection it is about, which is looked up again where it is needed:
+/// the verifier can't follow that a case has a pointer which others don't have, and these ways are rare.
+#[derive(Clone, Copy)]
+enum Case {
+    /// A new connection.
+    New,
+    /// A new connection in the place of one that is over.
+    Renews,
     /// The answering end opens the same tuple (simultaneous open). The entry keeps its opener.
     Crossing,
     /// In the middle of a connection that nobody knows: only a stateless rule can allow it.
     MidStream,
     /// Of a connection that another generation allowed; `answer`: the packet is of the answering end.
-    Earlier { connection: C, entry: ConnectionEntry, answer: bool },
+    Earlier { answer: bool },
+    /// Of a live connection whose entry covers one end only: `sides` are to be asked of this packet by itself.
+    Covered { answer: bool, sides: Sides },
+    /// An ICMP error about a live connection, which doesn't cover these sides.
+    About { sides: Sides },
     /// Belongs to no connection by its nature.
     Alone,
 }
@@ -48,32 +58,43 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
     let from_high = segment.tuple.source > segment.tuple.destination;
     let key = key(&segment.tuple, from_high);
     let found = if segment.stage == Stage::Alone { None } else { node.tables.connection(&key) };
-    let case = place(node, segment, found, from_high, now)?;
-    let judgement = match &case {
-        Case::Earlier { answer: true, .. } => {
-            policy::judge(node, &ends.reversed(), segment.forward_key(true))
-        }
-        _ => policy::judge(node, &ends, segment.forward_key(false)),
+    let case = place(node, segment, seen.source, found, from_high, now)?;
+    let (asked, forward, sides) = match &case {
+        Case::Earlier { answer: true, .. } => (ends.reversed(), segment.forward_key(true), BOTH),
+        Case::Covered { sides, .. } | Case::About { sides } => (ends, segment.forward_key(false), *sides),
+        _ => (ends, segment.forward_key(false), BOTH),
     };
-    if matches!(case, Case::MidStream) && judgement.ruling != Ruling::Stateless {
+    let mut judgement = Judgement::NONE;
+    policy::judge(node, &asked, forward, sides, &mut judgement);
+    let opens = matches!(segment.stage, Stage::Opens | Stage::Any);
+    let needs_stateless = matches!(case, Case::MidStream) || (matches!(case, Case::Covered { .. }) && !opens);
+    if needs_stateless && judgement.ruling != Ruling::Stateless {
         return Break(Reason::NotTracked); // no rule decided this
     }
     note(node, seen, &judgement);
     Break(match (case, judgement.ruling) {
-        (Case::Earlier { connection, entry, answer }, Ruling::Tracked) => {
+        (Case::Earlier { answer }, Ruling::Tracked) => {
             seen.logged = false; // it was, when the connection was new
-            let flags = advance(entry.flags, segment.stage, answer);
+            let Some(connection) = node.tables.connection(&key) else { return Break(Reason::NotTracked) };
+            let before = connection.load().flags & !UNTRACKED;
+            let flags = advance(before, segment.stage, answer) | untracked_ends(&judgement);
             let generation = node.generation;
             connection.store(ConnectionEntry { last_seen: now, generation, flags, rule: judgement.rule() });
+            if answer && judgement.untracked != 0 {
+                // Allowed in the direction of its opener; an end that isn't covered asks for the packet's own as well.
+                return Break(answer_uncovered(node, segment, seen, judgement.untracked));
+            }
             Reason::Established
         }
-        (Case::Earlier { answer, .. }, Ruling::Stateless) => {
+        (Case::Earlier { answer }, Ruling::Stateless) => {
             node.tables.remove_connection(&key);
             if answer { Reason::NotTracked } else { Reason::Stateless }
         }
-        (Case::Earlier { connection, entry, answer }, _) => {
+        (Case::Earlier { answer }, _) => {
             let opener = if answer { ends.destination } else { ends.source };
-            if segment.stage == Stage::Any && opener.ifindex == 0 {
+            let stays = segment.stage == Stage::Any && opener.ifindex == 0;
+            if let (true, Some(connection)) = (stays, node.tables.connection(&key)) {
+                let entry = connection.load();
                 let flags = entry.flags & CONNECTION_FROM_HIGH | CONNECTION_CUT;
                 connection.store(ConnectionEntry { last_seen: now, flags, ..entry });
             } else {
@@ -83,15 +104,40 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
         }
         (_, Ruling::NoPolicy) => Reason::NoPolicy,
         (_, Ruling::Denied) => Reason::PolicyDeny,
+        (Case::Covered { answer, .. }, _) => {
+            let Some(connection) = node.tables.connection(&key) else { return Break(Reason::NotTracked) };
+            carry_on(&connection, connection.load(), segment.stage, answer, now);
+            Reason::Established
+        }
+        (Case::About { .. }, _) => Reason::Related,
         (_, Ruling::Stateless) => Reason::Stateless,
-        (Case::New { over }, Ruling::Tracked) => {
-            let flags = if from_high { CONNECTION_FROM_HIGH } else { 0 };
+        (Case::New | Case::Renews, Ruling::Tracked) => {
+            let opener = if from_high { CONNECTION_FROM_HIGH } else { 0 };
+            let flags = opener | untracked_ends(&judgement);
             let generation = node.generation;
             let entry = ConnectionEntry { last_seen: now, generation, flags, rule: judgement.rule() };
-            open(node, &key, over, entry)
+            open(node, &key, case, entry)
         }
         (_, Ruling::Tracked) => Reason::PolicyAllow,
     })
+}
+
+/// Judges an answer by the ends that its connection doesn't cover, given in the opener's direction.
+#[inline(always)]
+fn answer_uncovered<T: Tables>(
+    node: &Node<'_, T>,
+    segment: &Segment,
+    seen: &Seen,
+    untracked: Sides,
+) -> Reason {
+    let sides = if untracked & EGRESS != 0 { INGRESS } else { EGRESS };
+    let mut judgement = Judgement::NONE;
+    policy::judge(node, &seen.ends, segment.forward_key(false), sides, &mut judgement);
+    let allowed = match judgement.ruling {
+        Ruling::Tracked => segment.stage == Stage::Any,
+        ruling => ruling == Ruling::Stateless,
+    };
+    if allowed { Reason::Established } else { Reason::NotTracked }
 }
 
 /// Finds the packet's case; breaks where a connection of this generation answers for it.
@@ -99,75 +145,113 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
 fn place<T: Tables>(
     node: &Node<'_, T>,
     segment: &Segment,
+    source: Ip,
     found: Option<T::Connection>,
     from_high: bool,
     now: u64,
-) -> ControlFlow<Reason, Case<T::Connection>> {
-    let Some(connection) = found else { return Continue(without_connection(segment.stage, None)) };
+) -> ControlFlow<Reason, Case> {
+    let Some(connection) = found else { return Continue(without_connection(segment.stage)) };
     let entry = connection.load();
     if !is_alive(&entry, segment.tuple.protocol, &node.tables.config().timeouts, now) {
-        return Continue(without_connection(segment.stage, Some(connection)));
+        return Continue(match without_connection(segment.stage) {
+            Case::New => Case::Renews,
+            case => case,
+        });
     }
     let answer = from_high != (entry.flags & CONNECTION_FROM_HIGH != 0);
     if entry.flags & CONNECTION_CUT != 0 {
-        return after_cut(connection, segment.stage, answer, now);
+        return after_cut(&connection, segment.stage, answer, now);
     }
     let current = entry.generation == node.generation;
     let ending = entry.flags & (CONNECTION_CLOSING | CONNECTION_RESET) != 0;
+    let untracked = uncovered(entry.flags, answer);
     match segment.stage {
-        Stage::Quotes if current => return Break(Reason::Related),
+        Stage::Quotes if current => {
+            // Who isn't an end of the connection has no part in it: an error of a third workload is that workload's.
+            let stranger = if source == segment.tuple.source { 0 } else { EGRESS };
+            let sides = untracked | stranger;
+            return if sides == 0 { Break(Reason::Related) } else { Continue(Case::About { sides }) };
+        }
         Stage::Quotes => return Continue(Case::Alone),
-        Stage::Opens if ending => return Continue(Case::New { over: Some(connection) }),
+        Stage::Opens if ending => return Continue(Case::Renews),
         Stage::Opens if answer => return Continue(Case::Crossing),
-        _ if !current => return Continue(Case::Earlier { connection, entry, answer }),
+        _ if !current => return Continue(Case::Earlier { answer }),
         _ => {}
     }
-    let flags = advance(entry.flags, segment.stage, answer);
+    if untracked != 0 {
+        return Continue(Case::Covered { answer, sides: untracked });
+    }
+    carry_on(&connection, entry, segment.stage, answer, now);
+    Break(Reason::Established)
+}
+
+/// Notes one more packet of a live connection.
+#[inline(always)]
+fn carry_on<C: Connection>(connection: &C, entry: ConnectionEntry, stage: Stage, answer: bool, now: u64) {
+    let flags = advance(entry.flags, stage, answer);
     if flags != entry.flags {
         connection.store(ConnectionEntry { last_seen: now, flags, ..entry });
     } else if now.saturating_sub(entry.last_seen) >= REFRESH {
         connection.touch(now);
     }
-    Break(Reason::Established)
+}
+
+const UNTRACKED: u32 = CONNECTION_OPENER_UNTRACKED | CONNECTION_ANSWERER_UNTRACKED;
+
+/// The flags for what a judgement in the opener's direction leaves untracked.
+#[inline(always)]
+fn untracked_ends(judgement: &Judgement) -> u32 {
+    let opener = if judgement.untracked & EGRESS != 0 { CONNECTION_OPENER_UNTRACKED } else { 0 };
+    let answerer = if judgement.untracked & INGRESS != 0 { CONNECTION_ANSWERER_UNTRACKED } else { 0 };
+    opener | answerer
+}
+
+/// The sides that the entry doesn't cover, in the direction of the packet.
+#[inline(always)]
+fn uncovered(flags: u32, answer: bool) -> Sides {
+    let (source, destination) = if answer {
+        (CONNECTION_ANSWERER_UNTRACKED, CONNECTION_OPENER_UNTRACKED)
+    } else {
+        (CONNECTION_OPENER_UNTRACKED, CONNECTION_ANSWERER_UNTRACKED)
+    };
+    let egress = if flags & source != 0 { EGRESS } else { 0 };
+    let ingress = if flags & destination != 0 { INGRESS } else { 0 };
+    egress | ingress
 }
 
 /// The opener may try again, which policy judges. The answering end stays silent for as long as the opener's own node may still
 /// have the connection: until its packets, which that node sees first, have not come for the time that an entry lives.
 #[inline(always)]
 fn after_cut<C: Connection>(
-    connection: C,
+    connection: &C,
     stage: Stage,
     answer: bool,
     now: u64,
-) -> ControlFlow<Reason, Case<C>> {
+) -> ControlFlow<Reason, Case> {
     match stage {
         Stage::Quotes => Continue(Case::Alone),
         _ if answer => Break(Reason::Cut),
         _ => {
             connection.touch(now);
-            Continue(Case::New { over: Some(connection) })
+            Continue(Case::Renews)
         }
     }
 }
 
 #[inline(always)]
-fn without_connection<C>(stage: Stage, over: Option<C>) -> Case<C> {
+fn without_connection(stage: Stage) -> Case {
     match stage {
-        Stage::Opens | Stage::Any => Case::New { over },
+        Stage::Opens | Stage::Any => Case::New,
         Stage::Continues | Stage::Closes | Stage::Resets => Case::MidStream,
         Stage::Alone | Stage::Quotes => Case::Alone,
     }
 }
 
 #[inline(always)]
-fn open<T: Tables>(
-    node: &Node<'_, T>,
-    key: &ConnectionKey,
-    over: Option<T::Connection>,
-    entry: ConnectionEntry,
-) -> Reason {
-    if let Some(connection) = over {
-        connection.store(entry);
+fn open<T: Tables>(node: &Node<'_, T>, key: &ConnectionKey, case: Case, entry: ConnectionEntry) -> Reason {
+    let over = if matches!(case, Case::Renews) { node.tables.connection(key) } else { None };
+    if let Some(over) = over {
+        over.store(entry);
         return Reason::PolicyAllow;
     }
     match node.tables.insert_connection(key, &entry) {
@@ -213,7 +297,8 @@ fn key(tuple: &Tuple, from_high: bool) -> ConnectionKey {
     }
 }
 
-/// Flags after one more packet.
+/// Flags after one more packet. Whether a RST is within the window only the ends know (RFC 5961 §3), so it counts until one
+/// of them goes on: a blind one ends nothing, and a true one is said again to whoever does.
 #[inline(always)]
 fn advance(flags: u32, stage: Stage, answer: bool) -> u32 {
     let end = match stage {
@@ -221,7 +306,8 @@ fn advance(flags: u32, stage: Stage, answer: bool) -> u32 {
         Stage::Resets => CONNECTION_RESET,
         _ => 0,
     };
-    flags | end | if answer { CONNECTION_ANSWERED } else { 0 }
+    let before = if stage == Stage::Continues { flags & !CONNECTION_RESET } else { flags };
+    before | end | if answer { CONNECTION_ANSWERED } else { 0 }
 }
 
 #[inline(always)]

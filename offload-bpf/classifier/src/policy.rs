@@ -10,12 +10,20 @@ use crate::{
     tables::Tables,
 };
 
+/// The ends that are asked, or that have answered: bits, in the direction of the packet.
+pub(crate) type Sides = u32;
+/// Egress policy of the source.
+pub(crate) const EGRESS: Sides = 1;
+/// Ingress policy of the destination.
+pub(crate) const INGRESS: Sides = 2;
+pub(crate) const BOTH: Sides = EGRESS | INGRESS;
+
 /// What policy says of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ruling {
-    /// Allowed with an entry in the connection table.
+    /// Allowed, and an end wants an entry in the connection table.
     Tracked,
-    /// Allowed without one.
+    /// Allowed, and none does.
     Stateless,
     Denied,
     /// The tables say nothing, which they should.
@@ -26,6 +34,9 @@ pub(crate) enum Ruling {
 #[derive(Clone, Copy)]
 pub(crate) struct Judgement {
     pub(crate) ruling: Ruling,
+    /// Sides that allow without an entry. Each end is asked as if it were alone on its node, so one that tracks gets its
+    /// entry though the other doesn't; the entry then covers the one end only.
+    pub(crate) untracked: Sides,
     pub(crate) egress_rule: u32,
     pub(crate) ingress_rule: u32,
     /// One of the rules wants its decisions logged.
@@ -33,6 +44,9 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
+    pub(crate) const NONE: Self =
+        Self { ruling: Ruling::Stateless, untracked: 0, egress_rule: 0, ingress_rule: 0, logged: false };
+
     /// The rule to name: the one that denied, or that of the stricter end.
     #[inline(always)]
     pub(crate) fn rule(&self) -> u32 {
@@ -43,10 +57,9 @@ impl Judgement {
         }
     }
 
-    /// Adds what the next end says. One stateless end makes the connection stateless: an entry would let
-    /// replies past the end that did not ask for one.
+    /// Adds what the next end says.
     #[inline(always)]
-    fn and(&mut self, decided: Option<Interval>) -> u32 {
+    fn and(&mut self, decided: Option<Interval>, side: Sides) -> u32 {
         let Some(Interval { rule, decision, .. }) = decided else {
             self.ruling = Ruling::NoPolicy;
             return 0;
@@ -55,25 +68,33 @@ impl Judgement {
         if decision & DECISION_ALLOW == 0 {
             self.ruling = Ruling::Denied;
         } else if decision & DECISION_STATELESS != 0 {
-            self.ruling = Ruling::Stateless;
+            self.untracked |= side;
+        } else {
+            self.ruling = Ruling::Tracked;
         }
         rule
     }
 }
 
-/// Egress policy of a source behind this node, then ingress policy of a destination behind this node.
-#[inline(always)]
-pub(crate) fn judge<T: Tables>(node: &Node<'_, T>, ends: &Ends, key: u32) -> Judgement {
-    let mut judgement = Judgement { ruling: Ruling::Tracked, egress_rule: 0, ingress_rule: 0, logged: false };
-    if ends.source.ifindex != 0 {
-        judgement.egress_rule =
-            judgement.and(decide(node, ends.source, ends.destination, Direction::Egress, key));
+/// Egress policy of a source behind this node, then ingress policy of a destination behind this node, of those sides
+/// that are asked. Not inlined: two ways lead here, and one copy is enough.
+#[inline(never)]
+pub(crate) fn judge<T: Tables>(
+    node: &Node<'_, T>,
+    ends: &Ends,
+    key: u32,
+    sides: Sides,
+    judgement: &mut Judgement,
+) {
+    if sides & EGRESS != 0 && ends.source.ifindex != 0 {
+        let decided = decide(node, ends.source, ends.destination, Direction::Egress, key);
+        judgement.egress_rule = judgement.and(decided, EGRESS);
     }
-    if ends.destination.ifindex != 0 && matches!(judgement.ruling, Ruling::Tracked | Ruling::Stateless) {
-        judgement.ingress_rule =
-            judgement.and(decide(node, ends.destination, ends.source, Direction::Ingress, key));
+    let open = matches!(judgement.ruling, Ruling::Tracked | Ruling::Stateless);
+    if open && sides & INGRESS != 0 && ends.destination.ifindex != 0 {
+        let decided = decide(node, ends.destination, ends.source, Direction::Ingress, key);
+        judgement.ingress_rule = judgement.and(decided, INGRESS);
     }
-    judgement
 }
 
 #[inline(always)]

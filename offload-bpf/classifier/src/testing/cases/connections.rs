@@ -64,6 +64,19 @@ fn tcp_cases() -> Vec<Case> {
             CONNECTION_RESET | CONNECTION_ANSWERED,
             0,
         )),
+        Case::at(
+            old(Uplink, CONNECTION_ANSWERED | CONNECTION_RESET, 1),
+            "a RST that nobody believes is forgotten (RFC 5961)",
+            back(ACK),
+            Reason::Established,
+        )
+        .effect(stays(http(), CONNECTION_ANSWERED, 0)),
+        Case::at(
+            old(Uplink, CONNECTION_ANSWERED | CONNECTION_RESET, 6),
+            "a RST that nobody contradicts ends the connection",
+            back(ACK),
+            Reason::NotTracked,
+        ),
         Case::on(Workload, "the middle of an unknown stream is not tracked", out(ACK), Reason::NotTracked),
         Case::on(
             Workload,

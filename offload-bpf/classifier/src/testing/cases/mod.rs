@@ -9,6 +9,7 @@ use super::{Datagram, MemoryTables, Outcome, Tracked, world};
 mod connections;
 mod control;
 mod cuts;
+mod ends;
 mod extensions;
 mod fragments;
 mod groups;
@@ -83,6 +84,7 @@ pub fn all() -> Vec<Case> {
         policy::cases(),
         connections::cases(),
         cuts::cases(),
+        ends::cases(),
     ]
     .concat()
 }
