@@ -9,7 +9,7 @@ use selvedge_abi::{
     Reason,
 };
 
-use super::{Case, Effect, policy::opened};
+use super::{Case, Effect, policy::opened, section};
 use crate::testing::{
     MemoryTables, Tracked,
     frame::*,
@@ -22,7 +22,14 @@ pub(super) const BACK: (&str, &str) = ("10.0.0.9", "10.0.0.1");
 pub(super) const EARLIER_RULE: u32 = 999;
 
 pub(super) fn cases() -> Vec<Case> {
-    [tcp_cases(), udp_and_sctp(), echoes(), generations(), errors()].concat()
+    [
+        section::TCP_STATES.of(tcp_cases()),
+        section::DIALOGUES.of(udp_and_sctp()),
+        section::ECHOES.of(echoes()),
+        section::GENERATIONS.of(generations()),
+        section::ERRORS.of(errors()),
+    ]
+    .concat()
 }
 
 fn http() -> ConnectionKey {
@@ -249,6 +256,22 @@ fn echoes() -> Vec<Case> {
         )
         .by(&[WEB_INGRESS + PING])
         .effect(opened(asked_by_high(), CONNECTION_FROM_HIGH, WEB_INGRESS + PING)),
+        Case::at(
+            {
+                let mut tables = world(Uplink).with(ping(), CONNECTION_ANSWERED, 0);
+                tables.add_policy(
+                    WEB,
+                    0,
+                    Direction::Ingress,
+                    &[Interval { start: 0, rule: 66, decision: 0 }],
+                );
+                tables
+            },
+            "a denied request can't ride the entry of a reply by its identifier (GHSA-c66w-hq56-4q97)",
+            packet(BACK.0, BACK.1, echo(8, 5)),
+            Reason::PolicyDeny,
+        )
+        .by(&[66]),
     ]
 }
 

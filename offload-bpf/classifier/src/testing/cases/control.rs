@@ -7,14 +7,20 @@ use selvedge_abi::{
     Reason,
 };
 
-use super::Case;
+use super::{Case, section};
 use crate::testing::{frame::*, world::before_any_generation};
 
 const LLDP: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 0x0e];
 const SLOW: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 0x02];
 
 pub(super) fn cases() -> Vec<Case> {
-    [link(), arp_cases(), discovery(), dhcp()].concat()
+    [
+        section::LINK_CONTROL.of(link()),
+        section::ARP.of(arp_cases()),
+        section::DISCOVERY.of(discovery()),
+        section::DHCP.of(dhcp()),
+    ]
+    .concat()
 }
 
 fn link() -> Vec<Case> {

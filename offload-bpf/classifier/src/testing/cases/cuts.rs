@@ -12,6 +12,7 @@ use super::{
     Case, Effect,
     connections::{BACK, EARLIER_RULE, OUT, changed},
     policy::opened,
+    section,
 };
 use crate::testing::{
     Tracked,
@@ -36,7 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
     let was_cut =
         |role, age| changed(role, DECISION_ALLOW).with_of_generation(GENERATION - 1, asked(), flags, age);
     let own = || key(("10.0.0.1", 40000), ("10.0.0.9", 99), 17);
-    vec![
+    section::CUT_DATAGRAMS.of(vec![
         Case::at(earlier(Uplink), "a cut of datagrams from afar is remembered", query(), Reason::Cut)
             .by(&[WEB_INGRESS + DEFAULT])
             .effect(cut(GENERATION - 1)),
@@ -90,5 +91,5 @@ pub(super) fn cases() -> Vec<Case> {
         )
         .by(&[66])
         .effect(Effect::Removed(own())),
-    ]
+    ])
 }

@@ -9,7 +9,7 @@ use selvedge_abi::{
     Reason,
 };
 
-use super::{Case, Effect, policy::opened};
+use super::{Case, Effect, policy::opened, section};
 use crate::testing::{
     MemoryTables, Tracked,
     frame::*,
@@ -22,7 +22,7 @@ const TRACKED: u32 = DECISION_ALLOW;
 const STATELESS: u32 = DECISION_ALLOW | DECISION_STATELESS;
 
 pub(super) fn cases() -> Vec<Case> {
-    [openings(), answers(), errors()].concat()
+    [section::ONE_NODE.of([openings(), answers()].concat()), section::ERRORS.of(errors())].concat()
 }
 
 /// The world with one rule for all that a workload sends or receives.

@@ -4,7 +4,7 @@ use std::{vec, vec::Vec};
 
 use selvedge_abi::{PortRole::Workload, Reason};
 
-use super::{Case, policy::opened};
+use super::{Case, policy::opened, section};
 use crate::testing::{
     frame::*,
     world::{key, rule::*},
@@ -18,7 +18,12 @@ const DESTINATION: u8 = 60;
 const PADDING: &[u8] = &[0, 1, 4, 0, 0, 0, 0];
 
 pub(super) fn cases() -> Vec<Case> {
-    [options(), passing(), dropped(), broken()].concat()
+    [
+        section::OPTIONS.of(options()),
+        section::EXTENSIONS.of([passing(), dropped()].concat()),
+        section::BROKEN_EXTENSIONS.of(broken()),
+    ]
+    .concat()
 }
 
 fn options() -> Vec<Case> {

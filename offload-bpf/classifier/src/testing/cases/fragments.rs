@@ -8,7 +8,7 @@ use selvedge_abi::{
     Reason,
 };
 
-use super::{Case, Effect, policy::opened};
+use super::{Case, Effect, policy::opened, section};
 use crate::testing::{
     Datagram, FRAGMENT_LIMIT, MemoryTables, SECOND,
     frame::*,
@@ -18,7 +18,14 @@ use crate::testing::{
 const ID: u16 = 0x1234;
 
 pub(super) fn cases() -> Vec<Case> {
-    [first(), later(), overlapping(), tiny(), refused(), over_v6()].concat()
+    [
+        section::FIRST_FRAGMENT.of(first()),
+        section::LATER_FRAGMENT.of([later(), over_v6()].concat()),
+        section::OVERLAPPING.of(overlapping()),
+        section::TINY.of(tiny()),
+        section::REFUSED_FRAGMENTS.of(refused()),
+    ]
+    .concat()
 }
 
 /// 1,008 bytes from `10.0.0.1` to DNS, to be cut.

@@ -7,7 +7,7 @@ use selvedge_abi::{
     Reason,
 };
 
-use super::Case;
+use super::{Case, section};
 use crate::testing::{frame::*, world::before_any_generation};
 
 /// Hop-by-hop header with a router alert for MLD, without its first byte.
@@ -28,7 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
     let drop = |name, frame, reason| Case::on(Workload, name, frame, reason);
     let atomic = fragment_header(Cut { id: 9, start: 0, last: true });
     let bare = patched(packet("10.0.0.1", "224.0.0.22", igmp(0x16, "239.1.2.3")), IP + 8, &[1]);
-    vec![
+    section::GROUPS.of(vec![
         passes(Workload, "a workload may report its groups by MLD", mld("fe80::5", 143)),
         passes(Workload, "a workload without an address may report its groups", mld("::", 143)),
         passes(Workload, "a workload may leave a group by MLD", mld("fe80::5", 132)),
@@ -70,5 +70,5 @@ pub(super) fn cases() -> Vec<Case> {
             Reason::Truncated,
         ),
         drop("IGMP in fragments is dropped", patched(bare, IP + 6, &[0x20, 0]), Reason::FragmentedControl),
-    ]
+    ])
 }

@@ -4,7 +4,7 @@ use std::{vec, vec::Vec};
 
 use selvedge_abi::{PortRole::Uplink, PortRole::Workload, Reason};
 
-use super::Case;
+use super::{Case, section};
 use crate::testing::{MemoryTables, frame::*};
 
 fn web(transport: Transport) -> Vec<u8> {
@@ -16,17 +16,43 @@ fn web_v6(transport: Transport) -> Vec<u8> {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let drop = |name, frame, reason| Case::on(Workload, name, frame, reason);
-    let syn = || web(tcp(40000, 80, SYN));
-    let syn_v6 = || web_v6(tcp(40000, 80, SYN));
+    [
+        section::UNKNOWN_PORT.of(unnamed_port()),
+        section::ETHERNET.of(ethernet_header()),
+        section::IPV4.of(ipv4_header()),
+        section::IPV6.of(ipv6_header()),
+        section::ADDRESSES.of(addresses()),
+        section::TCP_HEADER.of(tcp_header()),
+        section::UDP_HEADER.of(udp_header()),
+        section::SCTP_HEADER.of(sctp_header()),
+        section::ICMP_HEADER.of(icmp_header()),
+    ]
+    .concat()
+}
+
+fn drop(name: &'static str, frame: Vec<u8>, reason: Reason) -> Case {
+    Case::on(Workload, name, frame, reason)
+}
+
+fn syn() -> Vec<u8> {
+    web(tcp(40000, 80, SYN))
+}
+
+fn syn_v6() -> Vec<u8> {
+    web_v6(tcp(40000, 80, SYN))
+}
+
+fn unnamed_port() -> Vec<Case> {
+    vec![Case::at(
+        MemoryTables::default(),
+        "a port that nobody named drops everything",
+        syn(),
+        Reason::UnknownPort,
+    )]
+}
+
+fn ethernet_header() -> Vec<Case> {
     vec![
-        Case::at(
-            MemoryTables::default(),
-            "a port that nobody named drops everything",
-            syn(),
-            Reason::UnknownPort,
-        ),
-        // Ethernet
         drop("a runt frame is truncated", cut(syn(), 13), Reason::Truncated),
         drop("a group address as source is malformed", patched(syn(), 6, &[3]), Reason::Malformed),
         drop("an unknown Ethernet type is not carried", ethernet(0x9999, &[0; 46]), Reason::UnknownEtherType),
@@ -36,7 +62,11 @@ pub(super) fn cases() -> Vec<Case> {
             patched(syn(), 0, &[0xff; 6]),
             Reason::Multicast,
         ),
-        // IPv4
+    ]
+}
+
+fn ipv4_header() -> Vec<Case> {
+    vec![
         drop("an IPv4 header that the frame cuts off is truncated", cut(syn(), 33), Reason::Truncated),
         drop("IPv4 in name only is malformed", patched(syn(), IP, &[0x65]), Reason::Malformed),
         drop("an IPv4 header of four words is malformed", patched(syn(), IP, &[0x44]), Reason::Malformed),
@@ -51,7 +81,11 @@ pub(super) fn cases() -> Vec<Case> {
             Reason::Truncated,
         ),
         drop("the reserved flag of IPv4 is malformed", patched(syn(), IP + 6, &[0x80, 0]), Reason::Malformed),
-        // IPv6
+    ]
+}
+
+fn ipv6_header() -> Vec<Case> {
+    vec![
         drop("an IPv6 header that the frame cuts off is truncated", cut(syn_v6(), 53), Reason::Truncated),
         drop("IPv6 in name only is malformed", patched(syn_v6(), IP, &[0x45]), Reason::Malformed),
         drop(
@@ -59,7 +93,11 @@ pub(super) fn cases() -> Vec<Case> {
             patched(syn_v6(), IP + 4, &[0, 21]),
             Reason::Truncated,
         ),
-        // Addresses
+    ]
+}
+
+fn addresses() -> Vec<Case> {
+    vec![
         drop(
             "a v4-mapped source in IPv6 is a martian",
             packet("::ffff:10.0.0.1", "fd00::9", udp(1, 53)),
@@ -115,7 +153,11 @@ pub(super) fn cases() -> Vec<Case> {
             packet("10.0.0.3", "255.255.255.255", udp(1, 53)),
             Reason::Multicast,
         ),
-        // TCP
+    ]
+}
+
+fn tcp_header() -> Vec<Case> {
+    vec![
         drop(
             "a TCP header that the packet cuts off is truncated",
             patched(syn(), IP + 2, &[0, 39]),
@@ -140,7 +182,11 @@ pub(super) fn cases() -> Vec<Case> {
         drop("an urgent SYN is malformed", web(tcp(40000, 80, SYN | URG)), Reason::Malformed),
         drop("TCP from port 0 is malformed", web(tcp(0, 80, SYN)), Reason::Malformed),
         drop("TCP to port 0 is malformed", web_v6(tcp(40000, 0, SYN)), Reason::Malformed),
-        // UDP
+    ]
+}
+
+fn udp_header() -> Vec<Case> {
+    vec![
         drop(
             "a UDP header that the packet cuts off is truncated",
             patched(web(udp(1, 53)), IP + 2, &[0, 27]),
@@ -167,7 +213,11 @@ pub(super) fn cases() -> Vec<Case> {
             patched(web_v6(udp(1, 53)), OVER_V6 + 6, &[0, 0]),
             Reason::Malformed,
         ),
-        // SCTP
+    ]
+}
+
+fn sctp_header() -> Vec<Case> {
+    vec![
         drop(
             "an SCTP header without a chunk is truncated",
             patched(web(sctp(1, 3868, 1)), IP + 2, &[0, 35]),
@@ -193,7 +243,11 @@ pub(super) fn cases() -> Vec<Case> {
             patched(web(sctp(1, 3868, 0)), OVER_V4 + 7, &[0]),
             Reason::Malformed,
         ),
-        // ICMP and the rest
+    ]
+}
+
+fn icmp_header() -> Vec<Case> {
+    vec![
         drop(
             "an ICMP header that the packet cuts off is truncated",
             patched(web(echo(8, 5)), IP + 2, &[0, 27]),

@@ -15,8 +15,11 @@ mod fragments;
 mod groups;
 mod malformed;
 mod policy;
+pub mod section;
 mod tags;
 mod transports;
+
+pub use section::Section;
 
 /// One row.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct Case {
     pub frame: Vec<u8>,
     /// What must come of it.
     pub expected: Expected,
+    /// Where the documentation lists it.
+    pub section: Option<&'static Section>,
 }
 
 /// What a row expects.
@@ -110,7 +115,7 @@ impl Case {
             effect: Effect::Unchanged,
             datagram: Effect::Unchanged,
         };
-        Self { name, tables, frame, expected }
+        Self { name, tables, frame, expected, section: None }
     }
 
     /// These rules are counted, and the last is the one to name.

@@ -8,7 +8,7 @@ use selvedge_abi::{
     Reason,
 };
 
-use super::{Case, Effect};
+use super::{Case, Effect, section};
 use crate::testing::{
     CONNECTION_LIMIT, Tracked,
     frame::*,
@@ -16,7 +16,13 @@ use crate::testing::{
 };
 
 pub(super) fn cases() -> Vec<Case> {
-    [ends(), judged(), stateless_and_logged(), tables_that_fail()].concat()
+    [
+        section::ENDS.of(ends()),
+        section::JUDGED.of(judged()),
+        section::STATELESS.of(stateless_and_logged()),
+        section::FAILING_TABLES.of(tables_that_fail()),
+    ]
+    .concat()
 }
 
 pub(super) fn opened(key: ConnectionKey, flags: u32, rule: u32) -> Effect<ConnectionKey, Tracked> {
@@ -54,6 +60,12 @@ fn ends() -> Vec<Case> {
             Uplink,
             "the node's own address as source is spoofed",
             packet("10.0.0.100", "10.0.0.1", udp(1, 53)),
+            Reason::Spoofed,
+        ),
+        Case::on(
+            Uplink,
+            "an IPv6 source that claims to be the node is spoofed (GHSA-8fg8-jh2h-f2hc)",
+            packet("fd00::100", "fd00::1", tcp(40000, 80, SYN)),
             Reason::Spoofed,
         ),
         Case::on(
@@ -110,6 +122,7 @@ fn ends() -> Vec<Case> {
 }
 
 fn judged() -> Vec<Case> {
+    let large = key(("10.0.0.1", 40000), ("10.0.0.9", 53), 17);
     let v4 = |port| key(("10.0.0.1", 40000), ("10.0.0.9", port), 6);
     vec![
         Case::on(
@@ -128,6 +141,14 @@ fn judged() -> Vec<Case> {
         )
         .by(&[WEB_EGRESS + HTTP])
         .effect(opened(key(("fd00::1", 40000), ("fd00::9", 80), 6), 0, WEB_EGRESS + HTTP)),
+        Case::on(
+            Workload,
+            "a frame of 3,000 bytes is judged as any other",
+            packet("10.0.0.1", "10.0.0.9", long_udp(40000, 53, 2958)),
+            Reason::PolicyAllow,
+        )
+        .by(&[WEB_EGRESS + DNS])
+        .effect(opened(large, 0, WEB_EGRESS + DNS)),
         Case::on(
             Workload,
             "egress policy denies the rest",

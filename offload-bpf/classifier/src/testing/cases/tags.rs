@@ -8,7 +8,7 @@ use selvedge_abi::{
     Reason,
 };
 
-use super::{Case, policy::opened};
+use super::{Case, policy::opened, section};
 use crate::testing::{
     frame::*,
     world::{key, rule::*},
@@ -39,7 +39,7 @@ pub(super) fn cases() -> Vec<Case> {
         ))
     };
     let hops = |name, tags: &[(u16, u16)]| Case::on(Workload, name, out(tags), Reason::Vlan);
-    vec![
+    section::TAGS.of(vec![
         goes_out("a priority tag of a workload changes nothing", out(&[(C_TAG, PRIORITY)])),
         hops("a workload can't send into a VLAN", &[(C_TAG, 100)]),
         hops("a workload can't hop VLANs by a second tag", &[(C_TAG, PRIORITY), (C_TAG, 100)]),
@@ -103,5 +103,5 @@ pub(super) fn cases() -> Vec<Case> {
             tagged(ethernet(0x9999, &[0; 46]), &[(C_TAG, 100)]),
             Reason::UnknownEtherType,
         ),
-    ]
+    ])
 }

@@ -8,7 +8,7 @@ use selvedge_abi::{
     Reason,
 };
 
-use super::{Case, Effect, policy::opened};
+use super::{Case, Effect, policy::opened, section};
 use crate::testing::{
     Tracked,
     frame::*,
@@ -19,7 +19,13 @@ const OUT: (&str, &str) = ("10.0.0.1", "10.0.0.9");
 const BACK: (&str, &str) = ("10.0.0.9", "10.0.0.1");
 
 pub(super) fn cases() -> Vec<Case> {
-    [tunnels(), datagrams(), associations(), withdrawn()].concat()
+    [
+        section::TUNNELS.of(tunnels()),
+        section::DATA_AND_CHECKSUMS.of(datagrams()),
+        section::SCTP_HEADER.of(associations()),
+        section::LIST_OF_4890.of(withdrawn()),
+    ]
+    .concat()
 }
 
 fn tunnels() -> Vec<Case> {
