@@ -44,6 +44,10 @@ enum Life {
     Opened,
     Answered,
     Ending,
+    /// A RST or ABORT was the last word; whoever goes on takes it back.
+    Reset {
+        answered: bool,
+    },
     /// Datagrams whose opener another node enforces for were cut: that node may still let answers in.
     Cut,
 }
@@ -93,7 +97,7 @@ impl Connections {
         let connection = self.all[index];
         let alive = now.second - connection.last < self.timeout(&connection);
         let answers = segment.source == connection.answerer;
-        if !alive || (segment.opens() && connection.life == Life::Ending) {
+        if !alive || (segment.opens() && connection.is_ending()) {
             return self.without_connection(now, segment, Some(index), node);
         }
         if connection.life == Life::Cut {
@@ -175,13 +179,14 @@ impl Connections {
     }
 
     fn timeout(&self, connection: &Connection) -> u64 {
-        let Timeouts { tcp_established, half_open, closing, udp, icmp } = self.timeouts;
+        let Timeouts { tcp_established, half_open, closing, udp, icmp, other: _, fragment: _ } =
+            self.timeouts;
         let seconds = match (connection.protocol, connection.life) {
             (Protocol::UDP, _) => udp,
             (Protocol::ICMP | Protocol::ICMPV6, _) => icmp,
             (_, Life::Opened) => half_open,
             (_, Life::Answered) => tcp_established,
-            (_, Life::Ending | Life::Cut) => closing,
+            (_, Life::Ending | Life::Reset { .. } | Life::Cut) => closing,
         };
         seconds.into()
     }
@@ -202,12 +207,19 @@ impl Connection {
 
     fn see(&mut self, now: Moment, segment: &Segment) {
         (self.last, self.generation) = (now.second, now.generation);
-        let life = match segment.kind {
-            Kind::Fin | Kind::Reset | Kind::Shutdown | Kind::Abort => Life::Ending,
-            _ if segment.source == self.answerer => Life::Answered,
+        let answered = segment.source == self.answerer
+            || matches!(self.life, Life::Answered | Life::Reset { answered: true });
+        self.life = match segment.kind {
+            _ if self.life == Life::Ending => Life::Ending,
+            Kind::Fin | Kind::Shutdown => Life::Ending,
+            Kind::Reset | Kind::Abort => Life::Reset { answered },
+            _ if answered => Life::Answered,
             _ => Life::Opened,
         };
-        self.life = self.life.max(life);
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(self.life, Life::Ending | Life::Reset { .. })
     }
 
     /// The packet that opened it, as far as policy looks.
