@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 
 use nix::sys::signal::Signal;
+use selvedge_abi::ABI_VERSION;
 use support::{Node, map_ids, port};
 
 #[test]
@@ -119,12 +120,13 @@ fn a_port_that_is_deleted_and_made_again_is_shut_again() {
 fn a_map_of_another_making_is_refused_by_name() {
     let node = Node::wired();
     node.agent(&["--fail-closed", "eth0"]).wait_log("attached");
-    let (ports, config) = (node.pin("v1/PORTS"), node.pin("v1/CONFIG"));
+    let set = format!("v{ABI_VERSION}");
+    let (ports, config) = (node.pin(&format!("{set}/PORTS")), node.pin(&format!("{set}/CONFIG")));
     fs::remove_file(&config).unwrap();
     fs::rename(&ports, &config).unwrap();
     let (code, log) = node.agent(&[]).wait_end();
     assert_eq!(code, Some(1));
-    assert!(log.contains("v1/CONFIG is Hash of 1024"), "{log}");
+    assert!(log.contains(&format!("{set}/CONFIG is Hash of 1024")), "{log}");
     assert!(log.contains("not Array of 1"), "{log}");
 }
 
@@ -135,7 +137,7 @@ fn maps_of_another_abi_version_are_replaced_under_the_same_link_and_the_port_sta
     let before = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
     agent.end(Signal::SIGTERM);
     let maps = map_ids(&node);
-    fs::rename(node.pin("v1"), node.pin("v0")).unwrap();
+    fs::rename(node.pin(&format!("v{ABI_VERSION}")), node.pin("v0")).unwrap();
 
     let agent = node.agent(&["--fail-closed", "eth0"]);
     agent.wait_log("renew the program on eth0");
