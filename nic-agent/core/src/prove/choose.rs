@@ -323,8 +323,8 @@ impl<'p> Chooser<'p> {
             Reason::NoPolicy
         } else if decisions.iter().flatten().any(|decision| decision.outcome == Outcome::Denied) {
             Reason::PolicyDeny
-        } else if decisions.iter().flatten().any(|decision| decision.outcome == Outcome::AllowedStateless) {
-            Reason::Stateless
+        } else if decisions.iter().flatten().all(|decision| decision.outcome == Outcome::AllowedStateless) {
+            Reason::Stateless // an end that tracks gets its entry, though the other doesn't
         } else {
             Reason::PolicyAllow
         };
