@@ -97,6 +97,7 @@ async fn lists_and_descriptions_read_like_kubectl() {
         &["get", "policy"],
         &["get", "workload", "web1", "-o", "yaml"],
         &["get", "node", "host1", "-o", "json"],
+        &["describe", "fabric"],
         &["describe", "workload", "db1"],
         &["describe", "policy", "db"],
         &["describe", "node", "host1"],

@@ -17,6 +17,7 @@ use selvedge_topology::plan::{
     Decision, Outcome, Plan, PlanAddress, PlanIdentity, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet,
     PlanWorkload, SetId,
 };
+use selvedge_topology::timeouts::{Seconds, Timeouts, UDP};
 
 fn address(u: &mut Unstructured) -> Result<IpAddr> {
     let low = u.int_in_range(0..=50_000u32)?;
@@ -110,6 +111,7 @@ fn plan(u: &mut Unstructured) -> Result<Plan> {
     Ok(Plan {
         node: "host1".parse().unwrap(),
         role: *u.choose(&[NodeRole::Host, NodeRole::Dpu, NodeRole::Switch])?,
+        timeouts: Timeouts { udp: Seconds(u.int_in_range(15..=86_400)?), ..Timeouts::default() },
         ports: vec![
             PlanPort { name: "eth0".parse().unwrap(), role: PortRole::Uplink },
             PlanPort { name: "p0".parse().unwrap(), role: PortRole::Workload },
@@ -244,6 +246,7 @@ fn small() -> Plan {
     Plan {
         node: "host1".parse().unwrap(),
         role: NodeRole::Host,
+        timeouts: Timeouts::default(),
         ports: vec![PlanPort { name: "p0".parse().unwrap(), role: PortRole::Workload }],
         workloads: vec![PlanWorkload {
             name: "web1".parse().unwrap(),
@@ -299,6 +302,10 @@ fn what_breaks_the_promises_of_a_plan_is_refused_by_name() {
         refusal(|plan| plan.ports[0].role = PortRole::Uplink),
         PlanError::WorkloadPort { workload: "web1".parse().unwrap(), port: "p0".parse().unwrap() }
     );
+    assert_eq!(
+        refusal(|plan| plan.timeouts.udp = Seconds(1)),
+        PlanError::Timeout { kind: "udp", time: Seconds(1), least: UDP.least, most: UDP.most }
+    );
     assert!(matches!(refusal(|plan| plan.addresses.clear()), PlanError::WorkloadAddress { .. }));
     let twin = |name: &str| PlanWorkload { name: name.parse().unwrap(), ..small().workloads.remove(0) };
     assert_eq!(
@@ -329,7 +336,7 @@ fn what_breaks_the_promises_of_a_plan_is_refused_by_name() {
 #[test]
 fn the_bytes_of_a_plan_are_pinned() {
     let digest = encode_plan(&small()).unwrap().digest.to_string();
-    assert_eq!(digest, "f54c09d811c9c23aa992242bf7f22c46be7fc8256510c8b13c9f7560b6e7224d");
+    assert_eq!(digest, "4b726fd91931bb335fe63c3c9c9675d63326a00e1a79b2c864fba7b480451f1a");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use selvedge_topology::plan::{
     Decision, Generation, Outcome, Plan, PlanAddress, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet,
     PlanWorkload, SetId,
 };
+use selvedge_topology::timeouts::Timeouts;
 
 /// Subjects, and peers of each; every list has five intervals, and there are two directions.
 const SIZES: [(u8, u16); 4] = [(2, 8), (10, 90), (10, 990), (20, 4_500)];
@@ -76,6 +77,7 @@ fn plan(subjects: u8, peers: u16) -> Result<Plan> {
     Ok(Plan {
         node: "bench".parse()?,
         role: NodeRole::Host,
+        timeouts: Timeouts::default(),
         ports: vec![
             PlanPort { name: "eth0".parse()?, role: PortRole::Uplink },
             PlanPort { name: "w1".parse()?, role: PortRole::Workload },

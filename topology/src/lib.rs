@@ -16,3 +16,4 @@ pub mod names;
 pub mod oracle;
 pub mod plan;
 mod rules;
+pub mod timeouts;

@@ -16,6 +16,7 @@ use crate::names::{
     ExternalName, FabricName, GroupName, NodeName, PolicyName, PortName, RackName, RuleName, ServiceName,
     TierName, WorkloadName,
 };
+use crate::timeouts::Timeouts;
 
 /// Everything the documents say.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct Fabric {
     pub default_action: DefaultAction,
     /// The numbers under which that default is counted.
     pub default_rules: DefaultRules,
+    /// How long silent connections count.
+    pub timeouts: Timeouts,
 }
 
 /// A machine.
@@ -117,6 +120,8 @@ macro_rules! display_as_in_documents {
 display_as_in_documents! {
     NodeRole { Host => "host", Dpu => "dpu", Switch => "switch" }
     PortRole { Uplink => "uplink", Workload => "workload", Fabric => "fabric", Management => "management" }
+    Isolation { Isolates => "isolates", Open => "open" }
+    DefaultAction { Allow => "allow", Deny => "deny" }
     Action { Allow => "allow", Deny => "deny", Pass => "pass" }
     Direction { Ingress => "ingress", Egress => "egress" }
     Entity { World => "world", Host => "host", RemoteNode => "remote-node", Unmanaged => "unmanaged", Any => "any" }

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use clap::Subcommand;
 use selvedge_proto::Count;
 use selvedge_topology::identity::{Identity, IdentityKey};
-use selvedge_topology::model::{Attachment, Direction, Model, Policy, Rule, Workload};
+use selvedge_topology::model::{Attachment, Direction, Model, Policy, Rule, Tier, Workload};
 use selvedge_topology::names::{NodeName, PolicyName, WorkloadName};
+use selvedge_topology::timeouts::Bounds;
 
 use super::client::connect;
 use super::get::rows::{at, services, tier};
@@ -16,7 +17,9 @@ use super::table::{list, or_dash, printable, table};
 use super::{Answer, CliError, output};
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  selvedge describe workload web1\n  selvedge describe node host1")]
+#[command(
+    after_help = "Examples:\n  selvedge describe fabric\n  selvedge describe workload web1\n  selvedge describe node host1"
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     what: What,
@@ -24,6 +27,9 @@ pub(super) struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    /// The fabric: the frame that policy lives in.
+    #[command(visible_alias = "fa")]
+    Fabric,
     /// A machine: its ports, workloads and counters.
     #[command(visible_alias = "no")]
     Node {
@@ -54,6 +60,7 @@ pub(super) async fn run(server: &str, args: Args) -> Result<Answer, CliError> {
     let mut client = connect(server).await?;
     let snapshot = super::snapshot::snapshot(&mut client).await?;
     let text = match args.what {
+        What::Fabric => fabric(&snapshot),
         What::Workload { name } => workload(&snapshot, &name)?,
         What::Policy { name } => policy(&snapshot, &name)?,
         What::Identity { id } => identity(&snapshot, Identity(id))?,
@@ -79,6 +86,24 @@ fn indented(text: &str) -> String {
 
 fn not_found(kind: &'static str, name: &impl ToString, list: &'static str) -> CliError {
     CliError::NotFound { kind, name: name.to_string(), list }
+}
+
+pub(super) fn fabric(snapshot: &Snapshot) -> String {
+    let fabric = &snapshot.model.fabric;
+    let tier = |tier: &Tier| format!("{} ({})", tier.name, tier.isolation);
+    let mut out = fields(&[
+        ("Name", fabric.name.to_string()),
+        ("Default action", fabric.default_action.to_string()),
+        ("Tiers", list(fabric.tiers.iter().map(tier))),
+        ("Nodes", list(fabric.nodes.keys())),
+        ("Externals", list(fabric.externals.keys())),
+    ]);
+    let timeouts = fabric.timeouts.each().map(|(Bounds { key, default, .. }, time)| {
+        [key.to_owned(), time.to_string(), default.to_string()].to_vec()
+    });
+    out.push_str("Timeouts:\n");
+    out.push_str(&indented(&table(&["SILENT", "FOR", "DEFAULT"], timeouts)));
+    out
 }
 
 pub(super) fn workload(snapshot: &Snapshot, name: &WorkloadName) -> Result<String, CliError> {
@@ -124,11 +149,7 @@ fn policy_of(model: &Model, workload: &Workload, direction: Direction) -> String
             rows.push(default_row(&tier.name.to_string(), "deny"));
         }
     }
-    let last = match model.fabric.default_action {
-        selvedge_topology::model::DefaultAction::Allow => "allow",
-        selvedge_topology::model::DefaultAction::Deny => "deny",
-    };
-    rows.push(default_row("(after all)", last));
+    rows.push(default_row("(after all)", &model.fabric.default_action.to_string()));
     let (title, peers) = match direction {
         Direction::Ingress => ("Ingress", "FROM"),
         Direction::Egress => ("Egress", "TO"),

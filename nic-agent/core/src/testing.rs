@@ -12,6 +12,7 @@ use selvedge_topology::plan::{
     Decision, Outcome, Plan, PlanAddress, PlanIdentity, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet,
     PlanWorkload, SetId,
 };
+use selvedge_topology::timeouts::Timeouts;
 
 use crate::machine::{IfIndex, Interface, Machine};
 
@@ -70,6 +71,7 @@ impl Sample {
         let plan = Plan {
             node: name("host1"),
             role: NodeRole::Host,
+            timeouts: Timeouts::default(),
             ports: vec![
                 PlanPort { name: name("eth0"), role: PortRole::Uplink },
                 PlanPort { name: name("w1"), role: PortRole::Workload },

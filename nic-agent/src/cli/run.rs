@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use selvedge_agent_core::{ForeignPrograms, lower};
+use selvedge_agent_core::ForeignPrograms;
 use selvedge_topology::names::PortName;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -109,11 +109,11 @@ async fn sweep_forever(mut sweeper: Sweeper, found: watch::Sender<Sweep>) {
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !found.is_closed() {
         due.tick().await;
-        match tokio::task::block_in_place(|| sweeper.sweep(&lower::TIMEOUTS)) {
+        match tokio::task::block_in_place(|| sweeper.sweep()) {
             Ok(sweep) => drop(found.send_replace(sweep)),
             Err(error) => tracing::warn!(%error, "expired connections can't be deleted"),
         }
-        if let Err(error) = tokio::task::block_in_place(|| sweeper.sweep_fragments(&lower::TIMEOUTS)) {
+        if let Err(error) = tokio::task::block_in_place(|| sweeper.sweep_fragments()) {
             tracing::warn!(%error, "expired fragments can't be deleted");
         }
     }

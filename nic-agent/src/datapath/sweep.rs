@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use aya::maps::{HashMap, MapData, MapError};
+use aya::maps::{Array, HashMap, MapData, MapError};
 use nix::time::{ClockId, clock_gettime};
 use selvedge_abi::{
-    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_RESET, ConnectionEntry, ConnectionKey, FragmentEntry,
-    FragmentKey, MAX_CONNECTIONS, MAX_FRAGMENTS, Timeouts, map,
+    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_RESET, Config, ConnectionEntry, ConnectionKey,
+    FragmentEntry, FragmentKey, MAX_CONNECTIONS, MAX_FRAGMENTS, Timeouts, map,
 };
 use selvedge_topology::l4::Protocol;
 
@@ -18,6 +18,7 @@ use super::tables::{in_map, open};
 
 /// The tables that programs fill, for one who deletes.
 pub struct Sweeper {
+    config: Array<MapData, Plain<Config>>,
     connections: HashMap<MapData, Plain<ConnectionKey>, Plain<ConnectionEntry>>,
     fragments: HashMap<MapData, Plain<FragmentKey>, Plain<FragmentEntry>>,
 }
@@ -33,12 +34,21 @@ pub struct Sweep {
 
 impl Sweeper {
     pub(super) fn open(pins: &Pins) -> Result<Self, DatapathError> {
-        Ok(Self { connections: open(pins, map::CONNECTIONS)?, fragments: open(pins, map::FRAGMENTS)? })
+        Ok(Self {
+            config: open(pins, map::CONFIG)?,
+            connections: open(pins, map::CONNECTIONS)?,
+            fragments: open(pins, map::FRAGMENTS)?,
+        })
+    }
+
+    /// Those that the programs go by.
+    fn timeouts(&self) -> Result<Timeouts, DatapathError> {
+        self.config.get(&0, 0).map(|Plain(config)| config.timeouts).map_err(in_map(map::CONFIG))
     }
 
     /// Deletes every datagram that waited too long for its next fragment; how many.
-    pub fn sweep_fragments(&mut self, timeouts: &Timeouts) -> Result<u64, DatapathError> {
-        let lifetime = Duration::from_secs(timeouts.fragment.into());
+    pub fn sweep_fragments(&mut self) -> Result<u64, DatapathError> {
+        let lifetime = Duration::from_secs(self.timeouts()?.fragment.into());
         let (now, mut expired) = (monotonic(), Vec::new());
         for entry in self.fragments.iter().take(2 * MAX_FRAGMENTS as usize) {
             let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::FRAGMENTS))?;
@@ -50,18 +60,18 @@ impl Sweeper {
         Ok(expired.iter().filter(|key| self.fragments.remove(&Plain(**key)).is_ok()).count() as u64)
     }
 
-    /// Deletes every connection that `timeouts` end by now. Sees at most twice the table's size, whatever is inserted meanwhile.
-    pub fn sweep(&mut self, timeouts: &Timeouts) -> Result<Sweep, DatapathError> {
-        let now = monotonic();
+    /// Deletes every connection that has ended by now. Sees at most twice the table's size, whatever is inserted meanwhile.
+    pub fn sweep(&mut self) -> Result<Sweep, DatapathError> {
+        let (timeouts, now) = (self.timeouts()?, monotonic());
         let (mut sweep, mut expired) = (Sweep::default(), Vec::new());
         for entry in self.connections.iter().take(2 * MAX_CONNECTIONS as usize) {
             let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::CONNECTIONS))?;
-            if is_expired(&key, &entry, timeouts, now) { expired.push(key) } else { sweep.live += 1 }
+            if is_expired(&key, &entry, &timeouts, now) { expired.push(key) } else { sweep.live += 1 }
         }
         for key in expired {
             // It may have been renewed since: look again, which leaves a race of no more than a needless judgement.
             let renewed = match self.connections.get(&Plain(key), 0) {
-                Ok(Plain(entry)) => !is_expired(&key, &entry, timeouts, now),
+                Ok(Plain(entry)) => !is_expired(&key, &entry, &timeouts, now),
                 Err(MapError::KeyNotFound) => continue,
                 Err(error) => return Err(in_map(map::CONNECTIONS)(error)),
             };
@@ -100,9 +110,18 @@ fn timeout(key: &ConnectionKey, entry: &ConnectionEntry, timeouts: &Timeouts) ->
 #[cfg(test)]
 mod tests {
     use selvedge_abi::Address;
-    use selvedge_agent_core::lower::TIMEOUTS;
 
     use super::*;
+
+    const TIMEOUTS: Timeouts = Timeouts {
+        tcp_established: 10_800,
+        half_open: 61,
+        closing: 62,
+        udp: 63,
+        icmp: 30,
+        other: 64,
+        fragment: 65,
+    };
 
     fn expires_after(protocol: u32, flags: u32) -> u64 {
         let end = Address::from_ipv4([10, 0, 0, 1]);
@@ -115,13 +134,13 @@ mod tests {
 
     #[test]
     fn each_kind_of_connection_lives_as_long_as_its_timeout() {
-        assert_eq!(expires_after(6, 0), 60);
-        assert_eq!(expires_after(6, CONNECTION_ANSWERED), 3 * 60 * 60);
-        assert_eq!(expires_after(6, CONNECTION_ANSWERED | CONNECTION_CLOSING), 60);
-        assert_eq!(expires_after(132, CONNECTION_ANSWERED | CONNECTION_RESET), 60);
-        assert_eq!(expires_after(17, CONNECTION_ANSWERED), 60);
+        assert_eq!(expires_after(6, 0), 61);
+        assert_eq!(expires_after(6, CONNECTION_ANSWERED), 10_800);
+        assert_eq!(expires_after(6, CONNECTION_ANSWERED | CONNECTION_CLOSING), 62);
+        assert_eq!(expires_after(132, CONNECTION_ANSWERED | CONNECTION_RESET), 62);
+        assert_eq!(expires_after(17, CONNECTION_ANSWERED), 63);
         assert_eq!(expires_after(1, CONNECTION_ANSWERED), 30);
         assert_eq!(expires_after(58 | 1 << 8, 0), 30);
-        assert_eq!(expires_after(47, CONNECTION_ANSWERED), 60);
+        assert_eq!(expires_after(47, CONNECTION_ANSWERED), 64);
     }
 }

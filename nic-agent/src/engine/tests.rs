@@ -9,6 +9,7 @@ use selvedge_proto::Report;
 use selvedge_proto::plan::encode_plan;
 use selvedge_topology::model::{NodeRole, PortRole};
 use selvedge_topology::plan::PlanPort;
+use selvedge_topology::timeouts::Timeouts;
 
 use super::*;
 use crate::datapath::Counters;
@@ -59,7 +60,8 @@ fn plan(ports: &[&str]) -> Plan {
     let ports = ports.iter().map(|port| PlanPort { name: name(port), role: PortRole::Uplink }).collect();
     let (workloads, addresses, rows, sets) = (vec![], vec![], vec![], vec![]);
     let (node, role, rules, identities) = (name("host1"), NodeRole::Host, vec![], vec![]);
-    Plan { node, role, ports, workloads, addresses, rows, sets, rules, identities }
+    let timeouts = Timeouts::default();
+    Plan { node, role, timeouts, ports, workloads, addresses, rows, sets, rules, identities }
 }
 
 fn fetched(generation: u64, plan: Plan) -> Fetched {

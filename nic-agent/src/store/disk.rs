@@ -185,6 +185,7 @@ mod tests {
     use selvedge_proto::plan::encode_plan;
     use selvedge_topology::model::NodeRole;
     use selvedge_topology::plan::Plan;
+    use selvedge_topology::timeouts::Timeouts;
 
     use super::*;
 
@@ -194,6 +195,7 @@ mod tests {
         let plan = Plan {
             node: "n".parse().unwrap(),
             role,
+            timeouts: Timeouts::default(),
             ports,
             workloads,
             addresses,

@@ -8,6 +8,7 @@ use selvedge_topology::plan::{
     Decision, Outcome, Plan, PlanAddress, PlanIdentity, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet,
     PlanWorkload, SetId,
 };
+use selvedge_topology::timeouts::Timeouts;
 
 const APP: Identity = Identity(256);
 const ALLOW: RuleId = RuleId(7);
@@ -32,6 +33,7 @@ pub(crate) fn allowing(port: u16) -> Plan {
     Plan {
         node: "host1".parse().unwrap(),
         role: NodeRole::Host,
+        timeouts: Timeouts::default(),
         ports: vec![port_of("eth0", PortRole::Uplink), port_of("w1", PortRole::Workload)],
         workloads: vec![PlanWorkload {
             name: "app1".parse().unwrap(),

@@ -21,7 +21,7 @@ pub struct EncodedPlan {
 ///
 /// Fails only where one entry alone is larger than a chunk, which no plan of valid documents has.
 pub fn encode_plan(plan: &Plan) -> Result<EncodedPlan, ChunkError> {
-    let Plan { node, role, ports, workloads, addresses, rows, sets, rules, identities } = plan;
+    let Plan { node, role, timeouts, ports, workloads, addresses, rows, sets, rules, identities } = plan;
     let mut chunks = Chunks::new();
     let sections = Sections {
         ports: cut(ports.iter().map(wire_form::port_to_wire), &mut chunks)?,
@@ -32,6 +32,6 @@ pub fn encode_plan(plan: &Plan) -> Result<EncodedPlan, ChunkError> {
         rules: cut(rules.iter().map(wire_form::rule_to_wire), &mut chunks)?,
         identities: cut(identities.iter().map(wire_form::identity_to_wire), &mut chunks)?,
     };
-    let manifest = Manifest { node: node.clone(), role: *role, sections }.encode();
+    let manifest = Manifest { node: node.clone(), role: *role, timeouts: *timeouts, sections }.encode();
     Ok(EncodedPlan { digest: Digest::of(&manifest), manifest, chunks })
 }

@@ -13,18 +13,19 @@ use prost::Message;
 use selvedge_topology::model::NodeRole;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Plan;
+use selvedge_topology::timeouts::Timeouts;
 
 pub use capacity::{Capacity, CapacityError};
 pub use encode::{EncodedPlan, encode_plan};
 pub use verify::PlanError;
 
 use crate::chunks::{ChunkError, Chunks, join};
-use crate::convert::{DecodeError, at_most, name, node_role_from_wire, node_role_to_wire};
+use crate::convert::{DecodeError, at_most, name, node_role_from_wire, node_role_to_wire, present};
 use crate::digest::Digest;
 use crate::wire;
 
 /// The version of the format that this crate reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// No manifest names more chunks: at 34 bytes each it stays a small value in etcd.
 pub const MAX_PLAN_CHUNKS: usize = 4096;
 
@@ -33,6 +34,7 @@ pub const MAX_PLAN_CHUNKS: usize = 4096;
 pub struct Manifest {
     node: NodeName,
     role: NodeRole,
+    timeouts: Timeouts,
     sections: Sections,
 }
 
@@ -111,7 +113,7 @@ impl Manifest {
 
     /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { node, role, sections } = self;
+        let Self { node, role, timeouts, sections } = self;
         let Sections { ports, workloads, addresses, rows, sets, rules, identities } = sections;
         let list = |digests: &[Digest]| digests.iter().map(|digest| (*digest).into()).collect();
         let manifest = wire::Manifest {
@@ -125,6 +127,7 @@ impl Manifest {
             sets: list(sets),
             rules: list(rules),
             identities: list(identities),
+            timeouts: Some(wire_form::timeouts_to_wire(timeouts)),
         };
         manifest.encode_to_vec()
     }
@@ -155,6 +158,7 @@ impl Manifest {
             sets,
             rules,
             identities,
+            timeouts,
         } = manifest;
         let list = |digests: Vec<Vec<u8>>| {
             digests.iter().map(|digest| Digest::try_from(digest.as_slice())).collect::<Result<Vec<_>, _>>()
@@ -169,16 +173,22 @@ impl Manifest {
             identities: list(identities)?,
         };
         at_most("chunks of one plan", sections.all().count(), MAX_PLAN_CHUNKS)?;
-        Ok(Self { node: name("node", &node)?, role: node_role_from_wire(role)?, sections })
+        Ok(Self {
+            node: name("node", &node)?,
+            role: node_role_from_wire(role)?,
+            timeouts: wire_form::timeouts(present("timeouts", timeouts)?),
+            sections,
+        })
     }
 
     /// Puts the plan together and checks that it is one. `chunks` may hold more than is needed.
     pub fn plan(&self, chunks: &Chunks) -> Result<Plan, PlanDecodeError> {
-        let Self { node, role, sections } = self;
+        let Self { node, role, timeouts, sections } = self;
         let Sections { ports, workloads, addresses, rows, sets, rules, identities } = sections;
         let plan = Plan {
             node: node.clone(),
             role: *role,
+            timeouts: *timeouts,
             ports: section("ports", ports, chunks, wire_form::port)?,
             workloads: section("workloads", workloads, chunks, wire_form::workload)?,
             addresses: section("addresses", addresses, chunks, wire_form::address)?,

@@ -9,6 +9,7 @@ use selvedge_topology::l4::L4Key;
 use selvedge_topology::model::{Direction, PortRole, RuleId};
 use selvedge_topology::names::{PortName, WorkloadName};
 use selvedge_topology::plan::{Plan, PlanRow, PlanSet, PlanWorkload, SetId};
+use selvedge_topology::timeouts::{Bounds, Seconds, Timeouts};
 
 /// What does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,18 @@ pub enum PlanError {
         section: &'static str,
         /// The first entry that is out of order.
         entry: String,
+    },
+    /// A timeout that no document may say.
+    #[error("the timeout `{kind}` is {time}, it must be from {least} to {most}")]
+    Timeout {
+        /// Which.
+        kind: &'static str,
+        /// How long it is.
+        time: Seconds,
+        /// The shortest it may be.
+        least: Seconds,
+        /// The longest.
+        most: Seconds,
     },
     /// A management port among those to enforce at.
     #[error("port {port} is a management port, which is never enforced")]
@@ -119,7 +132,8 @@ pub enum PlanError {
 
 /// Checks a whole plan.
 pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
-    let Plan { node: _, role: _, ports, workloads, addresses, rows, sets, rules, identities } = plan;
+    let Plan { node: _, role: _, timeouts, ports, workloads, addresses, rows, sets, rules, identities } =
+        plan;
     sorted("ports", ports, |port| &port.name, ToString::to_string)?;
     sorted("workloads", workloads, |workload| &workload.name, ToString::to_string)?;
     sorted("addresses", addresses, |address| &address.prefix, ToString::to_string)?;
@@ -127,6 +141,7 @@ pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
     sorted("sets", sets, |set| set.id, |set| format!("{set:?}"))?;
     sorted("rules", rules, |rule| rule.id, ToString::to_string)?;
     sorted("identities", identities, |identity| identity.identity, ToString::to_string)?;
+    verify_timeouts(timeouts)?;
     if let Some(port) = ports.iter().find(|port| port.role == PortRole::Management) {
         return Err(PlanError::ManagementPort { port: port.name.clone() });
     }
@@ -140,6 +155,16 @@ pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
     rows.iter().try_for_each(|row| verify_row(row, &subjects, &set_ids))?;
     let rule_ids: BTreeSet<RuleId> = rules.iter().map(|rule| rule.id).collect();
     sets.iter().try_for_each(|set| verify_set(set, &rule_ids))
+}
+
+fn verify_timeouts(timeouts: &Timeouts) -> Result<(), PlanError> {
+    let beyond = |(Bounds { least, most, .. }, time): &(Bounds, Seconds)| !(least..=most).contains(&time);
+    match timeouts.each().into_iter().find(beyond) {
+        Some((Bounds { key: kind, least, most, .. }, time)) => {
+            Err(PlanError::Timeout { kind, time, least, most })
+        }
+        None => Ok(()),
+    }
 }
 
 fn verify_workload(workload: &PlanWorkload, plan: &Plan) -> Result<(), PlanError> {

@@ -7,6 +7,7 @@ use selvedge_topology::plan::{
     Decision, Outcome, PlanAddress, PlanIdentity, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet,
     PlanWorkload, SetId,
 };
+use selvedge_topology::timeouts::{Seconds, Timeouts};
 
 use crate::chunks::hash;
 use crate::convert::{
@@ -24,6 +25,32 @@ const TARGET_PART: u64 = 256;
 
 enumerations! {
     outcome_to_wire, outcome_from_wire, "outcome", Outcome, Outcome { Denied, Allowed, AllowedStateless }
+}
+
+pub(super) fn timeouts_to_wire(timeouts: &Timeouts) -> wire::Timeouts {
+    let Timeouts { tcp_established, tcp_half_open, tcp_closing, udp, icmp, other, fragment } = *timeouts;
+    wire::Timeouts {
+        tcp_established: tcp_established.0,
+        tcp_half_open: tcp_half_open.0,
+        tcp_closing: tcp_closing.0,
+        udp: udp.0,
+        icmp: icmp.0,
+        other: other.0,
+        fragment: fragment.0,
+    }
+}
+
+pub(super) fn timeouts(timeouts: wire::Timeouts) -> Timeouts {
+    let wire::Timeouts { tcp_established, tcp_half_open, tcp_closing, udp, icmp, other, fragment } = timeouts;
+    Timeouts {
+        tcp_established: Seconds(tcp_established),
+        tcp_half_open: Seconds(tcp_half_open),
+        tcp_closing: Seconds(tcp_closing),
+        udp: Seconds(udp),
+        icmp: Seconds(icmp),
+        other: Seconds(other),
+        fragment: Seconds(fragment),
+    }
 }
 
 pub(super) fn port_to_wire(port: &PlanPort) -> wire::PlanPort {

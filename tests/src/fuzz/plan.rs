@@ -16,10 +16,11 @@ use selvedge_topology::compile::compile;
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::identity::{Identity, IdentityTable};
 use selvedge_topology::plan::{Plan, PlanAddress};
+use selvedge_topology::timeouts::Timeouts;
 
 use super::{Bytes, Outcome, run_of};
 
-/// An input: the node's role, then for each section a run with the bytes of its one chunk. Digests are made to
+/// An input: the node's role, for each section a run with the bytes of its one chunk, then a timeout. Digests are made to
 /// fit, so that what they protect is reached.
 pub(super) fn run(input: &[u8]) -> Outcome {
     let mut bytes = Bytes(input);
@@ -34,8 +35,19 @@ pub(super) fn run(input: &[u8]) -> Outcome {
         chunks.insert(digest, chunk);
         vec![digest.into()]
     };
+    let Timeouts { tcp_established, tcp_half_open, tcp_closing, udp, icmp, other, fragment } =
+        Timeouts::default();
+    let timeouts = wire::Timeouts {
+        tcp_established: tcp_established.0,
+        tcp_half_open: tcp_half_open.0,
+        tcp_closing: tcp_closing.0,
+        udp: udp.0,
+        icmp: icmp.0,
+        other: other.0,
+        fragment: fragment.0,
+    };
     let manifest = wire::Manifest {
-        format: 1,
+        format: 2,
         node: "n1".into(),
         role,
         ports: section(),
@@ -45,6 +57,8 @@ pub(super) fn run(input: &[u8]) -> Outcome {
         sets: section(),
         rules: section(),
         identities: section(),
+        // Few of those that a byte can say are too short, or beyond.
+        timeouts: Some(wire::Timeouts { udp: 255 - u32::from(bytes.next()), ..timeouts }),
     };
     let manifest = manifest.encode_to_vec();
     match decode_plan(Digest::of(&manifest), &manifest, &chunks) {

@@ -18,6 +18,7 @@ use crate::labels::Labels;
 use crate::model::{AgentPresence, Attachment, Direction, Model, Node, PortRole, Workload};
 use crate::names::{NodeName, WorkloadName};
 use crate::plan::{Plan, PlanIdentity, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload, SetId};
+use crate::timeouts::Timeouts;
 
 use peers::Peers;
 use rows::Rows;
@@ -53,7 +54,8 @@ pub fn compile(model: &Model, identities: &IdentityTable) -> Result<BTreeMap<Nod
     let peers = Peers::gather(model, identities, &numbered)?;
     let mut rows = Rows::new(model, &peers);
     let nodes = model.fabric.nodes.values().filter(|node| node.agent == AgentPresence::Enabled);
-    nodes.map(|node| Ok((node.name.clone(), plan(node, &numbered, &peers, &mut rows)?))).collect()
+    let timeouts = model.fabric.timeouts;
+    nodes.map(|node| Ok((node.name.clone(), plan(node, timeouts, &numbered, &peers, &mut rows)?))).collect()
 }
 
 /// A workload and its identity.
@@ -77,6 +79,7 @@ fn number_workloads<'m>(
 
 fn plan(
     node: &Node,
+    timeouts: Timeouts,
     all: &[Numbered<'_>],
     peers: &Peers<'_>,
     rows: &mut Rows<'_>,
@@ -102,6 +105,7 @@ fn plan(
     Ok(Plan {
         node: node.name.clone(),
         role: node.role,
+        timeouts,
         ports: node
             .ports
             .iter()

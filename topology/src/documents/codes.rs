@@ -42,12 +42,13 @@ codes! {
     ConflictingFields "conflicting-fields" "Fields that exclude or need each other.";
     WrongType "wrong-type" "A value has the wrong type.";
     UnknownValue "unknown-value" "A value is none of those that the field may have.";
-    OutOfRange "out-of-range" "A number is too low or too high.";
+    OutOfRange "out-of-range" "A number is too low or too high, or a time too short or too long.";
     EmptyList "empty-list" "A list is empty where that would mean nothing.";
     BadName "bad-name" "A name has characters or a length that names can't have.";
     BadLabel "bad-label" "A label's key or value is malformed or reserved.";
     BadAddress "bad-address" "No IP address, or one that can't be anybody's.";
     BadCidr "bad-cidr" "No CIDR, one with host bits, or a hole outside its block.";
+    BadTime "bad-time" "No time, or not in whole seconds.";
     BadEndpoint "bad-endpoint" "No `node:port`.";
     NoFabric "no-fabric" "No document is the fabric.";
     TwoFabrics "two-fabrics" "More than one document is the fabric.";

@@ -7,12 +7,15 @@ use super::constraint::Constraint::{AnyOf, Needs, NumberNeeds, OneOf, When};
 use super::declare::{choices, record};
 use super::decode::{Decode, FieldSpec, List, Presence};
 use super::limits;
-use super::scalars::{Cidr, Code, Description, EndpointText, LabelMap, MessageType, Port, PortReference};
+use super::scalars::{
+    Cidr, Code, Description, EndpointText, LabelMap, MessageType, Port, PortReference, Time,
+};
 use super::schema::Definitions;
 use crate::l4::PortProtocol;
 use crate::labels::{LabelKey, LabelValue};
 use crate::model::{Action, AgentPresence, DefaultAction, Entity, Isolation, NodeRole, PortRole};
 use crate::names::{ExternalName, GroupName, NodeName, PortName, RackName, RuleName, ServiceName, TierName};
+use crate::timeouts;
 use std::net::IpAddr;
 
 /// The version of the language.
@@ -65,12 +68,13 @@ pub(crate) const ENVELOPE: &[FieldSpec] = &[
 ];
 
 /// The fields of every record, in the order people read them.
-pub(crate) fn records() -> [&'static [FieldSpec]; 19] {
+pub(crate) fn records() -> [&'static [FieldSpec]; 20] {
     [
         ENVELOPE,
         Metadata::FIELDS,
         FabricSpec::FIELDS,
         TierSpec::FIELDS,
+        TimeoutsSpec::FIELDS,
         NodeSpec::FIELDS,
         PortSpec::FIELDS,
         LinkSpec::FIELDS,
@@ -106,6 +110,8 @@ record! {
         /// isolates) and baseline.
         Optional "tiers" tiers: List<TierSpec, 1, { limits::TIERS }>,
             hint "leave `tiers` out for the default: emergency, platform, application, baseline";
+        /// How long a silent connection counts, by its kind.
+        Optional "timeouts" timeouts: TimeoutsSpec;
         /// The machines: hosts, DPUs and switches.
         Required "nodes" nodes: List<NodeSpec, 1, { limits::FABRIC_NODES }>, hint "name at least one node";
         /// The wires between ports of nodes.
@@ -120,6 +126,24 @@ record! {
         Required "name" name: TierName;
         /// Whether a workload that a policy of this tier selects is denied what the tier does not decide.
         Required "isolation" isolation: Isolation, hint "write `isolation: isolates` or `isolation: open`";
+    }
+
+    /// How long a silent connection counts. Each is a time with its unit, such as `90s` or `2h 5m`.
+    TimeoutsSpec {
+        /// TCP and SCTP, both directions seen; 3h by default.
+        Optional "tcpEstablished" tcp_established: Time<{ timeouts::TCP_ESTABLISHED.least.0 }, { timeouts::TCP_ESTABLISHED.most.0 }>;
+        /// TCP and SCTP before the answer; 1m by default.
+        Optional "tcpHalfOpen" tcp_half_open: Time<{ timeouts::TCP_HALF_OPEN.least.0 }, { timeouts::TCP_HALF_OPEN.most.0 }>;
+        /// TCP and SCTP after an end said that it is over; 1m by default.
+        Optional "tcpClosing" tcp_closing: Time<{ timeouts::TCP_CLOSING.least.0 }, { timeouts::TCP_CLOSING.most.0 }>;
+        /// UDP; 1m by default.
+        Optional "udp" udp: Time<{ timeouts::UDP.least.0 }, { timeouts::UDP.most.0 }>;
+        /// ICMP and ICMPv6 echo; 30s by default.
+        Optional "icmp" icmp: Time<{ timeouts::ICMP.least.0 }, { timeouts::ICMP.most.0 }>;
+        /// Every other protocol; 1m by default.
+        Optional "other" other: Time<{ timeouts::OTHER.least.0 }, { timeouts::OTHER.most.0 }>;
+        /// A datagram that comes in fragments, from its first one; 1m by default.
+        Optional "fragment" fragment: Time<{ timeouts::FRAGMENT.least.0 }, { timeouts::FRAGMENT.most.0 }>;
     }
 
     /// A machine.

@@ -15,6 +15,7 @@ use crate::l4::L4Key;
 use crate::labels::Labels;
 use crate::model::{Action, Direction, NodeRole, PortRole, RuleId};
 use crate::names::{NodeName, PortName, TierName, WorkloadName};
+use crate::timeouts::Timeouts;
 
 pub use index::PlanIndex;
 
@@ -38,6 +39,8 @@ pub struct Plan {
     pub node: NodeName,
     /// What kind of machine it is.
     pub role: NodeRole,
+    /// How long silent connections count.
+    pub timeouts: Timeouts,
     /// The ports it enforces at; management ports are not among them.
     pub ports: Vec<PlanPort>,
     /// The workloads it enforces for.

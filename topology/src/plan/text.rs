@@ -11,6 +11,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = Names::new(self);
         writeln!(f, "plan for {} ({})", self.node, self.role)?;
+        writeln!(f, "timeouts: {}", self.timeouts)?;
         writeln!(f, "ports:")?;
         for port in &self.ports {
             writeln!(f, "  {:<12} {}", port.name, port.role)?;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use selvedge_topology::documents::codes::Code;
 use selvedge_topology::documents::{Colours, Loaded, Severity, SourceFile, load, render};
+use selvedge_topology::timeouts::Timeouts;
 
 fn fixtures(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
@@ -55,6 +56,21 @@ fn findings(path: &Path) -> Loaded {
         return load(&[file]);
     }
     load(&[read(&fixtures("good")[0]), file])
+}
+
+#[test]
+fn timeouts_are_as_they_are_written_and_otherwise_the_defaults() {
+    let timeouts = load_good().model.unwrap().fabric.timeouts;
+    let written =
+        "tcpEstablished 1day, tcpHalfOpen 30s, tcpClosing 20s, udp 2m, icmp 15s, other 1h 30m, fragment 30s";
+    assert_eq!(timeouts.to_string(), written);
+    let mut silent = good();
+    silent[0].text = silent[0]
+        .text
+        .lines()
+        .filter(|line| !line.contains("timeouts:"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert_eq!(load(&silent).model.unwrap().fabric.timeouts, Timeouts::default());
 }
 
 #[test]

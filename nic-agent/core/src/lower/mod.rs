@@ -12,26 +12,12 @@ use selvedge_topology::identity::Identity;
 use selvedge_topology::model::{self, Direction, RuleId};
 use selvedge_topology::names::{PortName, WorkloadName};
 use selvedge_topology::plan::{Generation, Plan, SetId};
+use selvedge_topology::timeouts as topology;
 
 pub use capacity::{CapacityError, Table};
 
 use crate::machine::{IfIndex, Machine};
 use crate::tables::{Slot, SlotTables};
-
-/// Idle times in force everywhere; the one place that states them.
-///
-/// An established TCP connection may be silent for as long as a peer with the usual keepalive of 2 hours (RFC 1122
-/// §4.2.3.6) takes to prove itself alive, and some: 3 hours, above the 2 h 4 min that RFC 5382 asks of a NAT. All others are
-/// short, because a lost entry costs no more than a new judgement, and a kept one costs a place in the table.
-pub const TIMEOUTS: Timeouts = Timeouts {
-    tcp_established: 3 * 60 * 60,
-    half_open: 60,
-    closing: 60,
-    udp: 60,
-    icmp: 30,
-    other: 60,
-    fragment: 60,
-};
 
 /// A plan that can't be lowered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,7 +98,21 @@ pub fn config(plan: &Plan, generation: Generation, slot: Slot) -> Config {
         slot: slot.number(),
         abi: ABI_VERSION,
         node_role: role as u32,
-        timeouts: TIMEOUTS,
+        timeouts: timeouts(&plan.timeouts),
+    }
+}
+
+fn timeouts(timeouts: &topology::Timeouts) -> Timeouts {
+    let topology::Timeouts { tcp_established, tcp_half_open, tcp_closing, udp, icmp, other, fragment } =
+        *timeouts;
+    Timeouts {
+        tcp_established: tcp_established.0,
+        half_open: tcp_half_open.0,
+        closing: tcp_closing.0,
+        udp: udp.0,
+        icmp: icmp.0,
+        other: other.0,
+        fragment: fragment.0,
     }
 }
 

@@ -53,6 +53,26 @@ fn prefixes_count_the_slot_and_the_mapping_of_ipv4() {
 }
 
 #[test]
+fn the_plans_timeouts_are_those_that_programs_go_by() {
+    let mut plan = Sample::new().plan;
+    let [tcp_established, tcp_half_open, tcp_closing, udp, icmp, other, fragment] =
+        [7200, 20, 21, 22, 23, 24, 25].map(topology::Seconds);
+    plan.timeouts =
+        topology::Timeouts { tcp_established, tcp_half_open, tcp_closing, udp, icmp, other, fragment };
+    let Config { timeouts, .. } = config(&plan, Generation(1), Slot::A);
+    let expected = Timeouts {
+        tcp_established: 7200,
+        half_open: 20,
+        closing: 21,
+        udp: 22,
+        icmp: 23,
+        other: 24,
+        fragment: 25,
+    };
+    assert_eq!(timeouts, expected);
+}
+
+#[test]
 fn a_workload_whose_port_is_gone_stays_local_and_nobody_can_be_it() {
     let tables = lower(&Sample::new().plan, &machine(&["eth0"]), Slot::A, &SlotTables::default()).unwrap();
     assert_eq!(exact(&tables, "10.1.0.12").map(|entry| entry.ifindex), Some(IfIndex::GONE.0));

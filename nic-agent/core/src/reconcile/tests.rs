@@ -4,6 +4,7 @@ mod world;
 use selvedge_abi::NodeRole;
 use selvedge_topology::model;
 use selvedge_topology::plan::PlanPort;
+use selvedge_topology::timeouts::Seconds;
 
 use self::world::World;
 use super::*;
@@ -69,7 +70,6 @@ fn a_first_plan_attaches_every_port_before_the_switch() {
     assert_eq!(switch, actions.len() - 1, "there is nothing old to clean");
     let Action::Switch(config) = &actions[switch] else { unreachable!() };
     assert_eq!((config.generation, config.slot, config.node_role), (1, 1, NodeRole::Host as u32));
-    assert_eq!(config.timeouts, lower::TIMEOUTS);
 }
 
 #[test]
@@ -80,6 +80,16 @@ fn a_generation_that_changes_nothing_here_is_one_write() {
     let slot = world.observe().tables.config.slot;
     assert!(matches!(&actions[..], [Action::Prove(trial), Action::Switch(config)]
             if config.generation == 2 && config.slot == slot && trial.config.slot == slot));
+}
+
+#[test]
+fn a_change_of_timeouts_alone_is_one_write() {
+    let mut world = World::new(machine(&["eth0", "w1"]));
+    Wanted::plan(Sample::new().plan, 1).execute(&mut world);
+    let mut plan = Sample::new().plan;
+    plan.timeouts.udp = Seconds(90);
+    let actions = Wanted::plan(plan, 2).actions(&world);
+    assert!(matches!(&actions[..], [Action::Prove(_), Action::Switch(config)] if config.timeouts.udp == 90));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use selvedge_topology::plan::{
     Decision, Outcome, Plan, PlanAddress, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload,
     SetId,
 };
+use selvedge_topology::timeouts::Timeouts;
 
 use crate::stage::{PORT, SERVICE, WORKLOAD};
 use crate::world::{Policy, World};
@@ -44,6 +45,7 @@ pub(super) fn plan(world: &World) -> Result<Plan> {
     Ok(Plan {
         node: "bench".parse()?,
         role: NodeRole::Host,
+        timeouts: Timeouts::default(),
         ports: vec![
             PlanPort { name: PORT.parse()?, role: PortRole::Uplink },
             PlanPort { name: WORKLOAD.parse()?, role: PortRole::Workload },

@@ -3,6 +3,7 @@
 mod addresses;
 mod labels;
 mod numbers;
+mod times;
 
 use std::str::FromStr;
 
@@ -22,6 +23,7 @@ use crate::names::{
 pub(crate) use addresses::Cidr;
 pub(crate) use labels::LabelMap;
 pub(crate) use numbers::{Code, MessageType, Port, PortReference};
+pub(crate) use times::Time;
 
 const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$";
 

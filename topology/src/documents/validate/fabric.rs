@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::codes::Code;
 use super::super::decode::Located;
-use super::super::kinds::{AttachmentSpec, ExternalSpec, FabricSpec, LinkSpec, NodeSpec, PortSpec, TierSpec};
+use super::super::kinds::{
+    AttachmentSpec, ExternalSpec, FabricSpec, LinkSpec, NodeSpec, PortSpec, TierSpec, TimeoutsSpec,
+};
 use super::super::sink::{Completeness, Sink};
 use super::super::tree::Span;
 use super::addresses::{AddressBook, Owner};
@@ -14,6 +16,7 @@ use crate::model::{
     RuleId, Tier,
 };
 use crate::names::{ExternalName, FabricName, NodeName, PortName, TierName};
+use crate::timeouts::Timeouts;
 
 /// The tiers of a fabric that names none.
 const DEFAULT_TIERS: [(&str, Isolation); 4] = [
@@ -53,6 +56,7 @@ pub(super) fn fabric(
         // Where it is missing there is no model, and an error says so.
         default_action: spec.default_action.value().copied().unwrap_or(DefaultAction::Deny),
         default_rules: UNNUMBERED,
+        timeouts: spec.timeouts.value().map(timeouts).unwrap_or_default(),
     };
     let mut frame = Frame { fabric, wires: BTreeMap::new() };
     for link in spec.links.value().into_iter().flat_map(|links| &links.0) {
@@ -86,6 +90,21 @@ fn tiers(spec: &FabricSpec, sink: &mut Sink<'_>) -> Vec<Tier> {
         }
     }
     tiers
+}
+
+/// Each as it is written, or else its default.
+fn timeouts(spec: &TimeoutsSpec) -> Timeouts {
+    let TimeoutsSpec { tcp_established, tcp_half_open, tcp_closing, udp, icmp, other, fragment } = spec;
+    let default = Timeouts::default();
+    Timeouts {
+        tcp_established: tcp_established.value().map_or(default.tcp_established, |time| time.0),
+        tcp_half_open: tcp_half_open.value().map_or(default.tcp_half_open, |time| time.0),
+        tcp_closing: tcp_closing.value().map_or(default.tcp_closing, |time| time.0),
+        udp: udp.value().map_or(default.udp, |time| time.0),
+        icmp: icmp.value().map_or(default.icmp, |time| time.0),
+        other: other.value().map_or(default.other, |time| time.0),
+        fragment: fragment.value().map_or(default.fragment, |time| time.0),
+    }
 }
 
 fn nodes(spec: &FabricSpec, book: &mut AddressBook, sink: &mut Sink<'_>) -> BTreeMap<NodeName, Node> {
