@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use selvedge_abi::{DECISION_ALLOW, Interval};
-use selvedge_agent::datapath::{Counters, Datapath, DatapathError, Effect, KernelDatapath, Pins};
+use selvedge_agent::datapath::{Counters, Datapath, DatapathError, Effect, KernelDatapath, Pins, Sizes};
 use selvedge_agent::engine::{Engine, Progress, Settings, Tallies};
 use selvedge_agent::machine::{self, RawInterface};
 use selvedge_agent::store::{Fetched, StateDir};
@@ -58,7 +58,8 @@ impl<'a> Bench<'a> {
     fn new(node: &'a Node) -> Self {
         let engine = node.namespace.enter(|| {
             let name = "host1".parse().unwrap();
-            let kernel = KernelDatapath::open(Pins::prepare(&node.bpffs(), &name).unwrap()).unwrap();
+            let kernel =
+                KernelDatapath::open(Pins::prepare(&node.bpffs(), &name).unwrap(), Sizes::default()).unwrap();
             let state = StateDir::open(&node.state(), &name).unwrap();
             let (fail_closed, failsafe) = (BTreeSet::new(), BTreeSet::new());
             let settings = Settings { node: name, fail_closed, failsafe, foreign: ForeignPrograms::Refuse };
@@ -202,5 +203,5 @@ fn a_trial_leaves_no_trace_in_what_live_packets_meet() {
     assert_eq!(report.rules, []);
     let policy = report.reasons.iter().filter(|(reason, _)| reason.starts_with("policy"));
     assert_eq!(policy.count(), 0);
-    assert_eq!((report.connections, report.events_lost), (0, 0));
+    assert_eq!((report.connections.entries, report.events_lost), (0, 0));
 }

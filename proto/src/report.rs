@@ -72,12 +72,37 @@ pub struct Report {
     pub reasons: Vec<(String, Count)>,
     /// Packets by rule.
     pub rules: Vec<(RuleId, Count)>,
-    /// Entries of the connection table.
-    pub connections: u64,
+    /// Connections that stay until they end.
+    pub connections: Occupancy,
+    /// Those whose opener has not gone on after an answer, which give way to each other.
+    pub half_open: Occupancy,
     /// Events that found the ring full, or that could not be sent.
     pub events_lost: u64,
     /// When it was written, by the agent's clock.
     pub time: SystemTime,
+}
+
+/// How full a table of a node is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Entries.
+    pub entries: u64,
+    /// Entries that there is room for; 0 where that is not known.
+    pub room: u64,
+}
+
+impl Occupancy {
+    /// Whether it is so full (four fifths) that somebody should make room before it has to turn away what is new.
+    pub fn is_pressing(&self) -> bool {
+        self.room > 0 && self.entries >= self.room / 5 * 4
+    }
+}
+
+impl std::fmt::Display for Occupancy {
+    /// `52429 of 65536`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.entries, self.room)
+    }
 }
 
 /// A generation that an agent won't take, and why.
@@ -139,6 +164,7 @@ impl From<&Report> for wire::Report {
             reasons,
             rules,
             connections,
+            half_open,
             events_lost,
             time,
         } = report;
@@ -154,7 +180,8 @@ impl From<&Report> for wire::Report {
             ports: ports.iter().map(port_to_wire).collect(),
             reasons: reasons.iter().map(reason_to_wire).collect(),
             rules: rules.iter().map(rule_to_wire).collect(),
-            connections: *connections,
+            connections: Some(occupancy_to_wire(connections)),
+            half_open: Some(occupancy_to_wire(half_open)),
             events_lost: *events_lost,
             time_ms: millis(*time),
         }
@@ -176,6 +203,7 @@ impl TryFrom<wire::Report> for Report {
             reasons,
             rules,
             connections,
+            half_open,
             events_lost,
             time_ms,
         } = report;
@@ -194,11 +222,22 @@ impl TryFrom<wire::Report> for Report {
             ports: ports.into_iter().map(port_from_wire).collect::<Result<_, _>>()?,
             reasons: reasons.into_iter().map(reason_from_wire).collect::<Result<_, _>>()?,
             rules: rules.into_iter().map(rule_from_wire).collect(),
-            connections,
+            connections: occupancy_from_wire(connections),
+            half_open: occupancy_from_wire(half_open),
             events_lost,
             time: time(time_ms)?,
         })
     }
+}
+
+fn occupancy_to_wire(occupancy: &Occupancy) -> wire::Occupancy {
+    let Occupancy { entries, room } = *occupancy;
+    wire::Occupancy { entries, room }
+}
+
+fn occupancy_from_wire(occupancy: Option<wire::Occupancy>) -> Occupancy {
+    let wire::Occupancy { entries, room } = occupancy.unwrap_or_default();
+    Occupancy { entries, room }
 }
 
 fn refusal_to_wire(refusal: &Refusal) -> wire::Refusal {

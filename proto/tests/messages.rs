@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use selvedge_proto::{
     Count, DecodeError, Digest, Flow, FlowEnd, FlowRule, GenerationRecord, MAX_RULE_COUNTS, Mode, Observed,
-    PortReport, ProofReport, Refusal, Report, Summary, Target, TargetList, Transport, Verdict, wire,
+    Occupancy, PortReport, ProofReport, Refusal, Report, Summary, Target, TargetList, Transport, Verdict,
+    wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::Identity;
@@ -101,7 +102,8 @@ fn report() -> Report {
         }],
         reasons: vec![("policy-deny".into(), count)],
         rules: vec![(RuleId(9), count)],
-        connections: 5,
+        connections: Occupancy { entries: 5, room: 9 },
+        half_open: Occupancy { entries: 6, room: 7 },
         events_lost: 6,
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123),
     }

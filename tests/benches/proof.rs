@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
-use selvedge_agent::datapath::{Datapath, Effect, KernelDatapath, Pins};
+use selvedge_agent::datapath::{Datapath, Effect, KernelDatapath, Pins, Sizes};
 use selvedge_agent::machine::RawInterface;
 use selvedge_agent_core::{Action, Desired, ForeignPrograms, IfIndex, Proof, reconcile};
 use selvedge_hw_profiles::Profiles;
@@ -121,7 +121,7 @@ struct Row {
 
 /// Writes the tables of the plan, without attaching anything, and proves them.
 fn measure(directory: &Path, interfaces: &[RawInterface], plan: &Plan) -> Result<Row> {
-    let mut datapath = KernelDatapath::open(Pins::prepare(directory, &plan.node)?)?;
+    let mut datapath = KernelDatapath::open(Pins::prepare(directory, &plan.node)?, Sizes::default())?;
     let observed = datapath.observe(interfaces)?;
     let profiles = Profiles::embedded()?;
     let (fail_closed, failsafe) = (BTreeSet::new(), BTreeSet::new());

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as its test may")]
 
+#[path = "datapath/floods.rs"]
+mod floods;
 #[path = "datapath/kernel.rs"]
 mod kernel;
 #[path = "datapath/random.rs"]

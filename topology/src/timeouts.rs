@@ -53,7 +53,7 @@ const LEAST: Seconds = Seconds(15);
 /// are short, because a lost entry costs no more than a new judgement, and a kept one costs a place in the table.
 pub const TCP_ESTABLISHED: Bounds =
     Bounds { key: "tcpEstablished", default: Seconds::hours(3), least: LEAST, most: Seconds::days(30) };
-/// TCP and SCTP before the answer.
+/// TCP and SCTP before their opener goes on after an answer.
 pub const TCP_HALF_OPEN: Bounds =
     Bounds { key: "tcpHalfOpen", default: Seconds::minutes(1), least: LEAST, most: Seconds::minutes(10) };
 /// TCP and SCTP after an end said that it is over.
@@ -74,9 +74,9 @@ pub const FRAGMENT: Bounds =
 /// Idle times after which connections no longer count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timeouts {
-    /// TCP and SCTP, both directions seen.
+    /// TCP and SCTP whose opener went on after an answer.
     pub tcp_established: Seconds,
-    /// TCP and SCTP before the answer.
+    /// TCP and SCTP before their opener goes on after an answer.
     pub tcp_half_open: Seconds,
     /// TCP and SCTP after an end said that it is over.
     pub tcp_closing: Seconds,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use selvedge_proto::wire::{self, NodeState};
-use selvedge_proto::{ProofReport, Report};
+use selvedge_proto::{Occupancy, ProofReport, Report};
 use serde::Serialize;
 
 use super::client::{Client, connect, refused};
@@ -49,11 +49,26 @@ pub(super) struct NodeStatus {
     proof: Option<String>,
     report_age_seconds: Option<u64>,
     agent_version: Option<String>,
-    connections: u64,
+    connections: TableStatus,
+    half_open: TableStatus,
     events_lost: u64,
     pub(super) ports: Vec<PortStatus>,
     #[serde(skip)]
     pub(super) report: Option<Report>,
+}
+
+/// How full a table is.
+#[derive(Debug, Serialize)]
+struct TableStatus {
+    entries: u64,
+    room: u64,
+}
+
+impl From<Occupancy> for TableStatus {
+    fn from(occupancy: Occupancy) -> Self {
+        let Occupancy { entries, room } = occupancy;
+        Self { entries, room }
+    }
 }
 
 /// How one port is enforced.
@@ -134,7 +149,8 @@ fn node(node: wire::NodeStatus) -> Result<NodeStatus, CliError> {
         proof: report.as_ref().and_then(|report| report.proof.as_ref()).map(ToString::to_string),
         report_age_seconds: report.as_ref().map(|_| age_ms / 1000),
         agent_version: report.as_ref().map(|report| report.agent_version.clone()),
-        connections: report.as_ref().map_or(0, |report| report.connections),
+        connections: report.as_ref().map(|report| report.connections).unwrap_or_default().into(),
+        half_open: report.as_ref().map(|report| report.half_open).unwrap_or_default().into(),
         events_lost: report.as_ref().map_or(0, |report| report.events_lost),
         ports: report.iter().flat_map(|report| &report.ports).map(port).collect(),
         report,
@@ -175,6 +191,15 @@ pub(super) fn render(status: &Status) -> String {
         if let Some(proof @ ProofReport::Unproven { .. }) = proof {
             let yellow = AnsiColor::Yellow.on_default();
             let _ = writeln!(out, "{yellow}{}'s tables are {proof}{yellow:#}", node.name);
+        }
+        let connections = node.report.as_ref().map(|report| report.connections);
+        if let Some(connections) = connections.filter(Occupancy::is_pressing) {
+            let yellow = AnsiColor::Yellow.on_default();
+            let _ = writeln!(
+                out,
+                "{yellow}{} tracks {connections} connections: when that is full, new ones are refused; give its agent more with --connections{yellow:#}",
+                node.name
+            );
         }
     }
     out

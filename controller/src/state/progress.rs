@@ -94,7 +94,7 @@ pub fn judge(wanted: Generation, sighting: Option<&Sighting>, now: Instant) -> N
 #[cfg(test)]
 mod tests {
     use super::*;
-    use selvedge_proto::Refusal;
+    use selvedge_proto::{Occupancy, Refusal};
 
     fn report(in_force: Option<u64>, refused: Option<u64>) -> Report {
         Report {
@@ -108,7 +108,8 @@ mod tests {
             ports: Vec::new(),
             reasons: Vec::new(),
             rules: Vec::new(),
-            connections: 0,
+            connections: Occupancy::default(),
+            half_open: Occupancy::default(),
             events_lost: 0,
             time: SystemTime::UNIX_EPOCH,
         }

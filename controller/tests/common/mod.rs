@@ -8,7 +8,7 @@ use etcd_client::GetOptions;
 use selvedge_controller::server::{Backing, Controller, EmbeddedEtcd, EtcdError, Options};
 use selvedge_proto::wire::fabric_client::FabricClient;
 use selvedge_proto::wire::{self, ApplyOutcome};
-use selvedge_proto::{Report, Target, keys};
+use selvedge_proto::{Occupancy, Report, Target, keys};
 use selvedge_topology::plan::Generation;
 use tempfile::TempDir;
 use tonic::transport::Channel;
@@ -180,7 +180,8 @@ pub(crate) fn report(node: &str, in_force: Option<u64>) -> Report {
         ports: Vec::new(),
         reasons: Vec::new(),
         rules: Vec::new(),
-        connections: 0,
+        connections: Occupancy::default(),
+        half_open: Occupancy::default(),
         events_lost: 0,
         time: std::time::SystemTime::now(),
     }

@@ -1,11 +1,14 @@
 //! `run`: the engine, and the tasks that feed it.
 
 use std::io::IsTerminal;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::value_parser;
+use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN};
 use selvedge_agent_core::ForeignPrograms;
 use selvedge_topology::names::PortName;
 use tokio::sync::{mpsc, watch};
@@ -15,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::endpoint::EndpointUrl;
 use super::{Outcome, Place};
-use crate::datapath::{KernelDatapath, Pins, Sweep, Sweeper};
+use crate::datapath::{KernelDatapath, Pins, Sizes, Sweep, Sweeper};
 use crate::engine::{Engine, Settings};
 use crate::flows::{self, Directory, Lost};
 use crate::service::{Outlets, Service, Sources, Stop};
@@ -26,6 +29,9 @@ use crate::{machine, surroundings};
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 /// Flows that wait for the controller; more are lost, and counted.
 const QUEUED_FLOWS: usize = 8192;
+
+/// What a table of connections may have room for: four million take half a GiB.
+const ROOM: RangeInclusive<i64> = 1 << 10..=1 << 22;
 
 /// Options of `run`.
 #[derive(clap::Args)]
@@ -47,9 +53,20 @@ pub(super) struct Options {
     /// Shut these ports before there is a plan, treating them as uplinks until one says otherwise
     #[arg(long, value_name = "PORT", num_args = 1..)]
     fail_closed: Vec<PortName>,
+    /// Connections to have room for, 128 bytes each. Tables that are there keep their size until `detach`
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONNECTIONS, value_parser = value_parser!(u32).range(ROOM), env = "SELVEDGE_CONNECTIONS")]
+    connections: u32,
+    /// Room for connections whose opener has not gone on after an answer; when it is full they give way to each other
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_HALF_OPEN, value_parser = value_parser!(u32).range(ROOM), env = "SELVEDGE_HALF_OPEN")]
+    half_open: u32,
 }
 
 impl Options {
+    fn sizes(&self) -> Sizes {
+        let Self { connections, half_open, .. } = *self;
+        Sizes { connections, half_open }
+    }
+
     fn settings(&self) -> Settings {
         let endpoints = self.etcd.iter().chain(&self.controller);
         Settings {
@@ -69,7 +86,7 @@ pub(super) fn run(options: Options) -> Outcome {
     let pins = Pins::prepare(&options.place.bpffs, &options.place.node)?;
     let _lock = pins.lock()?;
     let state = StateDir::open(&options.state_dir, &options.place.node)?;
-    let datapath = KernelDatapath::open(pins)?;
+    let datapath = KernelDatapath::open(pins, options.sizes())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(serve(options, state, datapath))
 }
@@ -107,10 +124,18 @@ async fn serve(options: Options, state: StateDir, datapath: KernelDatapath) -> O
 async fn sweep_forever(mut sweeper: Sweeper, found: watch::Sender<Sweep>) {
     let mut due = interval(SWEEP_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pressing = false;
     while !found.is_closed() {
         due.tick().await;
         match tokio::task::block_in_place(|| sweeper.sweep()) {
-            Ok(sweep) => drop(found.send_replace(sweep)),
+            Ok(sweep) => {
+                let connections = sweep.kept.occupancy();
+                if connections.is_pressing() && !pressing {
+                    tracing::warn!(%connections, "the table of connections fills up; when it is full, new ones are refused (--connections gives more room)");
+                }
+                pressing = connections.is_pressing();
+                found.send_replace(sweep);
+            }
             Err(error) => tracing::warn!(%error, "expired connections can't be deleted"),
         }
         if let Err(error) = tokio::task::block_in_place(|| sweeper.sweep_fragments()) {

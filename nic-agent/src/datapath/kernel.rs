@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use aya::maps::{MapError, RingBuf};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use selvedge_abi::{PROGRAM_XDP, map};
+use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, PROGRAM_XDP, map};
 use selvedge_agent_core::{Action, Mismatch, Observed, Refused};
 use selvedge_topology::names::PortName;
 
@@ -114,6 +114,21 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// How many entries the tables of connections get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Connections that nothing makes room in place of.
+    pub connections: u32,
+    /// Those before that.
+    pub half_open: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { connections: DEFAULT_CONNECTIONS, half_open: DEFAULT_HALF_OPEN }
+    }
+}
+
 /// Maps, program and pins of one node.
 pub struct KernelDatapath {
     pins: Pins,
@@ -129,8 +144,12 @@ pub struct KernelDatapath {
 impl KernelDatapath {
     /// Adopts what is pinned, and makes what is missing. Links are left as they are: [`Datapath::observe`] says which run an
     /// older program.
-    pub fn open(pins: Pins) -> Result<Self, DatapathError> {
+    ///
+    /// Tables of connections that are there keep their size: to make others would cut what they hold.
+    pub fn open(pins: Pins, sizes: Sizes) -> Result<Self, DatapathError> {
         let mut loader = EbpfLoader::new();
+        loader.map_max_entries(map::CONNECTIONS, sizes.connections);
+        loader.map_max_entries(map::HALF_OPEN, sizes.half_open);
         for name in map::ALL {
             let path = pins.map(name);
             shapes::check_pin(name, &path)?;

@@ -20,10 +20,10 @@ use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
 
 pub use inspect::{PinnedPort, PinnedState};
-pub use kernel::{DatapathError, KernelDatapath};
+pub use kernel::{DatapathError, KernelDatapath, Sizes};
 pub use pins::{DetachedPort, PinError, PinLock, Pins, Was};
 pub(crate) use sweep::monotonic;
-pub use sweep::{Sweep, Sweeper};
+pub use sweep::{Sweep, Sweeper, Swept};
 
 use crate::machine::RawInterface;
 use selvedge_proto::Count;

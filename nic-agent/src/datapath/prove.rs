@@ -67,8 +67,9 @@ impl Instance {
         for name in SHARED {
             loader.map_pin_path(name, pins.map(name));
         }
-        // Each packet may open a connection.
-        loader.map_max_entries(map::CONNECTIONS, trial.cases.len() as u32);
+        // Each packet may open a connection, and none is heard of again.
+        loader.map_max_entries(map::HALF_OPEN, trial.cases.len() as u32);
+        loader.map_max_entries(map::CONNECTIONS, 1);
         let mut object = loader.load(selvedge_object::OBJECT)?;
         program(&mut object)?.load()?;
 

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use aya::maps::{MapInfo, MapType};
 use selvedge_abi::{
-    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, FailsafeKey,
-    FragmentEntry, FragmentKey, INTERVALS_PER_SLOT, Interval, MAX_ADDRESSES, MAX_CONNECTIONS, MAX_FAILSAFE,
-    MAX_FRAGMENTS, MAX_POLICIES, MAX_PORTS, MAX_RULES, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason,
-    ReasonKey, SLOTS, map,
+    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, DEFAULT_CONNECTIONS,
+    DEFAULT_HALF_OPEN, EVENT_RING_BYTES, FailsafeKey, FragmentEntry, FragmentKey, INTERVALS_PER_SLOT,
+    Interval, MAX_ADDRESSES, MAX_FAILSAFE, MAX_FRAGMENTS, MAX_POLICIES, MAX_PORTS, MAX_RULES, PolicyEntry,
+    PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey, SLOTS, map,
 };
 
 use super::kernel::DatapathError;
@@ -47,7 +47,8 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
         map::PREFIXES => shape::<PrefixKey, AddressEntry>(MapType::LpmTrie, MAX_ADDRESSES),
         map::POLICIES => shape::<PolicyKey, PolicyEntry>(MapType::Hash, MAX_POLICIES),
         map::INTERVALS => shape::<u32, Interval>(MapType::Array, SLOTS * INTERVALS_PER_SLOT),
-        map::CONNECTIONS => shape::<ConnectionKey, ConnectionEntry>(MapType::Hash, MAX_CONNECTIONS),
+        map::CONNECTIONS => shape::<ConnectionKey, ConnectionEntry>(MapType::Hash, DEFAULT_CONNECTIONS),
+        map::HALF_OPEN => shape::<ConnectionKey, ConnectionEntry>(MapType::LruHash, DEFAULT_HALF_OPEN),
         map::FRAGMENTS => shape::<FragmentKey, FragmentEntry>(MapType::Hash, MAX_FRAGMENTS),
         map::FAILSAFE => shape::<FailsafeKey, u32>(MapType::Hash, MAX_FAILSAFE),
         map::RULE_COUNTERS => shape::<u32, Counter>(MapType::PerCpuHash, MAX_RULES),
@@ -58,7 +59,7 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
     })
 }
 
-/// Checks what is pinned under `path`, if anything, as the map `name`.
+/// Checks what is pinned under `path`, if anything, as the map `name`. A table of connections may be of any size: it was asked for.
 pub(super) fn check_pin(name: &'static str, path: &Path) -> Result<(), DatapathError> {
     if !path.try_exists().map_err(|source| DatapathError::Pin { path: path.to_owned(), source })? {
         return Ok(());
@@ -73,6 +74,11 @@ pub(super) fn check_pin(name: &'static str, path: &Path) -> Result<(), DatapathE
     let found = Shape { kind, key, value, entries: info.max_entries() };
     match wanted(name) {
         Some(wanted) if wanted == found => Ok(()),
+        Some(wanted)
+            if map::SIZED.contains(&name) && (Shape { entries: wanted.entries, ..found }) == wanted =>
+        {
+            Ok(())
+        }
         Some(wanted) => Err(DatapathError::OtherShape { path: path.to_owned(), found, wanted }),
         None => Err(DatapathError::MissingMap { name }),
     }

@@ -1,42 +1,65 @@
 //! Deleting connections and unfinished datagrams that have expired. The program takes an expired entry for none; this
 //! makes room.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap, MapData, MapError};
 use nix::time::{ClockId, clock_gettime};
 use selvedge_abi::{
-    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_RESET, Config, ConnectionEntry, ConnectionKey,
-    FragmentEntry, FragmentKey, MAX_CONNECTIONS, MAX_FRAGMENTS, Timeouts, map,
+    CONNECTION_ASSURED, CONNECTION_CLOSING, CONNECTION_RESET, Config, ConnectionEntry, ConnectionKey,
+    FragmentEntry, FragmentKey, MAX_FRAGMENTS, Timeouts, map,
 };
+use selvedge_proto::Occupancy;
 use selvedge_topology::l4::Protocol;
 
 use super::kernel::DatapathError;
 use super::pins::Pins;
 use super::plain::Plain;
 use super::tables::{in_map, open};
+use crate::sys::batch;
 
 /// The tables that programs fill, for one who deletes.
 pub struct Sweeper {
     config: Array<MapData, Plain<Config>>,
-    connections: HashMap<MapData, Plain<ConnectionKey>, Plain<ConnectionEntry>>,
+    kept: Table,
+    half_open: Table,
     fragments: HashMap<MapData, Plain<FragmentKey>, Plain<FragmentEntry>>,
 }
 
 /// What a sweep found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sweep {
+    /// Connections that nothing makes room in place of.
+    pub kept: Swept,
+    /// Those before that.
+    pub half_open: Swept,
+}
+
+/// What a sweep found in one table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
     /// Entries that stay.
     pub live: u64,
     /// Entries that were deleted.
     pub expired: u64,
+    /// Entries that the table has room for.
+    pub room: u64,
+}
+
+impl Swept {
+    /// How full it left the table.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy { entries: self.live, room: self.room }
+    }
 }
 
 impl Sweeper {
     pub(super) fn open(pins: &Pins) -> Result<Self, DatapathError> {
         Ok(Self {
             config: open(pins, map::CONFIG)?,
-            connections: open(pins, map::CONNECTIONS)?,
+            kept: Table::open(pins, map::CONNECTIONS)?,
+            half_open: Table::open(pins, map::HALF_OPEN)?,
             fragments: open(pins, map::FRAGMENTS)?,
         })
     }
@@ -60,28 +83,51 @@ impl Sweeper {
         Ok(expired.iter().filter(|key| self.fragments.remove(&Plain(**key)).is_ok()).count() as u64)
     }
 
-    /// Deletes every connection that has ended by now. Sees at most twice the table's size, whatever is inserted meanwhile.
+    /// Deletes every connection that has ended by now. Sees at most about twice the tables' size, whatever is inserted meanwhile.
     pub fn sweep(&mut self) -> Result<Sweep, DatapathError> {
         let (timeouts, now) = (self.timeouts()?, monotonic());
-        let (mut sweep, mut expired) = (Sweep::default(), Vec::new());
-        for entry in self.connections.iter().take(2 * MAX_CONNECTIONS as usize) {
-            let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::CONNECTIONS))?;
-            if is_expired(&key, &entry, &timeouts, now) { expired.push(key) } else { sweep.live += 1 }
-        }
+        Ok(Sweep { kept: self.kept.sweep(&timeouts, now)?, half_open: self.half_open.sweep(&timeouts, now)? })
+    }
+}
+
+/// A table of connections.
+struct Table {
+    name: &'static str,
+    /// The same map as `entries`, which does not lend its descriptor.
+    data: MapData,
+    entries: HashMap<MapData, Plain<ConnectionKey>, Plain<ConnectionEntry>>,
+    room: u32,
+}
+
+impl Table {
+    fn open(pins: &Pins, name: &'static str) -> Result<Self, DatapathError> {
+        let data = MapData::from_pin(pins.map(name)).map_err(in_map(name))?;
+        let room = data.info().map_err(in_map(name))?.max_entries();
+        Ok(Self { name, data, entries: open(pins, name)?, room })
+    }
+
+    fn sweep(&mut self, timeouts: &Timeouts, now: Duration) -> Result<Swept, DatapathError> {
+        let mut swept = Swept { room: self.room.into(), ..Swept::default() };
+        let mut expired = Vec::new();
+        let see = |key: &ConnectionKey, entry: &ConnectionEntry| {
+            if is_expired(key, entry, timeouts, now) { expired.push(*key) } else { swept.live += 1 }
+        };
+        batch::each(self.data.fd().as_fd(), self.room, see)
+            .map_err(|error| in_map(self.name)(MapError::IoError(error)))?;
         for key in expired {
             // It may have been renewed since: look again, which leaves a race of no more than a needless judgement.
-            let renewed = match self.connections.get(&Plain(key), 0) {
-                Ok(Plain(entry)) => !is_expired(&key, &entry, &timeouts, now),
+            let renewed = match self.entries.get(&Plain(key), 0) {
+                Ok(Plain(entry)) => !is_expired(&key, &entry, timeouts, now),
                 Err(MapError::KeyNotFound) => continue,
-                Err(error) => return Err(in_map(map::CONNECTIONS)(error)),
+                Err(error) => return Err(in_map(self.name)(error)),
             };
             if renewed {
-                sweep.live += 1;
-            } else if self.connections.remove(&Plain(key)).is_ok() {
-                sweep.expired += 1;
+                swept.live += 1;
+            } else if self.entries.remove(&Plain(key)).is_ok() {
+                swept.expired += 1;
             }
         }
-        Ok(sweep)
+        Ok(swept)
     }
 }
 
@@ -102,7 +148,7 @@ fn timeout(key: &ConnectionKey, entry: &ConnectionEntry, timeouts: &Timeouts) ->
         Protocol::ICMP | Protocol::ICMPV6 => timeouts.icmp,
         protocol if !matches!(protocol, Protocol::TCP | Protocol::SCTP) => timeouts.other,
         _ if entry.flags & (CONNECTION_CLOSING | CONNECTION_RESET) != 0 => timeouts.closing,
-        _ if entry.flags & CONNECTION_ANSWERED != 0 => timeouts.tcp_established,
+        _ if entry.flags & CONNECTION_ASSURED != 0 => timeouts.tcp_established,
         _ => timeouts.half_open,
     }
 }
@@ -135,12 +181,12 @@ mod tests {
     #[test]
     fn each_kind_of_connection_lives_as_long_as_its_timeout() {
         assert_eq!(expires_after(6, 0), 61);
-        assert_eq!(expires_after(6, CONNECTION_ANSWERED), 10_800);
-        assert_eq!(expires_after(6, CONNECTION_ANSWERED | CONNECTION_CLOSING), 62);
-        assert_eq!(expires_after(132, CONNECTION_ANSWERED | CONNECTION_RESET), 62);
-        assert_eq!(expires_after(17, CONNECTION_ANSWERED), 63);
-        assert_eq!(expires_after(1, CONNECTION_ANSWERED), 30);
+        assert_eq!(expires_after(6, CONNECTION_ASSURED), 3 * 60 * 60);
+        assert_eq!(expires_after(6, CONNECTION_ASSURED | CONNECTION_CLOSING), 62);
+        assert_eq!(expires_after(132, CONNECTION_ASSURED | CONNECTION_RESET), 62);
+        assert_eq!(expires_after(17, CONNECTION_ASSURED), 63);
+        assert_eq!(expires_after(1, CONNECTION_ASSURED), 30);
         assert_eq!(expires_after(58 | 1 << 8, 0), 30);
-        assert_eq!(expires_after(47, CONNECTION_ANSWERED), 64);
+        assert_eq!(expires_after(47, CONNECTION_ASSURED), 64);
     }
 }

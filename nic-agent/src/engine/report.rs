@@ -8,7 +8,7 @@ use selvedge_agent_core::prove::Coverage;
 use selvedge_agent_core::{Attachment, Interface, Placement, Proof, place};
 use selvedge_hw_profiles::Mode;
 use selvedge_proto::{
-    Count, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, PortReport, ProofReport, Refusal, Report,
+    Count, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, Occupancy, PortReport, ProofReport, Refusal, Report,
 };
 use selvedge_topology::model::{PortRole, RuleId};
 use selvedge_topology::names::PortName;
@@ -20,8 +20,10 @@ use crate::datapath::{Counters, Datapath, DatapathError};
 /// What the tasks around the engine counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tallies {
-    /// Entries of the connection table, at the last sweep.
-    pub connections: u64,
+    /// Connections that stay until they end, at the last sweep.
+    pub connections: Occupancy,
+    /// Those before that.
+    pub half_open: Occupancy,
     /// Events read and not sent.
     pub events_lost: u64,
 }
@@ -43,6 +45,7 @@ impl<D: Datapath> Engine<D> {
             reasons: reasons.into_iter().map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
             rules: busiest(rules),
             connections: tallies.connections,
+            half_open: tallies.half_open,
             events_lost: events_lost + tallies.events_lost,
             time,
         })

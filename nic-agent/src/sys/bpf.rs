@@ -1,4 +1,4 @@
-//! bpf(2) for links: aya pins them and forgets which interface they are on.
+//! bpf(2): for links, because aya pins them and forgets which interface they are on; and for others here.
 //!
 //! Each attribute struct is a prefix of the kernel's `union bpf_attr` (include/uapi/linux/bpf.h); the kernel takes the rest as
 //! zero.
@@ -14,6 +14,7 @@ const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
 const BPF_LINK_DETACH: libc::c_int = 34;
+pub(super) const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 
 /// What the kernel says of an XDP link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ pub(crate) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
 }
 
 #[expect(unsafe_code, reason = "bpf(2) has no safe wrapper")]
-fn call<A>(command: libc::c_int, attributes: &mut A) -> io::Result<libc::c_long> {
+pub(super) fn call<A>(command: libc::c_int, attributes: &mut A) -> io::Result<libc::c_long> {
     // SAFETY: the attributes live through the call, and their size goes with them; pointers inside them are to memory that
     // each caller keeps alive and long enough.
     let result =

@@ -17,7 +17,7 @@ pub use fragment::{FragmentEntry, FragmentKey};
 pub use reason::{Reason, Verdict};
 
 /// Version of this contract. Part of the pin directory's name and of [`Config`].
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Number of table halves; a generation is written to the one that is not in use, then [`Config::slot`] flips.
 pub const SLOTS: u32 = 2;
@@ -28,8 +28,10 @@ pub const INTERVALS_PER_SLOT: u32 = 1 << 17;
 pub const MAX_ADDRESSES: u32 = 1 << 18;
 /// Entries of the policy table, both slots together.
 pub const MAX_POLICIES: u32 = 1 << 18;
-/// Tracked connections.
-pub const MAX_CONNECTIONS: u32 = 1 << 17;
+/// Connections that are [`CONNECTION_ASSURED`], or cut.
+pub const DEFAULT_CONNECTIONS: u32 = 1 << 17;
+/// Connections before that.
+pub const DEFAULT_HALF_OPEN: u32 = 1 << 16;
 /// Datagrams that come in fragments at one time.
 pub const MAX_FRAGMENTS: u32 = 1 << 14;
 /// Rules that can have a counter.
@@ -57,8 +59,12 @@ pub mod map {
     pub const POLICIES: &str = "POLICIES";
     /// ARRAY of [`super::Interval`].
     pub const INTERVALS: &str = "INTERVALS";
-    /// HASH [`super::ConnectionKey`] → [`super::ConnectionEntry`].
+    /// HASH [`super::ConnectionKey`] → [`super::ConnectionEntry`]: connections that are assured, or cut. Nothing makes room
+    /// in it but their end.
     pub const CONNECTIONS: &str = "CONNECTIONS";
+    /// LRU_HASH [`super::ConnectionKey`] → [`super::ConnectionEntry`]: those that are not assured yet. When it is full, the one that
+    /// was not used for longest gives way, so whoever floods it with openings crowds out openings, and nothing else.
+    pub const HALF_OPEN: &str = "HALF_OPEN";
     /// HASH [`super::FragmentKey`] → [`super::FragmentEntry`].
     pub const FRAGMENTS: &str = "FRAGMENTS";
     /// HASH [`super::FailsafeKey`] → `u32` (1).
@@ -71,8 +77,10 @@ pub mod map {
     pub const EVENTS_LOST: &str = "EVENTS_LOST";
     /// RINGBUF of [`super::Event`].
     pub const EVENTS: &str = "EVENTS";
+    /// The maps whose number of entries the agent chooses when it makes them.
+    pub const SIZED: [&str; 2] = [CONNECTIONS, HALF_OPEN];
     /// Every map, in the order above.
-    pub const ALL: [&str; 13] = [
+    pub const ALL: [&str; 14] = [
         CONFIG,
         PORTS,
         ADDRESSES,
@@ -80,6 +88,7 @@ pub mod map {
         POLICIES,
         INTERVALS,
         CONNECTIONS,
+        HALF_OPEN,
         FRAGMENTS,
         FAILSAFE,
         RULE_COUNTERS,
@@ -139,9 +148,9 @@ pub struct Config {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Timeouts {
-    /// TCP, both directions seen.
+    /// TCP and SCTP that are assured.
     pub tcp_established: u32,
-    /// TCP before the answer, and SCTP likewise.
+    /// TCP and SCTP before that.
     pub half_open: u32,
     /// TCP after a FIN or RST.
     pub closing: u32,
@@ -345,9 +354,13 @@ pub const CONNECTION_OPENER_UNTRACKED: u32 = 32;
 /// The same of the answering end.
 pub const CONNECTION_ANSWERER_UNTRACKED: u32 = 64;
 
+/// The opener went on after it was answered, so both ends are where they say, and mean it. A SYN from a forged address
+/// never gets as far, though the server answers it; nor does a query that one answer ends.
+pub const CONNECTION_ASSURED: u32 = 128;
+
 /// State of a tracked connection.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct ConnectionEntry {
     /// Time of the last packet: nanoseconds of CLOCK_MONOTONIC (`bpf_ktime_get_ns`).
     pub last_seen: u64,

@@ -3,9 +3,9 @@
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use selvedge_abi::{
-    CONNECTION_ANSWERED, CONNECTION_ANSWERER_UNTRACKED, CONNECTION_CLOSING, CONNECTION_CUT,
-    CONNECTION_FROM_HIGH, CONNECTION_OPENER_UNTRACKED, CONNECTION_RESET, ConnectionEntry, ConnectionKey,
-    ECHO_FROM_HIGH, Reason, Timeouts,
+    CONNECTION_ANSWERED, CONNECTION_ANSWERER_UNTRACKED, CONNECTION_ASSURED, CONNECTION_CLOSING,
+    CONNECTION_CUT, CONNECTION_FROM_HIGH, CONNECTION_OPENER_UNTRACKED, CONNECTION_RESET, ConnectionEntry,
+    ConnectionKey, ECHO_FROM_HIGH, Reason, Timeouts,
 };
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     ip::Ip,
     policy::{self, BOTH, EGRESS, INGRESS, Judgement, Ruling, Sides},
     report::Seen,
-    tables::{Connection, Tables},
+    tables::Tables,
     transport::{ICMP, ICMPV6, SCTP, Segment, Stage, TCP, Tuple, UDP},
 };
 
@@ -22,8 +22,8 @@ const SECOND: u64 = 1_000_000_000;
 /// would move the entry's cache line between CPUs.
 const REFRESH: u64 = SECOND / 10;
 
-/// What policy is asked for. A case doesn't hold the connection it is about, which is looked up again where it is needed:
-/// the verifier can't follow that a case has a pointer which others don't have, and these ways are rare.
+/// What policy is asked for. A case doesn't hold the connection it is about, which is looked up again where it is needed: these
+/// ways are rare, and the stack is short.
 #[derive(Clone, Copy)]
 enum Case {
     /// A new connection.
@@ -58,7 +58,7 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
     let from_high = segment.tuple.source > segment.tuple.destination;
     let key = key(&segment.tuple, from_high);
     let found = if segment.stage == Stage::Alone { None } else { node.tables.connection(&key) };
-    let case = place(node, segment, seen.source, found, from_high, now)?;
+    let case = place(node, segment, seen.source, &key, found, from_high, now)?;
     let (asked, forward, sides) = match &case {
         Case::Earlier { answer: true, .. } => (ends.reversed(), segment.forward_key(true), BOTH),
         Case::Covered { sides, .. } | Case::About { sides } => (ends, segment.forward_key(false), *sides),
@@ -75,11 +75,12 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
     Break(match (case, judgement.ruling) {
         (Case::Earlier { answer }, Ruling::Tracked) => {
             seen.logged = false; // it was, when the connection was new
-            let Some(connection) = node.tables.connection(&key) else { return Break(Reason::NotTracked) };
-            let before = connection.load().flags & !UNTRACKED;
+            let Some(entry) = node.tables.connection(&key) else { return Break(Reason::NotTracked) };
+            let before = entry.flags & !UNTRACKED;
             let flags = advance(before, segment.stage, answer) | untracked_ends(&judgement);
             let generation = node.generation;
-            connection.store(ConnectionEntry { last_seen: now, generation, flags, rule: judgement.rule() });
+            let renewed = ConnectionEntry { last_seen: now, generation, flags, rule: judgement.rule() };
+            write(node, &key, before, &renewed)?;
             if answer && judgement.untracked != 0 {
                 // Allowed in the direction of its opener; an end that isn't covered asks for the packet's own as well.
                 return Break(answer_uncovered(node, segment, seen, judgement.untracked));
@@ -93,10 +94,10 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
         (Case::Earlier { answer }, _) => {
             let opener = if answer { ends.destination } else { ends.source };
             let stays = segment.stage == Stage::Any && opener.ifindex == 0;
-            if let (true, Some(connection)) = (stays, node.tables.connection(&key)) {
-                let entry = connection.load();
-                let flags = entry.flags & CONNECTION_FROM_HIGH | CONNECTION_CUT;
-                connection.store(ConnectionEntry { last_seen: now, flags, ..entry });
+            if let (true, Some(entry)) = (stays, node.tables.connection(&key)) {
+                let flags = entry.flags & CONNECTION_FROM_HIGH | CONNECTION_CUT | CONNECTION_ASSURED;
+                // Without room the next packet finds it as it was, and is judged again.
+                let _ = write(node, &key, entry.flags, &ConnectionEntry { last_seen: now, flags, ..entry });
             } else {
                 node.tables.remove_connection(&key);
             }
@@ -105,8 +106,8 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
         (_, Ruling::NoPolicy) => Reason::NoPolicy,
         (_, Ruling::Denied) => Reason::PolicyDeny,
         (Case::Covered { answer, .. }, _) => {
-            let Some(connection) = node.tables.connection(&key) else { return Break(Reason::NotTracked) };
-            carry_on(&connection, connection.load(), segment.stage, answer, now);
+            let Some(entry) = node.tables.connection(&key) else { return Break(Reason::NotTracked) };
+            carry_on(node, &key, entry, segment.stage, answer, now)?;
             Reason::Established
         }
         (Case::About { .. }, _) => Reason::Related,
@@ -146,12 +147,12 @@ fn place<T: Tables>(
     node: &Node<'_, T>,
     segment: &Segment,
     source: Ip,
-    found: Option<T::Connection>,
+    key: &ConnectionKey,
+    found: Option<ConnectionEntry>,
     from_high: bool,
     now: u64,
 ) -> ControlFlow<Reason, Case> {
-    let Some(connection) = found else { return Continue(without_connection(segment.stage)) };
-    let entry = connection.load();
+    let Some(entry) = found else { return Continue(without_connection(segment.stage)) };
     if !is_alive(&entry, segment.tuple.protocol, &node.tables.config().timeouts, now) {
         return Continue(match without_connection(segment.stage) {
             Case::New => Case::Renews,
@@ -160,7 +161,7 @@ fn place<T: Tables>(
     }
     let answer = from_high != (entry.flags & CONNECTION_FROM_HIGH != 0);
     if entry.flags & CONNECTION_CUT != 0 {
-        return after_cut(&connection, segment.stage, answer, now);
+        return after_cut(node, key, segment.stage, answer, now);
     }
     let current = entry.generation == node.generation;
     let ending = entry.flags & (CONNECTION_CLOSING | CONNECTION_RESET) != 0;
@@ -181,19 +182,44 @@ fn place<T: Tables>(
     if untracked != 0 {
         return Continue(Case::Covered { answer, sides: untracked });
     }
-    carry_on(&connection, entry, segment.stage, answer, now);
+    carry_on(node, key, entry, segment.stage, answer, now)?;
     Break(Reason::Established)
 }
 
 /// Notes one more packet of a live connection.
 #[inline(always)]
-fn carry_on<C: Connection>(connection: &C, entry: ConnectionEntry, stage: Stage, answer: bool, now: u64) {
+fn carry_on<T: Tables>(
+    node: &Node<'_, T>,
+    key: &ConnectionKey,
+    entry: ConnectionEntry,
+    stage: Stage,
+    answer: bool,
+    now: u64,
+) -> ControlFlow<Reason> {
     let flags = advance(entry.flags, stage, answer);
     if flags != entry.flags {
-        connection.store(ConnectionEntry { last_seen: now, flags, ..entry });
-    } else if now.saturating_sub(entry.last_seen) >= REFRESH {
-        connection.touch(now);
+        return write(node, key, entry.flags, &ConnectionEntry { last_seen: now, flags, ..entry });
     }
+    if now.saturating_sub(entry.last_seen) >= REFRESH {
+        node.tables.touch_connection(key, now);
+    }
+    Continue(())
+}
+
+/// Writes an entry whose flags were `before`: where it is, or to where it stays from now on.
+#[inline(always)]
+fn write<T: Tables>(
+    node: &Node<'_, T>,
+    key: &ConnectionKey,
+    before: u32,
+    entry: &ConnectionEntry,
+) -> ControlFlow<Reason> {
+    if entry.flags & !before & CONNECTION_ASSURED == 0 {
+        node.tables.store_connection(key, entry);
+    } else if node.tables.keep_connection(key, entry).is_err() {
+        return Break(Reason::ConnectionsFull);
+    }
+    Continue(())
 }
 
 const UNTRACKED: u32 = CONNECTION_OPENER_UNTRACKED | CONNECTION_ANSWERER_UNTRACKED;
@@ -222,8 +248,9 @@ fn uncovered(flags: u32, answer: bool) -> Sides {
 /// The opener may try again, which policy judges. The answering end stays silent for as long as the opener's own node may still
 /// have the connection: until its packets, which that node sees first, have not come for the time that an entry lives.
 #[inline(always)]
-fn after_cut<C: Connection>(
-    connection: &C,
+fn after_cut<T: Tables>(
+    node: &Node<'_, T>,
+    key: &ConnectionKey,
     stage: Stage,
     answer: bool,
     now: u64,
@@ -232,7 +259,7 @@ fn after_cut<C: Connection>(
         Stage::Quotes => Continue(Case::Alone),
         _ if answer => Break(Reason::Cut),
         _ => {
-            connection.touch(now);
+            node.tables.touch_connection(key, now);
             Continue(Case::Renews)
         }
     }
@@ -249,12 +276,10 @@ fn without_connection(stage: Stage) -> Case {
 
 #[inline(always)]
 fn open<T: Tables>(node: &Node<'_, T>, key: &ConnectionKey, case: Case, entry: ConnectionEntry) -> Reason {
-    let over = if matches!(case, Case::Renews) { node.tables.connection(key) } else { None };
-    if let Some(over) = over {
-        over.store(entry);
-        return Reason::PolicyAllow;
+    if matches!(case, Case::Renews) {
+        node.tables.remove_connection(key);
     }
-    match node.tables.insert_connection(key, &entry) {
+    match node.tables.open_connection(key, &entry) {
         Ok(()) => Reason::PolicyAllow,
         Err(_) => Reason::ConnectionsFull,
     }
@@ -301,13 +326,15 @@ fn key(tuple: &Tuple, from_high: bool) -> ConnectionKey {
 /// of them goes on: a blind one ends nothing, and a true one is said again to whoever does.
 #[inline(always)]
 fn advance(flags: u32, stage: Stage, answer: bool) -> u32 {
-    let end = match stage {
+    let goes_on = matches!(stage, Stage::Continues | Stage::Any);
+    let news = match stage {
         Stage::Closes => CONNECTION_CLOSING,
         Stage::Resets => CONNECTION_RESET,
+        _ if goes_on && !answer && flags & CONNECTION_ANSWERED != 0 => CONNECTION_ASSURED,
         _ => 0,
     };
     let before = if stage == Stage::Continues { flags & !CONNECTION_RESET } else { flags };
-    before | end | if answer { CONNECTION_ANSWERED } else { 0 }
+    before | news | if answer { CONNECTION_ANSWERED } else { 0 }
 }
 
 #[inline(always)]
@@ -317,7 +344,7 @@ fn is_alive(entry: &ConnectionEntry, protocol: u8, timeouts: &Timeouts, now: u64
         ICMP | ICMPV6 => timeouts.icmp,
         protocol if !matches!(protocol, TCP | SCTP) => timeouts.other,
         _ if entry.flags & (CONNECTION_CLOSING | CONNECTION_RESET) != 0 => timeouts.closing,
-        _ if entry.flags & CONNECTION_ANSWERED != 0 => timeouts.tcp_established,
+        _ if entry.flags & CONNECTION_ASSURED != 0 => timeouts.tcp_established,
         _ => timeouts.half_open,
     };
     now.saturating_sub(entry.last_seen) < seconds as u64 * SECOND

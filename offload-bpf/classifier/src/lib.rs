@@ -26,8 +26,9 @@
 //!     opening direction. ICMP errors pass that quote a packet of one. A cut of datagrams whose opener is not behind
 //!     this node is remembered, and keeps their answers from passing for a connection of their own.
 //! 12. **Policy**: egress of a local source, then ingress of a local destination. Allowed connections get an entry,
-//!     unless a rule is stateless; TCP only by a SYN, SCTP only by an INIT, echo only by a request. An allowed first
-//!     fragment is remembered.
+//!     unless a rule is stateless; TCP only by a SYN, SCTP only by an INIT, echo only by a request. The entry is a
+//!     half-open one, which gives way to newer ones in a flood, until the opener goes on after an answer. An allowed
+//!     first fragment is remembered.
 //!
 //! IPv6 link-local unicast other than discovery and DHCP belongs to nobody in the address tables: it is spoofed on a
 //! workload port and `not-local` elsewhere, until the tables name the node's own link-local addresses.
@@ -72,7 +73,7 @@ mod transport;
 
 pub use fragment_table::{FragmentTable, NotAdded, Unfinished};
 pub use packet::Packet;
-pub use tables::{Connection, TableFull, Tables};
+pub use tables::{TableFull, Tables};
 
 use ends::{Ends, Node};
 use network::Datagram;

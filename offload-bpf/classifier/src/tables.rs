@@ -7,16 +7,13 @@ use selvedge_abi::{
 
 use crate::FragmentTable;
 
-/// The connection table has no room for one more.
+/// The table has no room for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableFull;
 
 /// The tables of `selvedge_abi::map`, a clock, counters and the event ring. One method per map and operation;
 /// a lookup returns `None` where there is no entry.
 pub trait Tables: FragmentTable {
-    /// A found connection, which can be written in place.
-    type Connection: Connection;
-
     /// The node's configuration; `generation` is read before `slot` (see [`Config`]).
     fn config(&self) -> Config;
     /// The port with this interface index.
@@ -32,10 +29,17 @@ pub trait Tables: FragmentTable {
     /// Whether the failsafe table has the key.
     fn failsafe(&self, key: &FailsafeKey) -> bool;
 
-    /// The connection, whether its time is over or not.
-    fn connection(&self, key: &ConnectionKey) -> Option<Self::Connection>;
-    /// Adds a connection. `Ok` too where another CPU was faster: both judged the same packet's flow.
-    fn insert_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull>;
+    /// The connection, half-open or not, whether its time is over or not. Other CPUs may write it at the same time, so writes
+    /// are few and each leaves an entry that is right by itself.
+    fn connection(&self, key: &ConnectionKey) -> Option<ConnectionEntry>;
+    /// Writes the time of a connection's last packet only.
+    fn touch_connection(&self, key: &ConnectionKey, now: u64);
+    /// Writes the whole entry of a connection, where it is.
+    fn store_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry);
+    /// Adds a connection to the half-open ones. `Ok` too where another CPU was faster: both judged the same packet's flow.
+    fn open_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull>;
+    /// Moves a connection from the half-open ones to those that stay. `Ok` too where another CPU was faster.
+    fn keep_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull>;
     /// Forgets a connection.
     fn remove_connection(&self, key: &ConnectionKey);
 
@@ -47,15 +51,4 @@ pub trait Tables: FragmentTable {
     fn count_reason(&self, key: &ReasonKey, bytes: u32);
     /// Writes an event, or counts it as lost.
     fn emit(&self, event: impl FnOnce() -> Event);
-}
-
-/// An entry of the connection table, in place. Other CPUs may write it at the same time, so writes are few
-/// and each leaves an entry that is right by itself.
-pub trait Connection {
-    /// The entry as it is now.
-    fn load(&self) -> ConnectionEntry;
-    /// Writes the time of the last packet only.
-    fn touch(&self, now: u64);
-    /// Writes the whole entry.
-    fn store(&self, entry: ConnectionEntry);
 }

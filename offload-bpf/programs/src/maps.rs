@@ -5,17 +5,19 @@
 //! a program still reads them. Connections are preallocated, because programs insert them.
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    bindings::BPF_F_NO_PREALLOC,
     helpers::bpf_ktime_get_ns,
     macros::map,
     maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf, lpm_trie::Key},
 };
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, Event,
-    FailsafeKey, INTERVALS_PER_SLOT, Interval, MAX_ADDRESSES, MAX_CONNECTIONS, MAX_FAILSAFE, MAX_POLICIES,
-    MAX_PORTS, MAX_RULES, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey, SLOTS,
+    FailsafeKey, INTERVALS_PER_SLOT, Interval, MAX_ADDRESSES, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS,
+    MAX_RULES, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey, SLOTS,
 };
-use selvedge_classifier::{Connection, TableFull, Tables};
+use selvedge_classifier::{TableFull, Tables};
+
+use crate::connections;
 
 const GROWING: u32 = BPF_F_NO_PREALLOC;
 pub(crate) const EEXIST: i32 = -17;
@@ -34,8 +36,6 @@ static POLICIES: HashMap<PolicyKey, PolicyEntry> = HashMap::with_max_entries(MAX
 #[map]
 static INTERVALS: Array<Interval> = Array::with_max_entries(SLOTS * INTERVALS_PER_SLOT, 0);
 #[map]
-static CONNECTIONS: HashMap<ConnectionKey, ConnectionEntry> = HashMap::with_max_entries(MAX_CONNECTIONS, 0);
-#[map]
 static FAILSAFE: HashMap<FailsafeKey, u32> = HashMap::with_max_entries(MAX_FAILSAFE, GROWING);
 #[map]
 static RULE_COUNTERS: PerCpuHashMap<u32, Counter> = PerCpuHashMap::with_max_entries(MAX_RULES, GROWING);
@@ -51,8 +51,6 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 pub(crate) struct Maps;
 
 impl Tables for Maps {
-    type Connection = Tracked;
-
     #[inline(always)]
     fn config(&self) -> Config {
         let Some(config) = CONFIG.get_ptr(0) else { return Config::default() };
@@ -99,21 +97,33 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn connection(&self, key: &ConnectionKey) -> Option<Tracked> {
-        CONNECTIONS.get_ptr_mut(key).map(Tracked)
+    fn connection(&self, key: &ConnectionKey) -> Option<ConnectionEntry> {
+        connections::load(key)
     }
 
     #[inline(always)]
-    fn insert_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull> {
-        match CONNECTIONS.insert(key, entry, BPF_NOEXIST as u64) {
-            Ok(()) | Err(EEXIST) => Ok(()),
-            Err(_) => Err(TableFull),
-        }
+    fn touch_connection(&self, key: &ConnectionKey, now: u64) {
+        connections::touch(key, now);
+    }
+
+    #[inline(always)]
+    fn store_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) {
+        connections::store(key, entry);
+    }
+
+    #[inline(always)]
+    fn open_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull> {
+        connections::open(key, entry)
+    }
+
+    #[inline(always)]
+    fn keep_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull> {
+        connections::keep(key, entry)
     }
 
     #[inline(always)]
     fn remove_connection(&self, key: &ConnectionKey) {
-        let _absent = CONNECTIONS.remove(key); // another CPU may have been faster
+        connections::remove(key);
     }
 
     #[inline(always)]
@@ -152,29 +162,5 @@ fn count(counter: Option<*mut Counter>, bytes: u32) {
             (*counter).packets += 1;
             (*counter).bytes += u64::from(bytes);
         }
-    }
-}
-
-/// A connection in the map.
-pub(crate) struct Tracked(*mut ConnectionEntry);
-
-impl Connection for Tracked {
-    #[inline(always)]
-    fn load(&self) -> ConnectionEntry {
-        // SAFETY: the kernel keeps the element while the program runs. Another CPU may write it at the same
-        // time; every field is a word that is right by itself.
-        unsafe { self.0.read_volatile() }
-    }
-
-    #[inline(always)]
-    fn touch(&self, now: u64) {
-        // SAFETY: as in `load`.
-        unsafe { (&raw mut (*self.0).last_seen).write_volatile(now) }
-    }
-
-    #[inline(always)]
-    fn store(&self, entry: ConnectionEntry) {
-        // SAFETY: as in `load`.
-        unsafe { self.0.write_volatile(entry) }
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use selvedge_abi::{
-    AddressEntry, AddressKey, ConnectionEntry, ConnectionKey, Counter, Direction, Event, Interval, NodeRole,
-    PortRole, Reason, ReasonKey, Verdict,
+    AddressEntry, AddressKey, CONNECTION_ASSURED, ConnectionEntry, ConnectionKey, Counter, Direction, Event,
+    Interval, NodeRole, PortRole, Reason, ReasonKey, Verdict,
 };
 use selvedge_classifier::testing::world::{OTHER_PORT, SLOT, address, before_any_generation, world};
-use selvedge_classifier::testing::{CONNECTION_LIMIT, MemoryTables, PORT, SECOND, cases};
+use selvedge_classifier::testing::{CONNECTION_LIMIT, HALF_OPEN_LIMIT, MemoryTables, PORT, SECOND, cases};
 
 use super::{Bytes, Outcome, run_of};
 
@@ -99,7 +99,8 @@ fn check_connections(
     after: &BTreeMap<ConnectionKey, ConnectionEntry>,
     reason: Reason,
 ) {
-    assert!(after.len() <= CONNECTION_LIMIT as usize);
+    let kept = after.values().filter(|entry| entry.flags & CONNECTION_ASSURED != 0).count();
+    assert!(kept <= CONNECTION_LIMIT as usize && after.len() - kept <= HALF_OPEN_LIMIT as usize);
     let added = after.keys().filter(|key| !before.contains_key(key)).count();
     assert!(
         added == 0 || (added == 1 && reason == Reason::PolicyAllow),

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use prost::Message;
 use selvedge_proto::{
-    Count, Digest, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed, PortReport, ProofReport,
-    Refusal, Report, Summary, Target, TargetList, Transport, Verdict, decode_identity, encode_identity, wire,
+    Count, Digest, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed, Occupancy, PortReport,
+    ProofReport, Refusal, Report, Summary, Target, TargetList, Transport, Verdict, decode_identity,
+    encode_identity, wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::{Identity, IdentityKey};
@@ -127,7 +128,8 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
         }],
         reasons: vec![("policy-deny".into(), count)],
         rules: vec![(RuleId(9), count)],
-        connections: 5,
+        connections: Occupancy { entries: 5, room: 9 },
+        half_open: Occupancy { entries: 6, room: 7 },
         events_lost: 6,
         time: time(),
     };

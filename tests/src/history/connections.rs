@@ -35,19 +35,28 @@ struct Connection {
     generation: u64,
     /// The second of its last packet.
     last: u64,
+    heard: Heard,
     life: Life,
 }
 
-/// What was seen of a connection, in the order in which it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Who was heard of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// Its opener.
+    Opener,
+    /// Its answerer too.
+    Answerer,
+    /// Its opener again, who went on: such a connection stays, the others give way to each other.
+    OpenerAgain,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
-    Opened,
-    Answered,
+    Open,
     Ending,
     /// A RST or ABORT was the last word; whoever goes on takes it back.
-    Reset {
-        answered: bool,
-    },
+    Reset,
     /// Datagrams whose opener another node enforces for were cut: that node may still let answers in.
     Cut,
 }
@@ -65,6 +74,7 @@ pub struct Moment {
 #[derive(Debug)]
 pub struct Connections {
     all: Vec<Connection>,
+    /// For those that stay. For the others there is more than any history opens.
     room: usize,
     timeouts: Timeouts,
 }
@@ -120,19 +130,29 @@ impl Connections {
                 Opinion::Denied => return self.cut(now, index, node),
             }
         }
-        self.all[index].see(now, segment);
+        let mut seen = connection;
+        seen.see(now, segment);
+        if seen.stays() && !connection.stays() && self.is_full() {
+            return Reason::ConnectionsFull;
+        }
+        self.all[index] = seen;
         Reason::Established
     }
 
     /// What generations no longer allow is forgotten, or remembered as cut.
     fn cut(&mut self, now: Moment, index: usize, node: &impl Node) -> Reason {
+        let is_full = self.is_full();
         let connection = &mut self.all[index];
-        if connection.protocol == Protocol::UDP && !node.is_behind(connection.opener.ip()) {
-            (connection.life, connection.last) = (Life::Cut, now.second);
-        } else {
+        if connection.protocol != Protocol::UDP || node.is_behind(connection.opener.ip()) {
             self.all.remove(index);
+        } else if connection.stays() || !is_full {
+            (connection.life, connection.last) = (Life::Cut, now.second);
         }
         Reason::Cut
+    }
+
+    fn is_full(&self) -> bool {
+        self.all.iter().filter(|connection| connection.stays()).count() >= self.room
     }
 
     /// `over`: a connection of the same ends that is over, whose place a new one takes.
@@ -157,11 +177,11 @@ impl Connections {
             answerer: segment.destination,
             generation: now.generation,
             last: now.second,
-            life: Life::Opened,
+            heard: Heard::Opener,
+            life: Life::Open,
         };
         match over {
             Some(index) => self.all[index] = connection,
-            None if self.all.len() >= self.room => return Reason::ConnectionsFull,
             None => self.all.push(connection),
         }
         Reason::PolicyAllow
@@ -184,9 +204,9 @@ impl Connections {
         let seconds = match (connection.protocol, connection.life) {
             (Protocol::UDP, _) => udp,
             (Protocol::ICMP | Protocol::ICMPV6, _) => icmp,
-            (_, Life::Opened) => half_open,
-            (_, Life::Answered) => tcp_established,
-            (_, Life::Ending | Life::Reset { .. } | Life::Cut) => closing,
+            (_, Life::Ending | Life::Reset | Life::Cut) => closing,
+            (_, Life::Open) if connection.heard == Heard::OpenerAgain => tcp_established,
+            (_, Life::Open) => half_open,
         };
         seconds.into()
     }
@@ -207,19 +227,28 @@ impl Connection {
 
     fn see(&mut self, now: Moment, segment: &Segment) {
         (self.last, self.generation) = (now.second, now.generation);
-        let answered = segment.source == self.answerer
-            || matches!(self.life, Life::Answered | Life::Reset { answered: true });
+        let goes_on =
+            matches!(segment.kind, Kind::SynAck | Kind::Ack | Kind::InitAck | Kind::Data | Kind::Datagram);
+        self.heard = match self.heard {
+            Heard::Opener if segment.source == self.answerer => Heard::Answerer,
+            Heard::Answerer if segment.source == self.opener && goes_on => Heard::OpenerAgain,
+            heard => heard,
+        };
         self.life = match segment.kind {
             _ if self.life == Life::Ending => Life::Ending,
             Kind::Fin | Kind::Shutdown => Life::Ending,
-            Kind::Reset | Kind::Abort => Life::Reset { answered },
-            _ if answered => Life::Answered,
-            _ => Life::Opened,
+            Kind::Reset | Kind::Abort => Life::Reset,
+            _ => Life::Open,
         };
     }
 
+    /// Whether nothing makes room in its place but its end.
+    fn stays(&self) -> bool {
+        self.heard == Heard::OpenerAgain || self.life == Life::Cut
+    }
+
     fn is_ending(&self) -> bool {
-        matches!(self.life, Life::Ending | Life::Reset { .. })
+        matches!(self.life, Life::Ending | Life::Reset)
     }
 
     /// The packet that opened it, as far as policy looks.

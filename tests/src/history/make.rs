@@ -37,8 +37,11 @@ pub fn history(u: &mut Unstructured<'_>, steps: usize) -> Result<History> {
     let plans = selvedge_topology::compile::compile(&first, &identities).expect("small enough");
     let plan = plans.values().nth(numbers.below(plans.len())).expect("every node has an agent");
     let traffic = Traffic::new(plan, [&first, &second], &mut numbers);
-    let steps = (0..steps).map(|_| traffic.step(&mut numbers)).collect();
-    Ok(History { node: plan.node.clone(), odd, even, steps })
+    let mut history = Vec::new();
+    while history.len() < steps {
+        history.extend(traffic.steps(&mut numbers));
+    }
+    Ok(History { node: plan.node.clone(), odd, even, steps: history })
 }
 
 fn model(text: &str) -> Model {
@@ -101,15 +104,23 @@ impl<'m> Traffic<'m> {
         Segment { kind, source: SocketAddr::new(source, from), destination: SocketAddr::new(destination, to) }
     }
 
-    fn step(&self, numbers: &mut Numbers) -> Step {
+    fn steps(&self, numbers: &mut Numbers) -> Vec<Step> {
         match numbers.below(40) {
-            0 => Step::Flips,
-            1..=3 => Step::Waits(numbers.pick(&WAITS)),
+            0 => vec![Step::Flips],
+            1..=3 => vec![Step::Waits(numbers.pick(&WAITS))],
+            4..=15 => {
+                let dialogue = dialogue(numbers.pick(&self.flows));
+                dialogue.map(|segment| self.arrival(Packet::Segment(segment), numbers)).into()
+            }
             _ => {
                 let packet = self.packet(numbers);
-                Step::Arrives { port: self.port(&packet, numbers), packet }
+                vec![self.arrival(packet, numbers)]
             }
         }
+    }
+
+    fn arrival(&self, packet: Packet, numbers: &mut Numbers) -> Step {
+        Step::Arrives { port: self.port(&packet, numbers), packet }
     }
 
     fn packet(&self, numbers: &mut Numbers) -> Packet {
@@ -138,6 +149,18 @@ impl<'m> Traffic<'m> {
         let outside = self.scenes.iter().find(faces_fabric).filter(|_| !numbers.one_in(40));
         outside.unwrap_or(anywhere).arrival.name.clone()
     }
+}
+
+/// How the flow that `opening` opens goes when nothing comes between: it opens, is answered, and goes on.
+fn dialogue(opening: Segment) -> [Segment; 3] {
+    let (answer, further) = match opening.kind {
+        Kind::Syn => (Kind::SynAck, Kind::Ack),
+        Kind::Init => (Kind::InitAck, Kind::Data),
+        Kind::EchoRequest => (Kind::EchoReply, Kind::EchoRequest),
+        kind => (kind, kind),
+    };
+    let answer = Segment { kind: answer, source: opening.destination, destination: opening.source };
+    [opening, answer, Segment { kind: further, ..opening }]
 }
 
 /// A packet of the flow that `opening` opens: most often one of its first three, in either direction.

@@ -10,13 +10,17 @@ use aya::{
 };
 use nix::time::{ClockId, clock_gettime};
 use selvedge_abi::{
-    AddressEntry, AddressKey, ConnectionEntry, Counter, Event, FragmentEntry, FragmentKey, Interval,
-    PROGRAM_XDP, PrefixKey, Reason, ReasonKey, map,
+    AddressEntry, AddressKey, CONNECTION_ASSURED, ConnectionEntry, ConnectionKey, Counter, Event,
+    FragmentEntry, FragmentKey, Interval, PROGRAM_XDP, PrefixKey, Reason, ReasonKey, map,
 };
 use selvedge_classifier::testing::{
     CONNECTION_LIMIT, Datagram, FRAGMENT_LIMIT, MemoryTables, Outcome, PORT, SECOND, Tracked,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Room for half-open connections. Which of them gives way the kernel only estimates, so here none has to: more than any test
+/// opens, on every CPU.
+pub(super) const HALF_OPEN: u32 = 1 << 14;
 
 /// The program in this kernel.
 pub(super) struct Kernel {
@@ -47,6 +51,7 @@ impl Kernel {
     pub(super) fn load() -> Self {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(map::CONNECTIONS, CONNECTION_LIMIT)
+            .map_max_entries(map::HALF_OPEN, HALF_OPEN)
             .map_max_entries(map::FRAGMENTS, FRAGMENT_LIMIT)
             .load(selvedge_object::OBJECT)
             .expect("the object loads (as root)");
@@ -61,15 +66,19 @@ impl Kernel {
     /// Judges a frame on [`PORT`] by `tables`; whether it passed, and what it changed.
     pub(super) fn judge(&mut self, tables: &MemoryTables, frame: &[u8]) -> (bool, Outcome) {
         self.fill(tables);
+        (self.passes(frame), self.outcome(tables))
+    }
+
+    /// Whether a frame passes on [`PORT`], by what the maps hold.
+    pub(super) fn passes(&mut self, frame: &[u8]) -> bool {
         let program: &mut Xdp = self.ebpf.program_mut(PROGRAM_XDP).unwrap().try_into().unwrap();
         let result =
             program.test_run(TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() }).unwrap();
-        let passed = match result.return_value {
+        match result.return_value {
             1 => false, // XDP_DROP
             2 => true,  // XDP_PASS
             other => panic!("the program returned {other}"),
-        };
-        (passed, self.outcome(tables))
+        }
     }
 
     fn hash<K: Bytes, V: Bytes>(&mut self, name: &str) -> HashMap<&mut MapData, Plain<K>, Plain<V>> {
@@ -84,22 +93,24 @@ impl Kernel {
         Array::try_from(self.ebpf.map_mut(name).unwrap()).unwrap()
     }
 
-    fn fill(&mut self, tables: &MemoryTables) {
+    pub(super) fn fill(&mut self, tables: &MemoryTables) {
         if !self.loaded.as_ref().is_some_and(|loaded| same_world(loaded, tables)) {
             self.fill_world(tables);
             self.loaded = Some(tables.clone());
         }
         let now = now();
         let connections = tables.connections.borrow().clone();
-        replace(
-            &mut self.hash(map::CONNECTIONS),
-            connections.into_iter().map(|(key, entry)| {
+        let (kept, half_open): (Vec<_>, Vec<_>) = connections
+            .into_iter()
+            .map(|(key, entry)| {
                 let age = tables.clock.get() - entry.last_seen;
                 let last_seen =
                     now.checked_sub(age).expect("the machine is up for as long as connections are old");
                 (key, ConnectionEntry { last_seen, ..entry })
-            }),
-        );
+            })
+            .partition(|(_, entry)| entry.flags & CONNECTION_ASSURED != 0);
+        replace(&mut self.hash(map::CONNECTIONS), kept);
+        replace(&mut self.hash(map::HALF_OPEN), half_open);
         let fragments = tables.fragments.borrow().clone();
         replace(
             &mut self.hash(map::FRAGMENTS),
@@ -115,7 +126,8 @@ impl Kernel {
         drop(self.drain_events());
     }
 
-    fn fill_world(&mut self, tables: &MemoryTables) {
+    /// Fills all but what packets fill.
+    pub(super) fn fill_world(&mut self, tables: &MemoryTables) {
         self.array(map::CONFIG).set(0, Plain(tables.config), 0).unwrap();
         replace(&mut self.hash(map::PORTS), tables.ports.clone());
         replace(&mut self.hash(map::ADDRESSES), tables.addresses.clone());
@@ -142,11 +154,12 @@ impl Kernel {
 
     fn outcome(&mut self, tables: &MemoryTables) -> Outcome {
         let now = now();
-        let connections: Vec<_> = self
-            .hash(map::CONNECTIONS)
-            .iter()
-            .map(|entry| entry.expect("nothing else writes the map"))
-            .collect();
+        let mut connections = self.connections(map::CONNECTIONS);
+        let half_open = self.connections(map::HALF_OPEN);
+        let is_kept = |entry: &ConnectionEntry| entry.flags & CONNECTION_ASSURED != 0;
+        assert!(connections.values().all(is_kept), "a half-open connection among those that stay");
+        assert!(!half_open.values().any(is_kept), "an assured connection among those that give way");
+        connections.extend(half_open);
         let datagrams: Vec<(Plain<FragmentKey>, Plain<FragmentEntry>)> = self
             .hash(map::FRAGMENTS)
             .iter()
@@ -159,7 +172,7 @@ impl Kernel {
             rules: counted(&self.counters(map::RULE_COUNTERS), rules(tables)),
             connections: connections
                 .into_iter()
-                .map(|(key, entry)| (key.0, Tracked::at(now, &entry.0)))
+                .map(|(key, entry)| (key, Tracked::at(now, &entry)))
                 .collect(),
             datagrams: datagrams
                 .into_iter()
@@ -167,6 +180,12 @@ impl Kernel {
                 .collect(),
             events: self.drain_events(),
         }
+    }
+
+    pub(super) fn connections(&mut self, name: &str) -> BTreeMap<ConnectionKey, ConnectionEntry> {
+        let all = self.hash(name);
+        let entries = all.iter().map(|entry| entry.expect("nothing else writes the map"));
+        entries.map(|(Plain(key), Plain(entry))| (key, entry)).collect()
     }
 
     fn drain_events(&mut self) -> Vec<Event> {

@@ -1,8 +1,9 @@
 //! Random tables and packets: the world of the cases, varied, and its packets, damaged.
 
 use selvedge_abi::{
-    Address, AddressEntry, AddressKey, ConnectionEntry, DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS,
-    Direction, FragmentEntry, FragmentKey, Interval, NodeRole, PortRole, PrefixKey, Reason,
+    Address, AddressEntry, AddressKey, CONNECTION_ASSURED, ConnectionEntry, DECISION_ALLOW, DECISION_LOG,
+    DECISION_STATELESS, Direction, FragmentEntry, FragmentKey, Interval, NodeRole, PortRole, PrefixKey,
+    Reason,
 };
 use selvedge_classifier::testing::{
     CONNECTION_LIMIT, FRAGMENT_LIMIT, MemoryTables, PORT, SECOND, cases,
@@ -121,7 +122,8 @@ impl Random {
     /// older, closing, answered or of another generation.
     fn connect(&mut self, tables: &mut MemoryTables) {
         let open = tables.clone();
-        let wanted = if self.one_in(8) { CONNECTION_LIMIT as usize } else { self.below(12) };
+        let full = self.one_in(8);
+        let wanted = if full { CONNECTION_LIMIT as usize } else { self.below(CONNECTION_LIMIT as usize) };
         for _ in 0..40 * wanted {
             if open.connections.borrow().len() >= wanted {
                 break;
@@ -135,7 +137,9 @@ impl Random {
             .map(|(key, entry)| {
                 let age = self.pick(&[0, 0, 1, 3, 7, 15, 30, 90]);
                 let generation = self.pick(&[GENERATION, GENERATION, GENERATION - 1]);
-                let flags = entry.flags ^ self.pick(&[0, 0, 1, 2, 2, 4, 6, 8, 16]);
+                let flags =
+                    entry.flags ^ self.pick(&[0, 0, 1, 2, 2, 4, 6, 8, 16, 128 | 2, 128 | 2, 128 | 16]);
+                let flags = if full { flags | CONNECTION_ASSURED } else { flags };
                 (
                     key,
                     ConnectionEntry {

@@ -130,9 +130,9 @@ record! {
 
     /// How long a silent connection counts. Each is a time with its unit, such as `90s` or `2h 5m`.
     TimeoutsSpec {
-        /// TCP and SCTP, both directions seen; 3h by default.
+        /// TCP and SCTP whose opener went on after an answer; 3h by default.
         Optional "tcpEstablished" tcp_established: Time<{ timeouts::TCP_ESTABLISHED.least.0 }, { timeouts::TCP_ESTABLISHED.most.0 }>;
-        /// TCP and SCTP before the answer; 1m by default.
+        /// TCP and SCTP before their opener goes on after an answer; 1m by default.
         Optional "tcpHalfOpen" tcp_half_open: Time<{ timeouts::TCP_HALF_OPEN.least.0 }, { timeouts::TCP_HALF_OPEN.most.0 }>;
         /// TCP and SCTP after an end said that it is over; 1m by default.
         Optional "tcpClosing" tcp_closing: Time<{ timeouts::TCP_CLOSING.least.0 }, { timeouts::TCP_CLOSING.most.0 }>;

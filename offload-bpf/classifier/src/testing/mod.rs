@@ -16,7 +16,9 @@ pub use tables::MemoryTables;
 /// `BPF_PROG_TEST_RUN` reports to a program.
 pub const PORT: u32 = 1;
 /// Room in the connection table under test.
-pub const CONNECTION_LIMIT: u32 = 16;
+pub const CONNECTION_LIMIT: u32 = 6;
+/// Room for half-open connections under test.
+pub const HALF_OPEN_LIMIT: u32 = 64;
 /// Room in the fragment table under test.
 pub const FRAGMENT_LIMIT: u32 = 4;
 /// Nanoseconds in a second.

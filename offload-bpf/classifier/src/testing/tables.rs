@@ -7,12 +7,13 @@ use std::{
 };
 
 use selvedge_abi::{
-    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, Event, FailsafeKey,
-    FragmentEntry, FragmentKey, Interval, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey,
+    AddressEntry, AddressKey, CONNECTION_ASSURED, Config, ConnectionEntry, ConnectionKey, Counter, Event,
+    FailsafeKey, FragmentEntry, FragmentKey, Interval, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason,
+    ReasonKey,
 };
 
-use super::{CONNECTION_LIMIT, SECOND};
-use crate::{Connection, Notes, TableFull, Tables, classify};
+use super::{CONNECTION_LIMIT, HALF_OPEN_LIMIT, SECOND};
+use crate::{Notes, TableFull, Tables, classify};
 
 /// What the maps hold, in collections. A reference to it is a [`Tables`].
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ pub struct MemoryTables {
     pub intervals: BTreeMap<u32, Interval>,
     /// Failsafe keys.
     pub failsafe: BTreeSet<FailsafeKey>,
-    /// Tracked connections.
+    /// Tracked connections. Those that are not [`CONNECTION_ASSURED`] are the half-open ones.
     pub connections: RefCell<BTreeMap<ConnectionKey, ConnectionEntry>>,
     /// Unfinished datagrams.
     pub fragments: RefCell<BTreeMap<FragmentKey, FragmentEntry>>,
@@ -72,9 +73,7 @@ impl MemoryTables {
     }
 }
 
-impl<'a> Tables for &'a MemoryTables {
-    type Connection = InMemory<'a>;
-
+impl Tables for &MemoryTables {
     fn config(&self) -> Config {
         self.config
     }
@@ -107,13 +106,34 @@ impl<'a> Tables for &'a MemoryTables {
         self.failsafe.contains(key)
     }
 
-    fn connection(&self, key: &ConnectionKey) -> Option<InMemory<'a>> {
-        self.connections.borrow().contains_key(key).then_some(InMemory { tables: self, key: *key })
+    fn connection(&self, key: &ConnectionKey) -> Option<ConnectionEntry> {
+        self.connections.borrow().get(key).copied()
     }
 
-    fn insert_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull> {
+    fn touch_connection(&self, key: &ConnectionKey, now: u64) {
+        self.connections.borrow_mut().entry(*key).and_modify(|entry| entry.last_seen = now);
+    }
+
+    fn store_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) {
+        self.connections.borrow_mut().entry(*key).and_modify(|place| *place = *entry);
+    }
+
+    fn open_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull> {
         let mut connections = self.connections.borrow_mut();
-        if connections.len() >= CONNECTION_LIMIT as usize {
+        let half_open = connections.iter().filter(|(_, entry)| entry.flags & CONNECTION_ASSURED == 0);
+        if half_open.clone().count() >= HALF_OPEN_LIMIT as usize {
+            let (oldest, _) = half_open.min_by_key(|(_, entry)| entry.last_seen).ok_or(TableFull)?;
+            let oldest = *oldest;
+            connections.remove(&oldest);
+        }
+        connections.insert(*key, *entry);
+        Ok(())
+    }
+
+    fn keep_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull> {
+        let mut connections = self.connections.borrow_mut();
+        let kept = connections.values().filter(|entry| entry.flags & CONNECTION_ASSURED != 0);
+        if kept.count() >= CONNECTION_LIMIT as usize {
             return Err(TableFull);
         }
         connections.insert(*key, *entry);
@@ -151,30 +171,4 @@ fn contains(prefix: &PrefixKey, key: &PrefixKey) -> bool {
     let mask = if bits == 0 { 0 } else { u128::MAX << (128 - bits) };
     let (network, address) = (u128::from_be_bytes(prefix.address.0), u128::from_be_bytes(key.address.0));
     prefix.slot == key.slot && network & mask == address & mask
-}
-
-/// A connection of [`MemoryTables`].
-pub struct InMemory<'a> {
-    tables: &'a MemoryTables,
-    key: ConnectionKey,
-}
-
-impl InMemory<'_> {
-    fn update(&self, change: impl FnOnce(&mut ConnectionEntry)) {
-        change(self.tables.connections.borrow_mut().get_mut(&self.key).expect("found a moment ago"));
-    }
-}
-
-impl Connection for InMemory<'_> {
-    fn load(&self) -> ConnectionEntry {
-        *self.tables.connections.borrow().get(&self.key).expect("found a moment ago")
-    }
-
-    fn touch(&self, now: u64) {
-        self.update(|entry| entry.last_seen = now);
-    }
-
-    fn store(&self, new: ConnectionEntry) {
-        self.update(|entry| *entry = new);
-    }
 }

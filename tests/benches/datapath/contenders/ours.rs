@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use selvedge_abi::{MAX_ADDRESSES, MAX_CONNECTIONS, Reason, SLOTS, map};
-use selvedge_agent::datapath::{Datapath, KernelDatapath, Pins};
+use selvedge_abi::{DEFAULT_CONNECTIONS, MAX_ADDRESSES, Reason, SLOTS, map};
+use selvedge_agent::datapath::{Datapath, KernelDatapath, Pins, Sizes};
 use selvedge_agent_core::{
     Action, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, Tables, reconcile,
 };
@@ -41,7 +41,7 @@ impl Drop for Node {
 impl Node {
     fn new(stage: &Stage) -> Result<Self> {
         let pins = Pins::prepare(Path::new(BPFFS), &"bench".parse()?)?;
-        let datapath = KernelDatapath::open(pins.clone())?;
+        let datapath = KernelDatapath::open(pins.clone(), Sizes::default())?;
         let interface = |index| Interface {
             index: IfIndex(index),
             driver: "veth".to_owned(),
@@ -157,6 +157,6 @@ pub(crate) fn memory() -> Result<Memory> {
     let addresses = bpf::memory(&node.pins.map(map::ADDRESSES))?;
     Ok(Memory {
         per_address: addresses as f64 / f64::from(limit),
-        per_connection: empty as f64 / f64::from(MAX_CONNECTIONS),
+        per_connection: empty as f64 / f64::from(DEFAULT_CONNECTIONS),
     })
 }

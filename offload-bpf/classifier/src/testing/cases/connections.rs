@@ -3,8 +3,8 @@
 use std::{vec, vec::Vec};
 
 use selvedge_abi::{
-    CONNECTION_ANSWERED, CONNECTION_CLOSING, CONNECTION_FROM_HIGH, CONNECTION_RESET, ConnectionKey,
-    Direction, ECHO_FROM_HIGH, Interval,
+    CONNECTION_ANSWERED, CONNECTION_ASSURED, CONNECTION_CLOSING, CONNECTION_FROM_HIGH, CONNECTION_RESET,
+    ConnectionKey, Direction, ECHO_FROM_HIGH, Interval,
     PortRole::{Uplink, Workload},
     Reason,
 };
@@ -18,6 +18,8 @@ use crate::testing::{
 
 pub(super) const OUT: (&str, &str) = ("10.0.0.1", "10.0.0.9");
 pub(super) const BACK: (&str, &str) = ("10.0.0.9", "10.0.0.1");
+/// The opener went on after it was answered.
+pub(super) const ASSURED: u32 = CONNECTION_ANSWERED | CONNECTION_ASSURED;
 /// The rule that the connections of [`MemoryTables::with`] name.
 pub(super) const EARLIER_RULE: u32 = 999;
 
@@ -53,13 +55,34 @@ fn tcp_cases() -> Vec<Case> {
     vec![
         Case::at(fresh(Uplink), "an answer belongs to its connection", back(SYN | ACK), Reason::Established)
             .effect(stays(http(), CONNECTION_ANSWERED, 0)),
+        Case::at(old(Workload, ASSURED, 50), "a packet renews its connection", out(ACK), Reason::Established)
+            .effect(stays(http(), ASSURED, 0)),
         Case::at(
-            old(Workload, CONNECTION_ANSWERED, 50),
-            "a packet renews its connection",
+            old(Workload, CONNECTION_ANSWERED, 3),
+            "an opener that goes on after an answer assures its connection",
             out(ACK),
             Reason::Established,
         )
-        .effect(stays(http(), CONNECTION_ANSWERED, 0)),
+        .effect(stays(http(), ASSURED, 0)),
+        Case::at(
+            old(Workload, CONNECTION_ANSWERED, 0),
+            "a SYN again assures nothing",
+            out(SYN),
+            Reason::Established,
+        ),
+        Case::at(
+            old(Workload, CONNECTION_ANSWERED, 0),
+            "a RST to an answer that nobody asked for assures nothing",
+            out(RST),
+            Reason::Established,
+        )
+        .effect(stays(http(), CONNECTION_ANSWERED | CONNECTION_RESET, 0)),
+        Case::at(
+            old(Workload, CONNECTION_ANSWERED, 11),
+            "an opener that goes on too late is not tracked",
+            out(ACK),
+            Reason::NotTracked,
+        ),
         Case::at(fresh(Workload), "a SYN again belongs to the connection", out(SYN), Reason::Established),
         Case::at(fresh(Workload), "a FIN closes", out(FIN | ACK), Reason::Established).effect(stays(
             http(),
@@ -93,12 +116,7 @@ fn tcp_cases() -> Vec<Case> {
         ),
         Case::on(Uplink, "a RST of an unknown stream is not tracked", back(RST), Reason::NotTracked),
         Case::on(Workload, "a FIN of an unknown stream is not tracked", out(FIN | ACK), Reason::NotTracked),
-        Case::at(
-            old(Workload, CONNECTION_ANSWERED, 61),
-            "an idle connection is forgotten",
-            out(ACK),
-            Reason::NotTracked,
-        ),
+        Case::at(old(Workload, ASSURED, 61), "an idle connection is forgotten", out(ACK), Reason::NotTracked),
         Case::at(
             old(Uplink, 0, 11),
             "an answer that comes too late is not tracked",
@@ -112,7 +130,7 @@ fn tcp_cases() -> Vec<Case> {
             Reason::NotTracked,
         ),
         new(Case::at(
-            old(Workload, CONNECTION_ANSWERED | CONNECTION_FROM_HIGH, 61),
+            old(Workload, ASSURED | CONNECTION_FROM_HIGH, 61),
             "an idle entry makes room for a new connection",
             out(SYN),
             Reason::PolicyAllow,
@@ -301,7 +319,7 @@ fn generations() -> Vec<Case> {
             Reason::Established,
         )
         .by(&[WEB_EGRESS + HTTP])
-        .effect(opened(http(), CONNECTION_ANSWERED, WEB_EGRESS + HTTP)),
+        .effect(opened(http(), ASSURED, WEB_EGRESS + HTTP)),
         Case::at(
             earlier(world(Uplink)),
             "its answer is judged in the direction of its opener",

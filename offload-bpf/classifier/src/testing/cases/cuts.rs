@@ -3,7 +3,7 @@
 use std::{vec, vec::Vec};
 
 use selvedge_abi::{
-    CONNECTION_CUT, CONNECTION_FROM_HIGH, DECISION_ALLOW,
+    CONNECTION_ASSURED, CONNECTION_CUT, CONNECTION_FROM_HIGH, DECISION_ALLOW,
     PortRole::{Uplink, Workload},
     Reason,
 };
@@ -30,10 +30,10 @@ pub(super) fn cases() -> Vec<Case> {
         changed(role, DECISION_ALLOW).with_of_generation(GENERATION - 1, asked(), CONNECTION_FROM_HIGH, 3)
     };
     let cut = |generation| {
-        let flags = CONNECTION_FROM_HIGH | CONNECTION_CUT;
+        let flags = CONNECTION_FROM_HIGH | CONNECTION_CUT | CONNECTION_ASSURED;
         Effect::Set(asked(), Tracked { age: 0, generation, flags, rule: EARLIER_RULE })
     };
-    let flags = CONNECTION_FROM_HIGH | CONNECTION_CUT;
+    let flags = CONNECTION_FROM_HIGH | CONNECTION_CUT | CONNECTION_ASSURED;
     let was_cut =
         |role, age| changed(role, DECISION_ALLOW).with_of_generation(GENERATION - 1, asked(), flags, age);
     let own = || key(("10.0.0.1", 40000), ("10.0.0.9", 99), 17);

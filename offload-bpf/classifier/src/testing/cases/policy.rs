@@ -3,12 +3,12 @@
 use std::{vec, vec::Vec};
 
 use selvedge_abi::{
-    CONNECTION_FROM_HIGH, ConnectionKey, Direction, NodeRole,
+    CONNECTION_ANSWERED, CONNECTION_FROM_HIGH, ConnectionKey, Direction, NodeRole,
     PortRole::{Fabric, Uplink, Workload},
     Reason,
 };
 
-use super::{Case, Effect, section};
+use super::{Case, Effect, connections::ASSURED, section};
 use crate::testing::{
     CONNECTION_LIMIT, Tracked,
     frame::*,
@@ -298,8 +298,9 @@ fn stateless_and_logged() -> Vec<Case> {
 
 fn tables_that_fail() -> Vec<Case> {
     let full = (0..CONNECTION_LIMIT as u16).fold(world(Workload), |tables, port| {
-        tables.with(key(("10.1.0.1", port + 1), ("10.1.0.2", 53), 17), 0, 0)
+        tables.with(key(("10.0.0.1", port + 1), ("10.0.0.9", 53), 17), ASSURED, 0)
     });
+    let http = || key(("10.0.0.1", 40000), ("10.0.0.9", 80), 6);
     let mut unsorted = world(Workload);
     unsorted.intervals.insert(0, selvedge_abi::Interval { start: u32::MAX, rule: 1, decision: 1 });
     unsorted.add_policy(APP, 0, Direction::Ingress, &[]);
@@ -325,12 +326,25 @@ fn tables_that_fail() -> Vec<Case> {
         .by(&[WEB_EGRESS + DNS])
         .naming(0),
         Case::at(
-            full.clone(),
-            "a full table denies new connections",
-            packet("10.0.0.1", "10.0.0.9", tcp(40000, 80, SYN)),
+            full.clone().with(http(), CONNECTION_ANSWERED, 0),
+            "a full table denies new connections, once both ends are known to mean them",
+            packet("10.0.0.1", "10.0.0.9", tcp(40000, 80, ACK)),
             Reason::ConnectionsFull,
+        ),
+        Case::at(
+            full.clone(),
+            "a full table denies nobody a question and its answer",
+            packet("10.0.0.1", "10.0.0.9", udp(40000, 53)),
+            Reason::PolicyAllow,
         )
-        .by(&[WEB_EGRESS + HTTP]),
+        .by(&[WEB_EGRESS + DNS])
+        .effect(opened(key(("10.0.0.1", 40000), ("10.0.0.9", 53), 17), 0, WEB_EGRESS + DNS)),
+        Case::at(
+            full.clone(),
+            "a full table cuts nobody off",
+            packet("10.0.0.1", "10.0.0.9", udp(5, 53)),
+            Reason::Established,
+        ),
         Case::at(
             full,
             "a full table denies no stateless packet",
