@@ -20,6 +20,9 @@ pub struct FragmentKey {
     pub protocol: u32,
 }
 
+/// `next` of a datagram whose first fragment is being judged: no fragment begins there.
+pub const FRAGMENT_CLAIMED: u16 = u16::MAX;
+
 /// How far a datagram has come.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

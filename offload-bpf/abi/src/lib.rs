@@ -13,7 +13,7 @@ mod fragment;
 mod reason;
 
 pub use event::{Event, EventKind};
-pub use fragment::{FragmentEntry, FragmentKey};
+pub use fragment::{FRAGMENT_CLAIMED, FragmentEntry, FragmentKey};
 pub use reason::{Reason, Verdict};
 
 /// Version of this contract. Part of the pin directory's name and of [`Config`].

@@ -82,7 +82,7 @@ reasons! {
     NotTracked = 35, Denied, "no-connection";
     /// The connection table is full.
     ConnectionsFull = 36, Denied, "connections-full";
-    /// An allowed first fragment, but the table that would remember it is full.
+    /// A first fragment, but the table that would remember it is full.
     FragmentsFull = 37, Denied, "fragments-full";
 
     /// No generation in force yet.

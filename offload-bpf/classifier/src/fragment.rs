@@ -1,14 +1,15 @@
 //! Fragments: a datagram is judged by its first one, and the others follow it or are dropped.
 //!
-//! The first fragment has the whole transport header (RFC 7112) and is judged like a whole packet. Where it is allowed, the
-//! table remembers the datagram with the offset at which the next fragment has to begin. Fragments pass in order and
-//! without a gap, each byte once; so nothing can overlap (RFC 5722), come twice, or be added to another's datagram.
-//! Fragments that overtake others on the way are dropped.
+//! The first fragment has the whole transport header (RFC 7112) and is judged like a whole packet. The table then remembers
+//! the datagram with the offset at which the next fragment has to begin. Fragments pass in order and without a gap, each byte
+//! once; so nothing can overlap (RFC 5722), come twice, or be added to another's datagram. Fragments that overtake others
+//! on the way are dropped.
 //!
 //! While a datagram is unfinished, its identification can't begin another one: that is what a receiver would put
-//! together wrongly (RFC 4963). Hence the lifetime of an entry is that of a receiver's buffer.
+//! together wrongly (RFC 4963). Hence the lifetime of an entry is that of a receiver's buffer. Whether there is a place in the
+//! table is settled before anybody is asked about the packet: one that can't have it touches no connection.
 
-use selvedge_abi::{FragmentEntry, FragmentKey, Reason, Verdict};
+use selvedge_abi::{FRAGMENT_CLAIMED, FragmentEntry, FragmentKey, Reason, Verdict};
 
 use crate::{
     Node,
@@ -22,26 +23,37 @@ use crate::{
 const FRAGMENT_HEADER: u8 = 44;
 const SECOND: u64 = 1_000_000_000;
 
-/// The reason for a packet that was judged by all but its fragmentation. Remembers a datagram whose first fragment is
-/// allowed.
+/// Takes the place of a datagram whose first fragment is yet to be judged; the reason why it can't have it. No other
+/// fragment follows a claim.
 #[inline(never)]
-pub(crate) fn remember<T: Tables>(node: &Node<'_, T>, seen: &Seen, reason: Reason) -> Reason {
-    let Place { id, end, .. } = seen.place;
-    if reason.verdict() != Verdict::Allowed {
-        return reason;
-    }
-    let key = key(seen, id);
+pub(crate) fn claim<T: Tables>(node: &Node<'_, T>, seen: &Seen) -> Option<Reason> {
+    let id = seen.place.id;
+    let (key, claimed) = (key(seen, id), progress(id, FRAGMENT_CLAIMED));
     if let Some(earlier) = node.tables.fragment(&key) {
-        if is_alive(node, &earlier.load()) {
-            return Reason::Fragment;
+        let entry = earlier.load();
+        // Of two CPUs that find its time over, one has it.
+        if is_alive(node, &entry) || !earlier.advance(entry.progress, claimed) {
+            return Some(Reason::Fragment);
         }
         node.tables.remove_fragment(&key);
     }
-    let entry = FragmentEntry { first_seen: node.tables.now(), progress: progress(id, end) };
+    let entry = FragmentEntry { first_seen: node.tables.now(), progress: claimed };
     match node.tables.insert_fragment(&key, &entry) {
-        Ok(()) => reason,
-        Err(NotAdded::Exists) => Reason::Fragment, // another CPU's
-        Err(NotAdded::Full) => Reason::FragmentsFull,
+        Ok(()) => None,
+        Err(NotAdded::Exists) => Some(Reason::Fragment), // another CPU's
+        Err(NotAdded::Full) => Some(Reason::FragmentsFull),
+    }
+}
+
+/// Lets others follow a first fragment if it is allowed; else gives its place back.
+#[inline(never)]
+pub(crate) fn settle<T: Tables>(node: &Node<'_, T>, seen: &Seen, reason: Reason) {
+    let Place { id, end, .. } = seen.place;
+    let key = key(seen, id);
+    if reason.verdict() != Verdict::Allowed {
+        node.tables.remove_fragment(&key);
+    } else if let Some(claim) = node.tables.fragment(&key) {
+        claim.advance(progress(id, FRAGMENT_CLAIMED), progress(id, end));
     }
 }
 

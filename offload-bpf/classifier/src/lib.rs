@@ -27,8 +27,10 @@
 //!     this node is remembered, and keeps their answers from passing for a connection of their own.
 //! 12. **Policy**: egress of a local source, then ingress of a local destination. Allowed connections get an entry,
 //!     unless a rule is stateless; TCP only by a SYN, SCTP only by an INIT, echo only by a request. The entry is a
-//!     half-open one, which gives way to newer ones in a flood, until the opener goes on after an answer. An allowed
-//!     first fragment is remembered.
+//!     half-open one, which gives way to newer ones in a flood, until the opener goes on after an answer.
+//!
+//! A first fragment that was not dropped by then takes its place in the fragment table before steps 11 and 12, and gives it
+//! back where it is denied: what can't be remembered touches no connection.
 //!
 //! IPv6 link-local unicast other than discovery and DHCP belongs to nobody in the address tables: it is spoofed on a
 //! workload port and `not-local` elsewhere, until the tables name the node's own link-local addresses.
@@ -48,7 +50,7 @@ extern crate std;
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use selvedge_abi::{FailsafeKey, PortRole, Reason};
+use selvedge_abi::{FailsafeKey, PortRole, Reason, Verdict};
 
 mod arp;
 mod chain;
@@ -113,24 +115,24 @@ fn judge<P: Packet, T: Tables>(
 ) -> ControlFlow<Reason, Reason> {
     let node = Node::at_port(tables, ifindex)?;
     seen.generation = node.generation;
-    let (Break(reason) | Continue(reason)) = decide(packet, &node, seen, segment);
-    Continue(if seen.part.is_first() { fragment::remember(&node, seen, reason) } else { reason })
-}
-
-#[inline(always)]
-fn decide<P: Packet, T: Tables>(
-    packet: &P,
-    node: &Node<'_, T>,
-    seen: &mut Seen,
-    segment: &mut Segment,
-) -> ControlFlow<Reason, Reason> {
-    examine(packet, node, seen, segment)?;
-    decided(locate(node, seen, segment))?;
-    Continue(if seen.part.is_later() {
-        fragment::follow(node, seen)
-    } else {
-        connection::judge(node, segment, seen)
-    })
+    let early = match examine(packet, &node, seen, segment) {
+        Break(reason) => Some(reason),
+        Continue(()) => locate(&node, seen, segment),
+    };
+    match early {
+        Some(reason) if reason.verdict() == Verdict::Dropped => return Break(reason),
+        _ if seen.part.is_first() => decided(fragment::claim(&node, seen))?,
+        _ => {}
+    }
+    let reason = match early {
+        Some(reason) => reason,
+        None if seen.part.is_later() => fragment::follow(&node, seen),
+        None => connection::judge(&node, segment, seen),
+    };
+    if seen.part.is_first() {
+        fragment::settle(&node, seen, reason);
+    }
+    Continue(reason)
 }
 
 /// `Option` crosses a call in one register, `ControlFlow` does not.

@@ -106,9 +106,9 @@ fn check_connections(
         added == 0 || (added == 1 && reason == Reason::PolicyAllow),
         "{reason:?} adds {added} connections"
     );
-    // A first fragment is judged, and so may touch its connection, before it finds its identifier taken.
-    let untouched = reason.verdict() == Verdict::Dropped && reason != Reason::Fragment;
-    if untouched || reason == Reason::PolicyDeny {
+    // Policy is asked again for a connection of another generation, which may end it.
+    let may_end = matches!(reason, Reason::Cut | Reason::NotTracked);
+    if reason.verdict() != Verdict::Allowed && !may_end {
         assert!(before == after, "{reason:?} changes connections");
     }
 }

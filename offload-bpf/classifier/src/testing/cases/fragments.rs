@@ -224,13 +224,17 @@ fn overlapping() -> Vec<Case> {
         drop(next(), "a fragment that overlaps the one before is dropped", part(496, true, 512)),
         drop(next(), "a fragment that begins again in the first one is dropped", part(16, false, 488)),
         drop(waiting(Workload, v4(), 760, 0), "a repeated fragment is dropped", part(504, false, 256)),
-        dns(Case::at(next(), "a repeated first fragment is dropped", part(0, false, 504), Reason::Fragment)),
-        dns(Case::at(
+        drop(next(), "a repeated first fragment is dropped", part(0, false, 504)),
+        drop(
             next(),
             "an identification can't be used again while its datagram is unfinished",
             part(0, false, 1000),
-            Reason::Fragment,
-        )),
+        ),
+        drop(
+            next().with(key(("10.0.0.1", 40000), ("10.0.0.9", 53), 17), 0, 5),
+            "a first fragment whose identification is taken leaves its connection as it is",
+            part(0, false, 504),
+        ),
         dns(Case::at(
             waiting(Workload, v4(), 504, 6),
             "an identification can be used again after the datagram's time",
@@ -273,12 +277,12 @@ fn refused() -> Vec<Case> {
     let discovery = packet("fd00::1", "ff02::1:ff00:9", neighbour(135, "fd00::9"));
     let atomic = fragment_header(Cut { id: ID, start: 0, last: true });
     vec![
-        dns(Case::at(
+        Case::at(
             full(),
             "a full fragment table denies new datagrams",
             part(0, false, 504),
             Reason::FragmentsFull,
-        )),
+        ),
         dns(Case::at(full(), "a full fragment table denies no whole packet", whole(), Reason::PolicyAllow)),
         malformed(
             "a fragment in the middle that is no multiple of eight is malformed",
