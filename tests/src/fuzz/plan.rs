@@ -115,7 +115,7 @@ fn plans() -> Vec<Plan> {
     compile(&model, &identities).unwrap().into_values().collect()
 }
 
-/// The plans of the demo's nodes, and what a fuzzer once got past the checks.
+/// The plans of the demo's nodes, and what the checks once let through.
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let plans = plans();
     let regressions =
