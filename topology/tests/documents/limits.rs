@@ -29,8 +29,9 @@ fn too_long_a_description() -> Vec<SourceFile> {
     ))
 }
 
+/// What a parser would say of it is `too-deep`.
 fn too_large() -> Vec<SourceFile> {
-    file("#".repeat(limits::FILE_BYTES + 1))
+    file("[".repeat(limits::FILE_BYTES + 1))
 }
 
 fn too_many_errors() -> Vec<SourceFile> {
@@ -66,11 +67,7 @@ fn documents_of_a_kind_beyond_the_limit_are_refused() {
 
 #[test]
 fn a_file_beyond_the_limit_is_refused_before_it_is_parsed() {
-    let files = too_large();
-    let start = Instant::now();
-    let loaded = load(&files);
-    assert_eq!(codes(&loaded), ["too-large"]);
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(codes(&load(&too_large())), ["too-large"]);
 }
 
 #[test]

@@ -10,11 +10,29 @@ mod schema;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use arbtest::arbitrary::{Result, Unstructured};
+use arbtest::arbtest;
 use selvedge_topology::documents::codes::Code;
 use selvedge_topology::documents::{Colours, Loaded, Severity, SourceFile, load, render};
 use selvedge_topology::timeouts::Timeouts;
+
+/// Runs `property` on `count` cases, from `sizes.start()` to `sizes.end()` random bytes long: the same ones everywhere, and no
+/// fewer on a machine that is busy.
+fn each(
+    count: u32,
+    sizes: RangeInclusive<u32>,
+    mut property: impl FnMut(&mut Unstructured<'_>) -> Result<()>,
+) {
+    let (least, most) = sizes.into_inner();
+    for number in 1..=count {
+        let size = least + (u64::from(most - least) * u64::from(number) / u64::from(count)) as u32;
+        let random = number.wrapping_mul(0x9e37_79b9); // not zero, and no two alike: an odd factor
+        arbtest(&mut property).seed(u64::from(random) << 32 | u64::from(size));
+    }
+}
 
 fn fixtures(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);

@@ -208,7 +208,7 @@ fn failsafe_entries_come_first_and_go_when_nobody_wants_them() {
 fn traffic_is_judged_by_the_whole_old_or_the_whole_new_generation_at_every_step_and_a_crash_anywhere_converges()
  {
     let (mut steps, mut switches, mut detached) = (0_usize, 0_usize, 0_usize);
-    arbtest::arbtest(|u| {
+    random::each(100, 32..=1024, |u| {
         let mut world = World::new(random::machine(u)?);
         let old = Wanted::plan(random::plan(u)?, 1);
         old.execute(&mut world);
@@ -234,8 +234,7 @@ fn traffic_is_judged_by_the_whole_old_or_the_whole_new_generation_at_every_step_
         detached += actions.iter().filter(|action| matches!(action, Action::Detach { .. })).count();
         assert_eq!(new.actions(&world), []);
         Ok(())
-    })
-    .budget_ms(5_000);
+    });
     assert!(steps > 2_000 && switches > 20 && detached > 5, "{steps} {switches} {detached}");
 }
 

@@ -1,6 +1,9 @@
 //! Plans and machines at random, small enough that they often share parts.
 
+use std::ops::RangeInclusive;
+
 use arbtest::arbitrary::{Result, Unstructured};
+use arbtest::arbtest;
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::model::{Direction, NodeRole, PortRole};
 use selvedge_topology::plan::{Outcome, Plan, PlanAddress, PlanPort, PlanRow, PlanSet, PlanWorkload, SetId};
@@ -10,6 +13,21 @@ use crate::machine::Machine;
 use crate::testing::{self, Sample, name, rule};
 
 const PORTS: [&str; 4] = ["eth0", "w1", "w2", "w3"];
+
+/// Runs `property` on `count` cases, from `sizes.start()` to `sizes.end()` random bytes long: the same ones everywhere, and no
+/// fewer on a machine that is busy.
+pub(super) fn each(
+    count: u32,
+    sizes: RangeInclusive<u32>,
+    mut property: impl FnMut(&mut Unstructured<'_>) -> Result<()>,
+) {
+    let (least, most) = sizes.into_inner();
+    for number in 1..=count {
+        let size = least + (u64::from(most - least) * u64::from(number) / u64::from(count)) as u32;
+        let random = number.wrapping_mul(0x9e37_79b9); // not zero, and no two alike: an odd factor
+        arbtest(&mut property).seed(u64::from(random) << 32 | u64::from(size));
+    }
+}
 
 pub(super) fn machine(u: &mut Unstructured<'_>) -> Result<Machine> {
     let present: Vec<&str> = some(u, &PORTS, 7)?;
