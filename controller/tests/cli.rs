@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, report};
+use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, own_address, report};
 use selvedge_controller::server::Controller;
 use selvedge_proto::{Count, Mode, PortReport, Refusal, Report};
 use selvedge_topology::model::PortRole;
@@ -244,6 +244,7 @@ fn the_daemon_says_so_where_there_is_no_etcd_to_run() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"));
     command.env("PATH", directory.path()).args(["--listen", "127.0.0.1:0", "--data-dir", path(&directory)]);
+    command.args(["--embedded-etcd-listen", &own_address().to_string()]);
     let run = command.output().unwrap();
     assert_eq!(run.status.code(), Some(1));
     let text = String::from_utf8(run.stderr).unwrap();

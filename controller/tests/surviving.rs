@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{TestEtcd, apply, client, documents, start};
+use common::{TestEtcd, apply, client, documents, own_address, start};
 use selvedge_controller::server::{Backing, EtcdError, Failure, StartError};
 use selvedge_controller::store::{Identities, Leadership, Store, StoreError};
 use selvedge_proto::wire::{self, ApplyOutcome};
@@ -146,10 +146,8 @@ async fn an_etcd_that_does_not_answer_is_named() {
 #[tokio::test]
 async fn the_embedded_etcd_keeps_its_data_and_leaves_no_process() {
     let directory = tempfile::tempdir().unwrap();
-    let embedded = || Backing::Embedded {
-        data_dir: directory.path().join("data"),
-        listen: "127.0.0.1:0".parse().unwrap(),
-    };
+    let listen = own_address();
+    let embedded = || Backing::Embedded { data_dir: directory.path().join("data"), listen };
     let first = start(embedded(), "first").await.unwrap();
     let pid = first.etcd_pid().unwrap();
     assert!(is_running(pid));
@@ -165,8 +163,7 @@ async fn the_embedded_etcd_keeps_its_data_and_leaves_no_process() {
 #[tokio::test]
 async fn a_controller_whose_embedded_etcd_dies_fails_with_the_end_of_its_log() {
     let directory = tempfile::tempdir().unwrap();
-    let backing =
-        Backing::Embedded { data_dir: directory.path().to_owned(), listen: "127.0.0.1:0".parse().unwrap() };
+    let backing = Backing::Embedded { data_dir: directory.path().to_owned(), listen: own_address() };
     let mut controller = start(backing, "test").await.unwrap();
     let pid = i32::try_from(controller.etcd_pid().unwrap()).unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
@@ -188,6 +185,19 @@ async fn an_embedded_etcd_never_takes_another_one_for_itself() {
         "{error}"
     );
     assert_eq!(other.dump().await, [].into());
+}
+
+#[tokio::test]
+async fn an_embedded_etcd_needs_a_port_that_agents_can_know() {
+    let directory = tempfile::tempdir().unwrap();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let backing = Backing::Embedded { data_dir: directory.path().to_owned(), listen };
+    let error = start(backing, "test").await.err().unwrap();
+    assert!(
+        matches!(error, StartError::Etcd(EtcdError::AnyPort { address }) if address == listen),
+        "{error}"
+    );
+    assert!(error.to_string().contains("--embedded-etcd-listen"), "{error}");
 }
 
 #[tokio::test]
@@ -219,7 +229,7 @@ async fn a_publication_of_unknown_end_is_looked_at_again_before_the_next_one() {
 async fn a_killed_controller_takes_its_etcd_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut controller = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"))
-        .args(["--listen", "127.0.0.1:0", "--embedded-etcd-listen", "127.0.0.1:0", "--data-dir"])
+        .args(["--listen", "127.0.0.1:0", "--embedded-etcd-listen", &own_address().to_string(), "--data-dir"])
         .arg(directory.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -52,6 +52,15 @@ pub enum EtcdError {
         /// What the system says.
         source: io::Error,
     },
+    /// Its address has no port.
+    #[error(
+        "the embedded etcd can't listen on {address}: agents have to know its port, so it has to be named; \
+         --embedded-etcd-listen does, usually with port 2379"
+    )]
+    AnyPort {
+        /// The address.
+        address: SocketAddr,
+    },
     /// It can't be started.
     #[error("can't run etcd: {0}")]
     Spawn(io::Error),
@@ -90,7 +99,8 @@ impl EmbeddedEtcd {
         DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(unusable)?;
         let log = data_dir.join(LOG);
         let output = File::options().create(true).append(true).open(&log).map_err(unusable)?;
-        let endpoint = format!("http://{}", concrete(listen)?);
+        require_free(listen)?;
+        let endpoint = format!("http://{listen}");
         let child = spawn(data_dir, &endpoint, output)?;
         let mut etcd = Self { child, endpoint, log };
         tokio::select! {
@@ -187,10 +197,12 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
-/// `listen` with a port, where it leaves that open. Nobody else may be there: it would answer in etcd's stead.
-fn concrete(listen: SocketAddr) -> Result<SocketAddr, EtcdError> {
-    let probe = TcpListener::bind(listen).and_then(|listener| listener.local_addr());
-    probe.map_err(|source| EtcdError::Listen { address: listen, source })
+/// Nobody else may be there: it would answer in etcd's stead.
+fn require_free(address: SocketAddr) -> Result<(), EtcdError> {
+    if address.port() == 0 {
+        return Err(EtcdError::AnyPort { address });
+    }
+    TcpListener::bind(address).map(drop).map_err(|source| EtcdError::Listen { address, source })
 }
 
 /// Returns when somebody answers as etcd does.

@@ -42,7 +42,7 @@ pub enum Backing {
     Embedded {
         /// Where it keeps its data.
         data_dir: PathBuf,
-        /// Where it listens for clients: this controller, and agents. Port 0: any free one.
+        /// Where it listens for clients: this controller, and agents. Not port 0.
         listen: SocketAddr,
     },
 }

@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use etcd_client::GetOptions;
-use selvedge_controller::server::{Backing, Controller, EmbeddedEtcd, EtcdError, Options};
+use selvedge_controller::server::{Backing, Controller, EmbeddedEtcd, Options};
 use selvedge_proto::wire::fabric_client::FabricClient;
 use selvedge_proto::wire::{self, ApplyOutcome};
 use selvedge_proto::{Occupancy, Report, Target, keys};
@@ -82,7 +84,7 @@ pub(crate) fn files(files: &[(&str, &str)]) -> Vec<wire::SourceFile> {
     files.iter().map(|(name, text)| wire::SourceFile { name: (*name).into(), text: (*text).into() }).collect()
 }
 
-/// A real etcd on a free port of loopback, gone with the value and with the test's thread.
+/// A real etcd on loopback, gone with the value and with the test's thread.
 pub(crate) struct TestEtcd {
     pub(crate) etcd: EmbeddedEtcd,
     directory: TempDir,
@@ -90,15 +92,9 @@ pub(crate) struct TestEtcd {
 
 impl TestEtcd {
     pub(crate) async fn start() -> Self {
-        // Another test may take the free port between its choice and its use.
-        for _ in 0..3 {
-            let directory = tempfile::tempdir().unwrap();
-            match EmbeddedEtcd::start(directory.path(), "127.0.0.1:0".parse().unwrap()).await {
-                Err(EtcdError::Ended { .. }) => {}
-                started => return Self { etcd: started.unwrap(), directory },
-            }
-        }
-        panic!("etcd found no free port three times");
+        let directory = tempfile::tempdir().unwrap();
+        let etcd = EmbeddedEtcd::start(directory.path(), own_address()).await;
+        Self { etcd: etcd.unwrap(), directory }
     }
 
     pub(crate) fn endpoints(&self) -> Vec<String> {
@@ -140,6 +136,13 @@ impl TestEtcd {
     pub(crate) async fn report(&self, report: &Report) {
         self.raw().await.put(keys::report(&report.node), report.encode(), None).await.unwrap();
     }
+}
+
+/// Where nobody else is: etcd's port at a loopback address of one's own. A free port that is looked for first may be
+/// another's by the time etcd asks for it.
+pub(crate) fn own_address() -> SocketAddr {
+    let [first, second, third, ..] = RandomState::new().build_hasher().finish().to_ne_bytes();
+    (Ipv4Addr::new(127, first, second, third.clamp(1, 254)), 2379).into()
 }
 
 /// Starts a controller on a free port.
