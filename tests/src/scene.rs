@@ -59,15 +59,14 @@ impl<'m> Scene<'m> {
     }
 
     /// What the oracle says of a new connection at this node's ends: the source's egress, then the destination's
-    /// ingress.
-    pub fn judgements(&self, source: IpAddr, destination: IpAddr, key: L4Key) -> Vec<Judgement> {
+    /// ingress. `None` of an end that is elsewhere.
+    pub fn judgements(&self, source: IpAddr, destination: IpAddr, key: L4Key) -> [Option<Judgement>; 2] {
         let end = |this: IpAddr, other: IpAddr, direction| {
             let (workload, _) = self.locals.get(&this)?;
             let other = Party::seen_from(self.model, &self.plan.node, other);
             Some(judge(self.model, workload, direction, &other, key))
         };
-        let egress = end(source, destination, Direction::Egress);
-        egress.into_iter().chain(end(destination, source, Direction::Ingress)).collect()
+        [end(source, destination, Direction::Egress), end(destination, source, Direction::Ingress)]
     }
 }
 

@@ -53,7 +53,7 @@ fn expect(scene: &Scene<'_>, source: IpAddr, destination: IpAddr, key: L4Key) ->
     if let Some(reason) = scene.decided(source, destination) {
         return Expected { reason, rules: BTreeSet::new() };
     }
-    let judged = scene.judgements(source, destination, key);
+    let judged: Vec<_> = scene.judgements(source, destination, key).into_iter().flatten().collect();
     if let Some(denied) = judged.iter().find(|judgement| !judgement.outcome.is_allowed()) {
         return Expected { reason: Reason::PolicyDeny, rules: BTreeSet::from([denied.rule.0]) };
     }

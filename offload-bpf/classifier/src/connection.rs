@@ -9,7 +9,7 @@ use selvedge_abi::{
 };
 
 use crate::{
-    ends::Node,
+    ends::{Ends, Node},
     ip::Ip,
     policy::{self, BOTH, EGRESS, INGRESS, Judgement, Ruling, Sides},
     report::Seen,
@@ -58,7 +58,7 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
     let from_high = segment.tuple.source > segment.tuple.destination;
     let key = key(&segment.tuple, from_high);
     let found = if segment.stage == Stage::Alone { None } else { node.tables.connection(&key) };
-    let case = place(node, segment, seen.source, &key, found, from_high, now)?;
+    let mut case = place(node, segment, seen.source, &key, found, from_high, now)?;
     let (asked, forward, sides) = match &case {
         Case::Earlier { answer: true, .. } => (ends.reversed(), segment.forward_key(true), BOTH),
         Case::Covered { sides, .. } | Case::About { sides } => (ends, segment.forward_key(false), *sides),
@@ -66,6 +66,9 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
     };
     let mut judgement = Judgement::NONE;
     policy::judge(node, &asked, forward, sides, &mut judgement);
+    if matches!(case, Case::Earlier { answer: true }) && judgement.untracked != 0 {
+        case = answer_untracked(node, segment, &ends, &key, &mut judgement);
+    }
     let opens = matches!(segment.stage, Stage::Opens | Stage::Any);
     let needs_stateless = matches!(case, Case::MidStream) || (matches!(case, Case::Covered { .. }) && !opens);
     if needs_stateless && judgement.ruling != Ruling::Stateless {
@@ -81,15 +84,11 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
             let generation = node.generation;
             let renewed = ConnectionEntry { last_seen: now, generation, flags, rule: judgement.rule() };
             write(node, &key, before, &renewed)?;
-            if answer && judgement.untracked != 0 {
-                // Allowed in the direction of its opener; an end that isn't covered asks for the packet's own as well.
-                return Break(answer_uncovered(node, segment, seen, judgement.untracked));
-            }
             Reason::Established
         }
-        (Case::Earlier { answer }, Ruling::Stateless) => {
+        (Case::Earlier { .. }, Ruling::Stateless) => {
             node.tables.remove_connection(&key);
-            if answer { Reason::NotTracked } else { Reason::Stateless }
+            Reason::Stateless
         }
         (Case::Earlier { answer }, _) => {
             let opener = if answer { ends.destination } else { ends.source };
@@ -123,22 +122,37 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
     })
 }
 
-/// Judges an answer by the ends that its connection doesn't cover, given in the opener's direction.
+/// The case of an answer whose connection `judgement` allows in the opener's direction, but not for every end to track: an
+/// end that doesn't is asked for the answer by itself, and where none does, there is no connection any more.
 #[inline(always)]
-fn answer_uncovered<T: Tables>(
+fn answer_untracked<T: Tables>(
     node: &Node<'_, T>,
     segment: &Segment,
-    seen: &Seen,
-    untracked: Sides,
-) -> Reason {
-    let sides = if untracked & EGRESS != 0 { INGRESS } else { EGRESS };
-    let mut judgement = Judgement::NONE;
-    policy::judge(node, &seen.ends, segment.forward_key(false), sides, &mut judgement);
-    let allowed = match judgement.ruling {
+    ends: &Ends,
+    key: &ConnectionKey,
+    judgement: &mut Judgement,
+) -> Case {
+    let sides = match judgement.ruling {
+        Ruling::Tracked => policy::reversed(judgement.untracked), // one of them; the other tracks
+        Ruling::Stateless => BOTH,
+        Ruling::Denied | Ruling::NoPolicy => return Case::Earlier { answer: true },
+    };
+    let mut own = Judgement::NONE;
+    policy::judge(node, ends, segment.forward_key(false), sides, &mut own);
+    if sides == BOTH {
+        node.tables.remove_connection(key);
+        *judgement = own;
+        return without_connection(segment.stage);
+    }
+    let passes = match own.ruling {
         Ruling::Tracked => segment.stage == Stage::Any,
         ruling => ruling == Ruling::Stateless,
     };
-    if allowed { Reason::Established } else { Reason::NotTracked }
+    if passes {
+        return Case::Earlier { answer: true };
+    }
+    *judgement = own;
+    Case::Covered { answer: true, sides }
 }
 
 /// Finds the packet's case; breaks where a connection of this generation answers for it.

@@ -18,6 +18,12 @@ pub(crate) const EGRESS: Sides = 1;
 pub(crate) const INGRESS: Sides = 2;
 pub(crate) const BOTH: Sides = EGRESS | INGRESS;
 
+/// The same ends, in the other direction.
+#[inline(always)]
+pub(crate) fn reversed(sides: Sides) -> Sides {
+    (sides & EGRESS) << 1 | (sides & INGRESS) >> 1
+}
+
 /// What policy says of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ruling {

@@ -1,4 +1,8 @@
 //! What connections mean, slow and obvious: a list of those that were opened.
+//!
+//! Both ends may be behind the node. Each has a say then, as if it were alone on a node of its own: an end that tracks the
+//! connection lets all of it pass; one that doesn't judges every packet by itself. A packet that either end stops is not seen
+//! by the other.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,7 +11,7 @@ use selvedge_topology::l4::Protocol;
 
 use super::packet::{Kind, Packet, Segment};
 
-/// What policy says of a packet that opens a connection.
+/// What the policy of one end says of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opinion {
     /// It may not.
@@ -18,10 +22,39 @@ pub enum Opinion {
     Untracked,
 }
 
+/// What the ends of a packet say of it; `None` of one that is not behind the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opinions {
+    /// Egress policy.
+    pub source: Option<Opinion>,
+    /// Ingress policy.
+    pub destination: Option<Opinion>,
+}
+
+impl Opinions {
+    /// What they come to: each may deny, and one that tracks is enough for a connection.
+    pub fn joint(self) -> Option<Opinion> {
+        let both = [self.source, self.destination];
+        [Opinion::Denied, Opinion::Tracked, Opinion::Untracked]
+            .into_iter()
+            .find(|opinion| both.contains(&Some(*opinion)))
+    }
+
+    fn reversed(self) -> Self {
+        Self { source: self.destination, destination: self.source }
+    }
+
+    /// Of the ends that don't track a connection, which `said` this of the packet that opened it.
+    fn of_those_that_track_nothing(self, said: Self) -> Self {
+        let of = |opinion: Option<_>, said| opinion.filter(|_| said == Some(Opinion::Untracked));
+        Self { source: of(self.source, said.source), destination: of(self.destination, said.destination) }
+    }
+}
+
 /// What a node knows besides connections.
 pub trait Node {
     /// What policy in force says of a packet that is judged by itself.
-    fn opinion(&self, packet: &Packet) -> Opinion;
+    fn opinions(&self, packet: &Packet) -> Opinions;
     /// Whether the node enforces for whoever has the address.
     fn is_behind(&self, address: IpAddr) -> bool;
 }
@@ -33,6 +66,8 @@ struct Connection {
     opener: SocketAddr,
     answerer: SocketAddr,
     generation: u64,
+    /// What its ends, the opener first, say of it in that generation.
+    said: Opinions,
     /// The second of its last packet.
     last: u64,
     heard: Heard,
@@ -93,9 +128,8 @@ impl Connections {
     /// What becomes of a packet between two ends of which one at least is behind the node.
     pub fn judge(&mut self, now: Moment, packet: &Packet, node: &impl Node) -> Reason {
         match packet {
-            Packet::Error { about, .. } if self.is_known(now, about) => Reason::Related,
-            Packet::Error { .. } => alone(node.opinion(packet)),
-            Packet::Segment(segment) if segment.kind == Kind::Query => alone(node.opinion(packet)),
+            Packet::Error { sender, about } => self.error(now, *sender, about, node.opinions(packet)),
+            Packet::Segment(segment) if segment.kind == Kind::Query => alone(node.opinions(packet)),
             Packet::Segment(segment) => self.segment(now, segment, node),
         }
     }
@@ -117,21 +151,31 @@ impl Connections {
             self.all[index].last = now.second;
             return self.without_connection(now, segment, Some(index), node);
         }
+        let opinions = node.opinions(&Packet::Segment(*segment));
         if segment.opens() && answers {
-            return alone(node.opinion(&Packet::Segment(*segment))); // both open at once; the first stays the opener
+            return alone(opinions); // both open at once; the first stays the opener
         }
+        let mut said = connection.said;
         if connection.generation != now.generation {
-            match node.opinion(&Packet::Segment(connection.opening())) {
-                Opinion::Tracked => {}
-                Opinion::Untracked => {
+            said = node.opinions(&Packet::Segment(connection.opening()));
+            match said.joint() {
+                Some(Opinion::Denied) => return self.cut(now, index, node),
+                Some(Opinion::Tracked) => {}
+                Some(Opinion::Untracked) | None => {
                     self.all.remove(index);
-                    return if answers { Reason::NotTracked } else { Reason::Stateless };
+                    return self.without_connection(now, segment, None, node);
                 }
-                Opinion::Denied => return self.cut(now, index, node),
             }
         }
+        let said_this_way = if answers { said.reversed() } else { said };
+        match opinions.of_those_that_track_nothing(said_this_way).joint() {
+            None | Some(Opinion::Untracked) => {}
+            Some(Opinion::Tracked) if segment.begins() => {}
+            Some(Opinion::Denied) if segment.begins() => return Reason::PolicyDeny,
+            Some(_) => return Reason::NotTracked,
+        }
         let mut seen = connection;
-        seen.see(now, segment);
+        seen.see(now, segment, said);
         if seen.stays() && !connection.stays() && self.is_full() {
             return Reason::ConnectionsFull;
         }
@@ -163,19 +207,20 @@ impl Connections {
         over: Option<usize>,
         node: &impl Node,
     ) -> Reason {
-        let opinion = node.opinion(&Packet::Segment(*segment));
-        let begins = segment.opens() || segment.kind == Kind::Datagram;
-        if !begins {
-            return if opinion == Opinion::Untracked { Reason::Stateless } else { Reason::NotTracked };
+        let said = node.opinions(&Packet::Segment(*segment));
+        if !segment.begins() {
+            let passes = said.joint() == Some(Opinion::Untracked);
+            return if passes { Reason::Stateless } else { Reason::NotTracked };
         }
-        if opinion != Opinion::Tracked {
-            return alone(opinion);
+        if said.joint() != Some(Opinion::Tracked) {
+            return alone(said);
         }
         let connection = Connection {
             protocol: segment.protocol(),
             opener: segment.source,
             answerer: segment.destination,
             generation: now.generation,
+            said,
             last: now.second,
             heard: Heard::Opener,
             life: Life::Open,
@@ -187,15 +232,29 @@ impl Connections {
         Reason::PolicyAllow
     }
 
-    /// Whether a packet that an error quotes is of a live connection that this generation allowed.
-    fn is_known(&self, now: Moment, quoted: &Segment) -> bool {
-        // Of echo, only the request is ever quoted usefully: nobody has to be told of a lost reply.
-        !matches!(quoted.kind, Kind::Query | Kind::EchoReply)
-            && self.all.iter().any(|connection| {
-                let alive = now.second - connection.last < self.timeout(connection);
-                let current = connection.generation == now.generation && connection.life != Life::Cut;
-                alive && current && connection.has(quoted)
-            })
+    /// What becomes of an error about a packet. Who is no end of that packet's connection has no part in it.
+    fn error(&self, now: Moment, sender: IpAddr, about: &Segment, opinions: Opinions) -> Reason {
+        let Some(connection) = self.known(now, about) else { return alone(opinions) };
+        // The error goes to the source of what it is about.
+        let said =
+            if about.source == connection.answerer { connection.said } else { connection.said.reversed() };
+        let mut asked = opinions.of_those_that_track_nothing(said);
+        if sender != about.destination.ip() {
+            asked.source = opinions.source;
+        }
+        if asked.joint() == Some(Opinion::Denied) { Reason::PolicyDeny } else { Reason::Related }
+    }
+
+    /// The live connection, allowed by this generation, that a quoted packet is of.
+    fn known(&self, now: Moment, quoted: &Segment) -> Option<&Connection> {
+        if matches!(quoted.kind, Kind::Query | Kind::EchoReply) {
+            return None; // of echo, only the request is ever quoted usefully: nobody has to be told of a lost reply
+        }
+        self.all.iter().find(|connection| {
+            let alive = now.second - connection.last < self.timeout(connection);
+            let current = connection.generation == now.generation && connection.life != Life::Cut;
+            alive && current && connection.has(quoted)
+        })
     }
 
     fn timeout(&self, connection: &Connection) -> u64 {
@@ -225,8 +284,8 @@ impl Connection {
         ends && segment.protocol() == self.protocol
     }
 
-    fn see(&mut self, now: Moment, segment: &Segment) {
-        (self.last, self.generation) = (now.second, now.generation);
+    fn see(&mut self, now: Moment, segment: &Segment, said: Opinions) {
+        (self.last, self.generation, self.said) = (now.second, now.generation, said);
         let goes_on =
             matches!(segment.kind, Kind::SynAck | Kind::Ack | Kind::InitAck | Kind::Data | Kind::Datagram);
         self.heard = match self.heard {
@@ -264,16 +323,22 @@ impl Connection {
 }
 
 impl Segment {
+    /// Whether it asks for a connection.
     fn opens(&self) -> bool {
         matches!(self.kind, Kind::Syn | Kind::Init | Kind::EchoRequest)
+    }
+
+    /// Whether it can be the first of a connection.
+    fn begins(&self) -> bool {
+        self.opens() || self.kind == Kind::Datagram
     }
 }
 
 /// What becomes of a packet that is judged by itself.
-fn alone(opinion: Opinion) -> Reason {
-    match opinion {
-        Opinion::Denied => Reason::PolicyDeny,
-        Opinion::Tracked => Reason::PolicyAllow,
-        Opinion::Untracked => Reason::Stateless,
+fn alone(opinions: Opinions) -> Reason {
+    match opinions.joint() {
+        None | Some(Opinion::Denied) => Reason::PolicyDeny,
+        Some(Opinion::Tracked) => Reason::PolicyAllow,
+        Some(Opinion::Untracked) => Reason::Stateless,
     }
 }

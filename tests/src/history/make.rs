@@ -72,7 +72,8 @@ impl<'m> Traffic<'m> {
             let packet = Packet::Segment(*segment);
             self.scenes.iter().any(|scene| {
                 let (source, destination) = packet.ends();
-                scene.decided(source, destination).is_none() && scene.opinion(&packet) == Opinion::Tracked
+                scene.decided(source, destination).is_none()
+                    && scene.opinions(&packet).joint() == Some(Opinion::Tracked)
             })
         };
         let attempts = if numbers.one_in(4) { 1 } else { 40 };

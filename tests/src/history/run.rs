@@ -9,11 +9,12 @@ use selvedge_classifier::testing::{CONNECTION_LIMIT, MemoryTables, Outcome as Ef
 use selvedge_topology::compile::compile;
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::identity::IdentityTable;
-use selvedge_topology::model::{Model, Tracking};
+use selvedge_topology::model::Model;
 use selvedge_topology::names::PortName;
+use selvedge_topology::oracle::Judgement;
 use selvedge_topology::plan::{Outcome, Plan};
 
-use super::connections::{Connections, Moment, Node, Opinion};
+use super::connections::{Connections, Moment, Node, Opinion, Opinions};
 use super::packet::Packet;
 use super::{History, Step};
 use crate::scene::{Scene, tables};
@@ -61,16 +62,6 @@ fn worlds(history: &History) -> Result<[World; 2], Failure> {
     Ok([world("even", &history.even)?, world("odd", &history.odd)?])
 }
 
-impl World {
-    /// Whether any rule allows without tracking. Where one end of a connection tracks it and the other does not, and both
-    /// are behind one node, each is judged for itself: `datapath_oracle` holds that, this model does not know it.
-    fn is_partly_stateless(&self) -> bool {
-        let policies = self.model.policies.values();
-        let mut rules = policies.flat_map(|policy| policy.ingress.iter().chain(&policy.egress).flatten());
-        rules.any(|rule| rule.tracking == Tracking::Stateless)
-    }
-}
-
 /// One port in one world, ready to judge.
 struct Stage<'w> {
     scene: Scene<'w>,
@@ -113,10 +104,6 @@ pub fn run(history: &History, seen: &mut Seen, backend: &mut Backend<'_>) -> Res
             Step::Arrives { port, packet } => {
                 let stage = stages[(course.now.generation % 2) as usize].get_mut(port);
                 let stage = stage.ok_or_else(|| Failure::NoHistory(format!("there is no port {port}")))?;
-                let partly = worlds.iter().any(World::is_partly_stateless);
-                if (partly && stage.scene.is_within(packet)) || stage.scene.is_of_a_stranger(packet) {
-                    continue;
-                }
                 let reason = course.judge(stage, packet, backend).map_err(|message| {
                     Failure::Disagreement { step, message: format!("{what}: {message}") }
                 })?;
@@ -169,38 +156,16 @@ impl Course {
     }
 }
 
-impl Scene<'_> {
-    /// Whether a workload of this node tells of a connection that it is no end of: its own policy is asked then, and the
-    /// classifier's cases hold that.
-    fn is_of_a_stranger(&self, packet: &Packet) -> bool {
-        match packet {
-            Packet::Segment(_) => false,
-            Packet::Error { sender, about } => *sender != about.destination.ip() && self.is_behind(*sender),
-        }
-    }
-
-    /// Whether both ends of a packet, or of the one it quotes, are behind this node.
-    fn is_within(&self, packet: &Packet) -> bool {
-        let (source, destination) = match packet {
-            Packet::Segment(segment) | Packet::Error { about: segment, .. } => {
-                (segment.source.ip(), segment.destination.ip())
-            }
-        };
-        self.is_behind(source) && self.is_behind(destination)
-    }
-}
-
 impl Node for Scene<'_> {
-    fn opinion(&self, packet: &Packet) -> Opinion {
+    fn opinions(&self, packet: &Packet) -> Opinions {
         let (source, destination) = packet.ends();
-        let judged = self.judgements(source, destination, packet.key());
-        if judged.iter().any(|judgement| !judgement.outcome.is_allowed()) {
-            Opinion::Denied
-        } else if judged.iter().any(|judgement| judgement.outcome == Outcome::AllowedStateless) {
-            Opinion::Untracked
-        } else {
-            Opinion::Tracked
-        }
+        let [egress, ingress] = self.judgements(source, destination, packet.key());
+        let opinion = |judgement: Judgement| match judgement.outcome {
+            Outcome::Allowed => Opinion::Tracked,
+            Outcome::AllowedStateless => Opinion::Untracked,
+            Outcome::Denied => Opinion::Denied,
+        };
+        Opinions { source: egress.map(opinion), destination: ingress.map(opinion) }
     }
 
     fn is_behind(&self, address: IpAddr) -> bool {

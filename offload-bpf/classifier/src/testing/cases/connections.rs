@@ -311,6 +311,8 @@ fn generations() -> Vec<Case> {
     let earlier =
         |tables: MemoryTables| tables.with_of_generation(GENERATION - 1, http(), CONNECTION_ANSWERED, 3);
     let ping = key(("10.0.0.1", 5), ("10.0.0.9", 5), 1);
+    let mut answered_by_rule = changed(Uplink, 3);
+    answered_by_rule.add_policy(WEB, 2, Direction::Ingress, &[Interval { start: 0, rule: 67, decision: 3 }]);
     vec![
         Case::at(
             earlier(world(Workload)),
@@ -348,8 +350,15 @@ fn generations() -> Vec<Case> {
         .by(&[66])
         .effect(Effect::Removed(http())),
         Case::at(earlier(changed(Uplink, 3)), "and its answers their cover", back(), Reason::NotTracked)
-            .by(&[66])
             .effect(Effect::Removed(http())),
+        Case::at(
+            earlier(answered_by_rule),
+            "but for those that a stateless rule of their own allows",
+            back(),
+            Reason::Stateless,
+        )
+        .by(&[67])
+        .effect(Effect::Removed(http())),
         Case::at(
             world(Uplink).with_of_generation(GENERATION + 1, ping, 0, 0),
             "a reply is judged as its request, after a step back too",

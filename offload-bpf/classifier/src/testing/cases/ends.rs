@@ -87,6 +87,11 @@ fn answers() -> Vec<Case> {
             Tracked { age, generation: GENERATION, flags: FLAGS | CONNECTION_ANSWERED, rule: 999 },
         )
     };
+    let earlier = |tables: MemoryTables| {
+        tables.with_of_generation(GENERATION - 1, asked(53, 17), CONNECTION_FROM_HIGH, 0)
+    };
+    let mut both_ways = all(WEB, Direction::Ingress, STATELESS);
+    both_ways.add_policy(WEB, 0, Direction::Egress, &[Interval { start: 0, rule: ALL, decision: STATELESS }]);
     vec![
         Case::at(
             world(Workload).with(asked(53, 17), FLAGS, 0),
@@ -118,18 +123,15 @@ fn answers() -> Vec<Case> {
         .by(&[ALL])
         .effect(answered(asked(80, 6), 0)),
         Case::at(
-            all(WEB, Direction::Ingress, STATELESS).with_of_generation(
-                GENERATION - 1,
-                asked(53, 17),
-                CONNECTION_FROM_HIGH,
-                0,
-            ),
+            earlier(all(WEB, Direction::Ingress, STATELESS)),
             "an end that became stateless needs its own rule for its answer at once",
             answer(),
-            Reason::NotTracked,
+            Reason::PolicyDeny,
         )
-        .by(&[APP_EGRESS + DNS, ALL])
-        .effect(opened(asked(53, 17), FLAGS | CONNECTION_ANSWERED, ALL)),
+        .by(&[WEB_EGRESS + DEFAULT]),
+        Case::at(earlier(both_ways), "and with one its answer passes", answer(), Reason::Established)
+            .by(&[APP_EGRESS + DNS, ALL])
+            .effect(opened(asked(53, 17), FLAGS | CONNECTION_ANSWERED, ALL)),
     ]
 }
 
