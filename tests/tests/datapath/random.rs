@@ -67,7 +67,9 @@ impl Random {
         }
         self.change_policy(&mut tables);
         self.connect(&mut tables);
-        self.change_policy(&mut tables); // so that some connections are no longer allowed
+        // So that some connections are no longer allowed.
+        self.change_policy(&mut tables);
+        self.change_policy(&mut tables);
         self.leave_unfinished(&mut tables);
         tables
     }
@@ -136,9 +138,9 @@ impl Random {
             .into_iter()
             .map(|(key, entry)| {
                 let age = self.pick(&[0, 0, 1, 3, 7, 15, 30, 90]);
-                let generation = self.pick(&[GENERATION, GENERATION, GENERATION - 1]);
+                let generation = self.pick(&[GENERATION, GENERATION - 1]);
                 let flags =
-                    entry.flags ^ self.pick(&[0, 0, 1, 2, 2, 4, 6, 8, 16, 128 | 2, 128 | 2, 128 | 16]);
+                    entry.flags ^ self.pick(&[0, 0, 1, 2, 2, 4, 6, 8, 16, 16, 128 | 2, 128 | 2, 128 | 16]);
                 let flags = if full { flags | CONNECTION_ASSURED } else { flags };
                 (
                     key,
