@@ -7,7 +7,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use selvedge_abi::{DECISION_ALLOW, Interval};
+use aya::Ebpf;
+use selvedge_abi::{DECISION_ALLOW, Interval, map};
 use selvedge_agent::datapath::{Counters, Datapath, DatapathError, Effect, KernelDatapath, Pins, Sizes};
 use selvedge_agent::engine::{Engine, Progress, Settings, Tallies};
 use selvedge_agent::machine::{self, RawInterface};
@@ -190,6 +191,24 @@ fn a_first_generation_that_is_refused_leaves_the_ports_shut() {
     assert!(bench.converge().is_err());
     assert_eq!(bench.report().in_force, None);
     assert!(!node.reaches(8080));
+}
+
+#[test]
+fn the_tables_of_a_proof_are_those_that_are_pinned_when_it_is_made() {
+    let node = Node::wired();
+    let mut bench = Bench::new(&node);
+    bench.offer(1, plans::allowing(8080));
+    assert_eq!(bench.converge(), Ok(Progress::Executed));
+
+    // Somebody puts another map in a table's place: it has nothing of what the agent writes.
+    let pin = Pins::find(&node.bpffs(), &"host1".parse().unwrap()).unwrap().map(map::POLICIES);
+    std::fs::remove_file(&pin).unwrap();
+    let mut other = Ebpf::load(selvedge_object::OBJECT).unwrap();
+    other.map_mut(map::POLICIES).unwrap().pin(&pin).unwrap();
+    bench.offer(2, plans::allowing(9090));
+    let refused = bench.converge().unwrap_err();
+    assert!(refused.contains("is no-policy by no rule"), "{refused}");
+    assert_eq!(bench.report().in_force, Some(Generation(1)));
 }
 
 #[test]

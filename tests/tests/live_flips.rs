@@ -53,7 +53,7 @@ fn agents_killed_while_a_policy_flips_change_nothing_of_that() {
 }
 
 /// How often the policy flips in `make test`; `make live-flips` says more.
-const FLIPS: usize = 100;
+const FLIPS: usize = 300;
 /// How many agents die.
 const KILLS: usize = 14;
 

@@ -14,10 +14,11 @@ use selvedge_topology::names::PortName;
 
 use super::observe;
 use super::pins::{PinError, Pins};
+use super::prove::Prover;
 use super::shapes::{self, Shape};
 use super::sweep::Sweeper;
 use super::tables::{self, KernelTables};
-use super::{Counters, Datapath, Effect, attach, counters, prove};
+use super::{Counters, Datapath, Effect, attach, counters};
 use crate::machine::RawInterface;
 use crate::sys::bpf;
 
@@ -133,6 +134,7 @@ impl Default for Sizes {
 pub struct KernelDatapath {
     pins: Pins,
     tables: KernelTables,
+    prover: Prover,
     program: Xdp,
     program_id: u32,
     /// What the program came from, held for its life.
@@ -162,7 +164,8 @@ impl KernelDatapath {
         let program = adopt_program(&pins, program)?;
         let program_id = program.info()?.id();
         let tables = KernelTables::open(&pins)?;
-        Ok(Self { pins, tables, program, program_id, _object: object, modes: BTreeMap::new() })
+        let (prover, modes) = (Prover::default(), BTreeMap::new());
+        Ok(Self { pins, tables, prover, program, program_id, _object: object, modes })
     }
 
     /// The ring of events; to be read by one reader.
@@ -215,7 +218,7 @@ impl Datapath for KernelDatapath {
         match action {
             Action::Put(entry) => self.tables.put(entry)?,
             Action::Delete(key) => self.tables.delete(key)?,
-            Action::Prove(trial) => return prove::prove(&self.pins, trial).map(Effect::Proved),
+            Action::Prove(trial) => return self.prover.prove(&self.pins, trial).map(Effect::Proved),
             Action::Switch(config) => self.tables.switch(config)?,
             Action::Attach { port, index, choice, displace } => {
                 attach::displace(port, *index, displace)?;

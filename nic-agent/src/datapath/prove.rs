@@ -2,17 +2,18 @@
 //! everything else, judges packets that never were on a wire.
 //!
 //! Nothing that live packets are judged by is written: the configuration, ports, connections, counters and events are the
-//! second instance's, and die with it.
+//! second instance's. It is kept from trial to trial, because to load it takes longer than most trials.
 
+use std::collections::BTreeSet;
 use std::io;
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues, RingBuf};
+use aya::maps::{Array, HashMap, MapData, MapError, MapInfo, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use selvedge_abi::{Config, Counter, Event, PROGRAM_XDP, PortEntry, map};
-use selvedge_agent_core::prove::{Case, Found};
-use selvedge_agent_core::{Proof, Trial};
+use selvedge_agent_core::prove::{Case, Found, LIMIT};
+use selvedge_agent_core::{IfIndex, Proof, Trial};
 use selvedge_topology::model::RuleId;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -29,23 +30,34 @@ const PASS: u32 = 2;
 /// The kernel's own errno for what it does not support; libc has no name for it.
 const ENOTSUPP: i32 = 524;
 
-/// Judges every packet of `trial` by the tables pinned under `pins`.
-pub(super) fn prove(pins: &Pins, trial: &Trial) -> Result<Proof, DatapathError> {
-    if trial.cases.is_empty() {
-        return Ok(Proof::Proven(trial.coverage));
-    }
-    let mut instance = Instance::load(pins, trial)?;
-    for case in &trial.cases {
-        let found = match instance.judge(case) {
-            Ok(found) => found,
-            Err(DatapathError::Program(error)) if is_unsupported(&error) => {
-                return Ok(Proof::Unproven { reason: chain(&error) });
-            }
-            Err(error) => return Err(error),
+/// Proves slots.
+#[derive(Default)]
+pub(super) struct Prover {
+    /// Loaded for the first trial.
+    instance: Option<Instance>,
+}
+
+impl Prover {
+    /// Judges every packet of `trial` by the tables pinned under `pins`.
+    pub(super) fn prove(&mut self, pins: &Pins, trial: &Trial) -> Result<Proof, DatapathError> {
+        if trial.cases.is_empty() {
+            return Ok(Proof::Proven(trial.coverage));
+        }
+        let shared = shared(pins)?;
+        let mut instance = match self.instance.take() {
+            Some(instance) if instance.shared == shared => instance,
+            _ => Instance::load(pins, shared)?,
         };
-        trial.check(case, &found)?;
+        let proof = instance.run(trial)?; // one that broke off is not used again
+        self.instance = Some(instance);
+        Ok(proof)
     }
-    Ok(Proof::Proven(trial.coverage))
+}
+
+/// The kernel's numbers of the maps that slots are in.
+fn shared(pins: &Pins) -> Result<Vec<u32>, DatapathError> {
+    let id = |name: &'static str| Ok(MapInfo::from_pin(pins.map(name)).map_err(in_map(name))?.id());
+    SHARED.into_iter().map(id).collect()
 }
 
 /// Running XDP programs is from Linux 4.12, doing so as if received at an interface from 5.15.
@@ -56,35 +68,73 @@ fn is_unsupported(error: &ProgramError) -> bool {
 
 /// The program over maps of which some are its own.
 struct Instance {
+    /// The maps that are not.
+    shared: Vec<u32>,
     object: Ebpf,
+    config: Array<MapData, Plain<Config>>,
+    ports: HashMap<MapData, u32, Plain<PortEntry>>,
     events: RingBuf<MapData>,
     rules: PerCpuHashMap<MapData, u32, Plain<Counter>>,
 }
 
 impl Instance {
-    fn load(pins: &Pins, trial: &Trial) -> Result<Self, DatapathError> {
+    fn load(pins: &Pins, shared: Vec<u32>) -> Result<Self, DatapathError> {
         let mut loader = EbpfLoader::new();
         for name in SHARED {
             loader.map_pin_path(name, pins.map(name));
         }
         // Each packet may open a connection, and none is heard of again.
-        loader.map_max_entries(map::HALF_OPEN, trial.cases.len() as u32);
+        loader.map_max_entries(map::HALF_OPEN, LIMIT as u32);
         loader.map_max_entries(map::CONNECTIONS, 1);
+        loader.map_max_entries(map::FRAGMENTS, 1);
         let mut object = loader.load(selvedge_object::OBJECT)?;
         program(&mut object)?.load()?;
+        Ok(Self {
+            shared,
+            config: take(&mut object, map::CONFIG)?,
+            ports: take(&mut object, map::PORTS)?,
+            events: take(&mut object, map::EVENTS)?,
+            rules: take(&mut object, map::RULE_COUNTERS)?,
+            object,
+        })
+    }
 
-        let mut config: Array<MapData, Plain<Config>> = take(&mut object, map::CONFIG)?;
-        config.set(0, Plain(trial.config), 0).map_err(in_map(map::CONFIG))?;
-        let mut ports: HashMap<MapData, u32, Plain<PortEntry>> = take(&mut object, map::PORTS)?;
+    /// Judges every packet of `trial`.
+    fn run(&mut self, trial: &Trial) -> Result<Proof, DatapathError> {
+        self.prepare(trial)?;
+        for case in &trial.cases {
+            let found = match self.judge(case) {
+                Ok(found) => found,
+                Err(DatapathError::Program(error)) if is_unsupported(&error) => {
+                    return Ok(Proof::Unproven { reason: chain(&error) });
+                }
+                Err(error) => return Err(error),
+            };
+            trial.check(case, &found)?;
+        }
+        Ok(Proof::Proven(trial.coverage))
+    }
+
+    /// Makes its own maps what `trial` wants. Connections of an earlier one need not go: none outlives its packet.
+    fn prepare(&mut self, trial: &Trial) -> Result<(), DatapathError> {
+        for index in keys(self.ports.keys(), map::PORTS)? {
+            if !trial.ports.contains_key(&IfIndex(index)) {
+                self.ports.remove(&index).map_err(in_map(map::PORTS))?;
+            }
+        }
         for (index, entry) in &trial.ports {
-            ports.insert(index.0, Plain(*entry), 0).map_err(in_map(map::PORTS))?;
+            self.ports.insert(index.0, Plain(*entry), 0).map_err(in_map(map::PORTS))?;
         }
-        let events = take(&mut object, map::EVENTS)?;
-        let mut rules: PerCpuHashMap<MapData, u32, Plain<Counter>> = take(&mut object, map::RULE_COUNTERS)?;
-        for rule in trial.cases.iter().flat_map(|case| case.expected.unnamed()) {
-            rules.insert(rule.0, zeroes()?, 0).map_err(in_map(map::RULE_COUNTERS))?;
+        let unnamed = trial.cases.iter().flat_map(|case| case.expected.unnamed());
+        let rules: BTreeSet<u32> = unnamed.map(|rule| rule.0).collect();
+        let counted = keys(self.rules.keys(), map::RULE_COUNTERS)?;
+        for rule in counted.difference(&rules) {
+            self.rules.remove(rule).map_err(in_map(map::RULE_COUNTERS))?;
         }
-        Ok(Self { object, events, rules })
+        for rule in rules.difference(&counted) {
+            self.rules.insert(rule, zeroes()?, 0).map_err(in_map(map::RULE_COUNTERS))?;
+        }
+        self.config.set(0, Plain(trial.config), 0).map_err(in_map(map::CONFIG))
     }
 
     fn judge(&mut self, case: &Case) -> Result<Found, DatapathError> {
@@ -113,6 +163,13 @@ impl Instance {
         });
         counts.collect()
     }
+}
+
+fn keys(
+    keys: impl Iterator<Item = Result<u32, MapError>>,
+    name: &'static str,
+) -> Result<BTreeSet<u32>, DatapathError> {
+    keys.collect::<Result<_, _>>().map_err(in_map(name))
 }
 
 fn program(object: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
