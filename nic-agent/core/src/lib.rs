@@ -2,7 +2,7 @@
 //!
 //! One folder a step: [`accept`] says whether an offered plan may replace the one in force, [`place`] in which
 //! mode each port is to run and why, [`lower`] what the tables must hold for it, and [`reconcile()`] which actions
-//! lead there from what is observed. The shell around this crate observes, and executes the actions in order.
+//! lead there from what is observed; [`storage`] how tables lie in arrays of buckets. The shell around this crate observes, and executes the actions in order.
 //! Nothing here does I/O, reads a clock or remembers anything.
 
 pub mod accept;
@@ -12,6 +12,7 @@ pub mod place;
 pub mod prove;
 pub mod reconcile;
 pub mod simulate;
+pub mod storage;
 pub mod tables;
 #[cfg(test)]
 mod testing;

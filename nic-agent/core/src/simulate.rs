@@ -7,7 +7,7 @@ use selvedge_topology::names::PortName;
 
 use crate::machine::{IfIndex, Interface, Machine};
 use crate::reconcile::{Action, Attachment, Entry, Key, Observed, Program};
-use crate::tables::Slot;
+use crate::tables::{Slot, SlotTables, Tables};
 
 /// A machine, its maps and links. Every attach is granted in the mode asked for first.
 #[derive(Clone, Debug, Default)]
@@ -90,9 +90,9 @@ impl Simulation {
         let tables = &mut self.observed.tables;
         match *entry {
             Entry::Port(index, entry) => drop(tables.ports.insert(index, entry)),
-            Entry::Address(key, entry) => drop(tables.slot_mut(slot(key.slot)).addresses.insert(key, entry)),
-            Entry::Prefix(key, entry) => drop(tables.slot_mut(slot(key.slot)).prefixes.insert(key, entry)),
-            Entry::Policy(key, entry) => drop(tables.slot_mut(slot(key.slot)).policies.insert(key, entry)),
+            Entry::Address(key, entry) => drop(half(tables, key.slot).addresses.insert(key, entry)),
+            Entry::Prefix(key, entry) => drop(half(tables, key.slot).prefixes.insert(key, entry)),
+            Entry::Policy(key, entry) => drop(half(tables, key.slot).policies.insert(key, entry)),
             Entry::Interval(index, interval) => drop(self.memory.insert(index, interval)),
             Entry::Failsafe(key) => drop(tables.failsafe.insert(key)),
             Entry::RuleCounter(rule) => drop(tables.rule_counters.insert(rule)),
@@ -104,9 +104,9 @@ impl Simulation {
         let tables = &mut self.observed.tables;
         let found = match key {
             Key::Port(index) => tables.ports.remove(index).is_some(),
-            Key::Address(key) => tables.slot_mut(slot(key.slot)).addresses.remove(key).is_some(),
-            Key::Prefix(key) => tables.slot_mut(slot(key.slot)).prefixes.remove(key).is_some(),
-            Key::Policy(key) => tables.slot_mut(slot(key.slot)).policies.remove(key).is_some(),
+            Key::Address(key) => half(tables, key.slot).addresses.remove(key).is_some(),
+            Key::Prefix(key) => half(tables, key.slot).prefixes.remove(key).is_some(),
+            Key::Policy(key) => half(tables, key.slot).policies.remove(key).is_some(),
             Key::Failsafe(key) => tables.failsafe.remove(key),
             Key::RuleCounter(rule) => tables.rule_counters.remove(rule),
             Key::ReasonCounter(key) => tables.reason_counters.remove(key),
@@ -136,6 +136,6 @@ impl Simulation {
     }
 }
 
-fn slot(number: u32) -> Slot {
-    if number == Slot::A.number() { Slot::A } else { Slot::B }
+fn half(tables: &mut Tables, slot: u32) -> &mut SlotTables {
+    tables.slot_mut(Slot::of(slot))
 }

@@ -31,9 +31,14 @@ impl Slot {
         }
     }
 
+    /// The slot that a key's number names.
+    pub const fn of(number: u32) -> Self {
+        if number == Self::A.number() { Self::A } else { Self::B }
+    }
+
     /// The slot that `config` puts in use.
     pub const fn in_use(config: &Config) -> Self {
-        if config.slot == 0 { Self::A } else { Self::B }
+        Self::of(config.slot)
     }
 
     /// The other half.

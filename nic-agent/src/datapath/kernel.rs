@@ -12,6 +12,7 @@ use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, PROGRAM_XDP, map};
 use selvedge_agent_core::{Action, Mismatch, Observed, Refused};
 use selvedge_topology::names::PortName;
 
+use super::arrays;
 use super::observe;
 use super::pins::{PinError, Pins};
 use super::prove::Prover;
@@ -162,6 +163,7 @@ impl KernelDatapath {
         let program: &mut Xdp = object.program_mut(PROGRAM_XDP).ok_or(missing)?.try_into()?;
         program.load()?;
         let program = adopt_program(&pins, program)?;
+        arrays::establish(&pins)?;
         let program_id = program.info()?.id();
         let tables = KernelTables::open(&pins)?;
         let (prover, modes) = (Prover::default(), BTreeMap::new());

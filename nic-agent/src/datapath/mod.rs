@@ -1,5 +1,6 @@
 //! The data path: what the agent asks of it, and the kernel's.
 
+mod arrays;
 mod attach;
 mod counters;
 mod inspect;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use aya::maps::{MapInfo, MapType};
 use selvedge_abi::{
-    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, DEFAULT_CONNECTIONS,
-    DEFAULT_HALF_OPEN, EVENT_RING_BYTES, FailsafeKey, FragmentEntry, FragmentKey, INTERVALS_PER_SLOT,
-    Interval, MAX_ADDRESSES, MAX_FAILSAFE, MAX_FRAGMENTS, MAX_POLICIES, MAX_PORTS, MAX_RULES, PolicyEntry,
-    PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey, SLOTS, map,
+    AddressEntry, Config, ConnectionEntry, ConnectionKey, Counter, DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN,
+    EVENT_RING_BYTES, FailsafeKey, FragmentEntry, FragmentKey, INTERVALS_PER_SLOT, Interval, Ipv4Bucket,
+    Ipv6Bucket, Layout, Lengths, MAX_ENDS, MAX_FAILSAFE, MAX_FRAGMENTS, MAX_IPV4, MAX_IPV6, MAX_POLICIES,
+    MAX_PORTS, MAX_PREFIXES, MAX_RULES, PolicyEntry, PolicyKey, PortEntry, Reason, ReasonKey, SLOTS, buckets, map,
 };
 
 use super::kernel::DatapathError;
@@ -43,8 +43,13 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
     Some(match name {
         map::CONFIG => shape::<u32, Config>(MapType::Array, 1),
         map::PORTS => shape::<u32, PortEntry>(MapType::Hash, MAX_PORTS),
-        map::ADDRESSES => shape::<AddressKey, AddressEntry>(MapType::Hash, MAX_ADDRESSES),
-        map::PREFIXES => shape::<PrefixKey, AddressEntry>(MapType::LpmTrie, MAX_ADDRESSES),
+        map::LAYOUT => shape::<u32, Layout>(MapType::Array, 1),
+        map::IPV4 => shape::<u32, Ipv4Bucket>(MapType::Array, buckets::<Ipv4Bucket>(MAX_IPV4)),
+        map::IPV6 => shape::<u32, Ipv6Bucket>(MapType::Array, buckets::<Ipv6Bucket>(MAX_IPV6)),
+        map::IPV4_PREFIXES => shape::<u32, Ipv4Bucket>(MapType::Array, buckets::<Ipv4Bucket>(MAX_PREFIXES)),
+        map::IPV6_PREFIXES => shape::<u32, Ipv6Bucket>(MapType::Array, buckets::<Ipv6Bucket>(MAX_PREFIXES)),
+        map::LENGTHS => shape::<u32, Lengths>(MapType::Array, SLOTS),
+        map::ENDS => shape::<u32, AddressEntry>(MapType::Array, SLOTS * MAX_ENDS),
         map::POLICIES => shape::<PolicyKey, PolicyEntry>(MapType::Hash, MAX_POLICIES),
         map::INTERVALS => shape::<u32, Interval>(MapType::Array, SLOTS * INTERVALS_PER_SLOT),
         map::CONNECTIONS => shape::<ConnectionKey, ConnectionEntry>(MapType::Hash, DEFAULT_CONNECTIONS),

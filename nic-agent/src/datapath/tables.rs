@@ -1,19 +1,18 @@
 //! The pinned maps as the core's tables.
 
 use std::collections::btree_map::Entry;
+use std::io;
 
-use aya::maps::lpm_trie::Key as TrieKey;
-use aya::maps::{
-    Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf,
-};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::util::nr_cpus;
 use selvedge_abi::{
-    AddressEntry, AddressKey, Config, Counter, FailsafeKey, Interval, PolicyEntry, PolicyKey, PortEntry,
-    PrefixKey, ReasonKey, map,
+    Config, Counter, FailsafeKey, Interval, PolicyEntry, PolicyKey, PortEntry, ReasonKey, map,
 };
+use selvedge_agent_core::storage::{AddressTables, Full};
 use selvedge_agent_core::{Entry as TableEntry, IfIndex, Key, Slot, Tables};
 use selvedge_topology::model::RuleId;
 
+use super::arrays;
 use super::kernel::DatapathError;
 use super::pins::Pins;
 use super::plain::Plain;
@@ -22,8 +21,7 @@ use super::plain::Plain;
 pub(super) struct KernelTables {
     config: Array<MapData, Plain<Config>>,
     ports: HashMap<MapData, u32, Plain<PortEntry>>,
-    addresses: HashMap<MapData, Plain<AddressKey>, Plain<AddressEntry>>,
-    prefixes: LpmTrie<MapData, Plain<AddressKey>, Plain<AddressEntry>>,
+    addresses: AddressTables,
     policies: HashMap<MapData, Plain<PolicyKey>, Plain<PolicyEntry>>,
     intervals: Array<MapData, Plain<Interval>>,
     failsafe: HashMap<MapData, Plain<FailsafeKey>, u32>,
@@ -59,8 +57,7 @@ impl KernelTables {
         Ok(Self {
             config: open(pins, map::CONFIG)?,
             ports: open(pins, map::PORTS)?,
-            addresses: open(pins, map::ADDRESSES)?,
-            prefixes: open(pins, map::PREFIXES)?,
+            addresses: arrays::addresses(pins)?,
             policies: open(pins, map::POLICIES)?,
             intervals: open(pins, map::INTERVALS)?,
             failsafe: open(pins, map::FAILSAFE)?,
@@ -83,21 +80,12 @@ impl KernelTables {
             let (index, port) = entry.map_err(in_map(map::PORTS))?;
             tables.ports.insert(IfIndex(index), port.0);
         }
-        for entry in self.addresses.iter() {
-            let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::ADDRESSES))?;
-            tables.slot_mut(slot(key.slot)).addresses.insert(key, entry);
-        }
-        for entry in self.prefixes.iter() {
-            let (key, Plain(entry)) = entry.map_err(in_map(map::PREFIXES))?;
-            let Plain(AddressKey { slot: number, address }) = key.data();
-            let key = PrefixKey { prefix_len: key.prefix_len(), slot: number, address };
-            tables.slot_mut(slot(number)).prefixes.insert(key, entry);
-        }
         for entry in self.policies.iter() {
             let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::POLICIES))?;
-            tables.slot_mut(slot(key.slot)).policies.insert(key, entry);
+            tables.slot_mut(Slot::of(key.slot)).policies.insert(key, entry);
         }
         for each in Slot::BOTH {
+            self.addresses.read(each, tables.slot_mut(each));
             self.read_intervals(&mut tables, each)?;
         }
         tables.failsafe = self
@@ -132,8 +120,8 @@ impl KernelTables {
     pub(super) fn put(&mut self, entry: &TableEntry) -> Result<(), DatapathError> {
         let result = match *entry {
             TableEntry::Port(index, entry) => self.ports.insert(index.0, Plain(entry), 0),
-            TableEntry::Address(key, entry) => self.addresses.insert(Plain(key), Plain(entry), 0),
-            TableEntry::Prefix(key, entry) => self.prefixes.insert(&trie_key(key), Plain(entry), 0),
+            TableEntry::Address(key, entry) => self.addresses.put_address(&key, entry).map_err(full),
+            TableEntry::Prefix(key, entry) => self.addresses.put_prefix(&key, entry).map_err(full),
             TableEntry::Policy(key, entry) => self.policies.insert(Plain(key), Plain(entry), 0),
             TableEntry::Interval(index, interval) => self.intervals.set(index, Plain(interval), 0),
             TableEntry::Failsafe(key) => self.failsafe.insert(Plain(key), 1, 0),
@@ -155,8 +143,14 @@ impl KernelTables {
     pub(super) fn delete(&mut self, key: &Key) -> Result<(), DatapathError> {
         let result = match *key {
             Key::Port(index) => self.ports.remove(&index.0),
-            Key::Address(key) => self.addresses.remove(&Plain(key)),
-            Key::Prefix(key) => self.prefixes.remove(&trie_key(key)),
+            Key::Address(key) => {
+                self.addresses.delete_address(&key);
+                Ok(())
+            }
+            Key::Prefix(key) => {
+                self.addresses.delete_prefix(&key);
+                Ok(())
+            }
             Key::Policy(key) => self.policies.remove(&Plain(key)),
             Key::Failsafe(key) => self.failsafe.remove(&Plain(key)),
             Key::RuleCounter(rule) => self.rule_counters.remove(&rule.0),
@@ -176,13 +170,9 @@ impl KernelTables {
     }
 }
 
-fn trie_key(key: PrefixKey) -> TrieKey<Plain<AddressKey>> {
-    let PrefixKey { prefix_len, slot, address } = key;
-    TrieKey::new(prefix_len, Plain(AddressKey { slot, address }))
-}
-
-fn slot(number: u32) -> Slot {
-    if number == Slot::A.number() { Slot::A } else { Slot::B }
+/// As the kernel would say it of a map of its own.
+fn full(_: Full) -> MapError {
+    MapError::IoError(io::ErrorKind::StorageFull.into())
 }
 
 /// Level-triggered deletion: gone is gone.

@@ -5,3 +5,4 @@ pub(crate) mod batch;
 pub(crate) mod bpf;
 pub(crate) mod ethtool;
 pub(crate) mod extack;
+pub(crate) mod shared;

@@ -8,12 +8,18 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+mod bucket;
+mod end;
 mod event;
 mod fragment;
+mod hash;
 mod reason;
 
+pub use bucket::{Bucket, BucketKey, Half, Ipv4Bucket, Ipv6Bucket, buckets, find};
+pub use end::{End, Layout, Lengths, MAX_PREFIX_LENGTHS, ipv4_prefix, ipv6_prefix};
 pub use event::{Event, EventKind};
 pub use fragment::{FRAGMENT_CLAIMED, FragmentEntry, FragmentKey};
+pub use hash::{Seeds, choices};
 pub use reason::{Reason, Verdict};
 
 /// Version of this contract. Part of the pin directory's name and of [`Config`].
@@ -24,8 +30,14 @@ pub const SLOTS: u32 = 2;
 
 /// Intervals one slot can hold. Slot `s` owns indexes `s * INTERVALS_PER_SLOT ..` of the interval array.
 pub const INTERVALS_PER_SLOT: u32 = 1 << 17;
-/// Entries of the exact and of the prefix address table, both slots together.
-pub const MAX_ADDRESSES: u32 = 1 << 18;
+/// IPv4 addresses of one slot.
+pub const MAX_IPV4: u32 = 1_000_000;
+/// IPv6 addresses of one slot.
+pub const MAX_IPV6: u32 = 250_000;
+/// Prefixes of one slot, of each family.
+pub const MAX_PREFIXES: u32 = 1 << 16;
+/// Distinct entries of addresses in one slot. Slot `s` owns indexes `s * MAX_ENDS ..` of the array.
+pub const MAX_ENDS: u32 = 1 << 16;
 /// Entries of the policy table, both slots together.
 pub const MAX_POLICIES: u32 = 1 << 18;
 /// Connections that are [`CONNECTION_ASSURED`], or cut.
@@ -51,10 +63,20 @@ pub mod map {
     pub const CONFIG: &str = "CONFIG";
     /// HASH `u32` ifindex → [`super::PortEntry`].
     pub const PORTS: &str = "PORTS";
-    /// HASH [`super::AddressKey`] → [`super::AddressEntry`].
-    pub const ADDRESSES: &str = "ADDRESSES";
-    /// LPM_TRIE [`super::PrefixKey`] → [`super::AddressEntry`].
-    pub const PREFIXES: &str = "PREFIXES";
+    /// ARRAY\[1\] of [`super::Layout`].
+    pub const LAYOUT: &str = "LAYOUT";
+    /// ARRAY of [`super::Ipv4Bucket`]: addresses.
+    pub const IPV4: &str = "IPV4";
+    /// ARRAY of [`super::Ipv6Bucket`]: addresses.
+    pub const IPV6: &str = "IPV6";
+    /// ARRAY of [`super::Ipv4Bucket`]: prefixes, as [`super::ipv4_prefix`] makes keys of them.
+    pub const IPV4_PREFIXES: &str = "IPV4_PREFIXES";
+    /// ARRAY of [`super::Ipv6Bucket`]: prefixes, as [`super::ipv6_prefix`] makes keys of them.
+    pub const IPV6_PREFIXES: &str = "IPV6_PREFIXES";
+    /// ARRAY, by slot, of [`super::Lengths`].
+    pub const LENGTHS: &str = "LENGTHS";
+    /// ARRAY of [`super::AddressEntry`], to which the buckets of addresses point.
+    pub const ENDS: &str = "ENDS";
     /// HASH [`super::PolicyKey`] → [`super::PolicyEntry`].
     pub const POLICIES: &str = "POLICIES";
     /// ARRAY of [`super::Interval`].
@@ -80,11 +102,16 @@ pub mod map {
     /// The maps whose number of entries the agent chooses when it makes them.
     pub const SIZED: [&str; 2] = [CONNECTIONS, HALF_OPEN];
     /// Every map, in the order above.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 19] = [
         CONFIG,
         PORTS,
-        ADDRESSES,
-        PREFIXES,
+        LAYOUT,
+        IPV4,
+        IPV6,
+        IPV4_PREFIXES,
+        IPV6_PREFIXES,
+        LENGTHS,
+        ENDS,
         POLICIES,
         INTERVALS,
         CONNECTIONS,
@@ -121,6 +148,20 @@ impl Address {
     #[inline(always)]
     pub fn from_halves(high: u64, low: u64) -> Self {
         Self(zerocopy::transmute!([high.to_be(), low.to_be()]))
+    }
+
+    /// The halves of the address's 128-bit number, the high one first.
+    #[inline(always)]
+    pub fn halves(self) -> [u64; 2] {
+        let halves: [u64; 2] = zerocopy::transmute!(self.0);
+        halves.map(u64::from_be)
+    }
+
+    /// The IPv4 address as a number, if it is one.
+    #[inline(always)]
+    pub fn ipv4(self) -> Option<u32> {
+        let [high, low] = self.halves();
+        (high == 0 && low >> 32 == 0xffff).then_some(low as u32)
     }
 }
 
@@ -196,7 +237,7 @@ pub struct PortEntry {
     pub role: u32,
 }
 
-/// Key of [`map::ADDRESSES`]: one exact address in one slot.
+/// One exact address in one slot.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -208,23 +249,35 @@ pub struct AddressKey {
     pub address: Address,
 }
 
-/// Key of [`map::PREFIXES`] as the kernel's LPM trie wants it: a length in bits, then the data it counts.
+/// One prefix in one slot. Those of IPv6 hold no IPv4 address, though `::/0` holds all v4-mapped ones as numbers.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct PrefixKey {
-    /// 32 (the slot is always matched whole) plus the prefix length of `address` (IPv4: plus 96). Lookups use 160.
-    pub prefix_len: u32,
     /// The slot, 0 or 1.
     pub slot: u32,
+    /// The prefix length of `address`, of 128 bits (IPv4: its own length plus 96).
+    pub length: u32,
     /// The network address, host bits zero.
     pub address: Address,
 }
 
+impl PrefixKey {
+    /// Bits of a v4-mapped address before the IPv4 address.
+    pub const MAPPED_BITS: u32 = 96;
+
+    /// Whether the prefix is one of IPv4.
+    pub fn is_ipv4(&self) -> bool {
+        self.length >= Self::MAPPED_BITS && self.address.ipv4().is_some()
+    }
+}
+
 /// What the fabric knows of an address.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct AddressEntry {
     /// The identity, as users see it.
     pub identity: u32,

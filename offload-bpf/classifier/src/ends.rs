@@ -3,7 +3,7 @@
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use selvedge_abi::{
-    AddressEntry, AddressKey, Config, IDENTITY_HOST, IDENTITY_WORLD, NodeRole, PortRole, PrefixKey, Reason,
+    AddressEntry, AddressKey, Config, IDENTITY_HOST, IDENTITY_WORLD, NodeRole, PortRole, Reason,
 };
 
 use crate::{ip::Ip, tables::Tables};
@@ -56,17 +56,12 @@ impl<'a, T: Tables> Node<'a, T> {
         self.generation != 0
     }
 
-    /// The address's entry: exact, else by the longest prefix, else the world.
+    /// What is known of the address; of one that the tables don't hold, that it is of the world.
     #[inline(always)]
     pub(crate) fn lookup(&self, ip: Ip) -> AddressEntry {
-        const BITS_OF_SLOT_AND_ADDRESS: u32 = 32 + 128;
-        let (slot, address) = (self.slot, ip.address());
-        self.tables
-            .address(&AddressKey { slot, address })
-            .or_else(|| {
-                self.tables.prefix(&PrefixKey { prefix_len: BITS_OF_SLOT_AND_ADDRESS, slot, address })
-            })
-            .unwrap_or(AddressEntry { identity: IDENTITY_WORLD, class: IDENTITY_WORLD, ifindex: 0 })
+        const WORLD: AddressEntry =
+            AddressEntry { identity: IDENTITY_WORLD, class: IDENTITY_WORLD, ifindex: 0 };
+        self.tables.address(&AddressKey { slot: self.slot, address: ip.address() }).unwrap_or(WORLD)
     }
 
     /// Whether a control packet on this port may name the address as its own. Without a generation nobody can

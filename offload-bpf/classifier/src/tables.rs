@@ -2,7 +2,7 @@
 
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Event, FailsafeKey, Interval,
-    PolicyEntry, PolicyKey, PortEntry, PrefixKey, ReasonKey,
+    PolicyEntry, PolicyKey, PortEntry, ReasonKey,
 };
 
 use crate::FragmentTable;
@@ -18,10 +18,8 @@ pub trait Tables: FragmentTable {
     fn config(&self) -> Config;
     /// The port with this interface index.
     fn port(&self, ifindex: u32) -> Option<PortEntry>;
-    /// The entry of exactly this address.
+    /// The entry of the address, else that of the longest prefix of its family that contains it.
     fn address(&self, key: &AddressKey) -> Option<AddressEntry>;
-    /// The entry of the longest prefix that contains the address.
-    fn prefix(&self, key: &PrefixKey) -> Option<AddressEntry>;
     /// The policy of one workload towards one class of peers.
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry>;
     /// One interval, by its index in the array.

@@ -5,6 +5,7 @@
 #![expect(internal_features, reason = "see `fragments`")]
 #![warn(clippy::all)]
 
+mod addresses;
 mod connections;
 mod fragments;
 mod frame;

@@ -8,16 +8,16 @@ use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     helpers::bpf_ktime_get_ns,
     macros::map,
-    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf, lpm_trie::Key},
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, Event,
-    FailsafeKey, INTERVALS_PER_SLOT, Interval, MAX_ADDRESSES, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS,
-    MAX_RULES, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey, SLOTS,
+    FailsafeKey, INTERVALS_PER_SLOT, Interval, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS, MAX_RULES, PolicyEntry,
+    PolicyKey, PortEntry, Reason, ReasonKey, SLOTS,
 };
 use selvedge_classifier::{TableFull, Tables};
 
-use crate::connections;
+use crate::{addresses, connections};
 
 const GROWING: u32 = BPF_F_NO_PREALLOC;
 pub(crate) const EEXIST: i32 = -17;
@@ -26,11 +26,6 @@ pub(crate) const EEXIST: i32 = -17;
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 #[map]
 static PORTS: HashMap<u32, PortEntry> = HashMap::with_max_entries(MAX_PORTS, GROWING);
-#[map]
-static ADDRESSES: HashMap<AddressKey, AddressEntry> = HashMap::with_max_entries(MAX_ADDRESSES, GROWING);
-/// The trie's key is a length followed by data; with [`AddressKey`] as data it is [`PrefixKey`].
-#[map]
-static PREFIXES: LpmTrie<AddressKey, AddressEntry> = LpmTrie::with_max_entries(MAX_ADDRESSES, GROWING);
 #[map]
 static POLICIES: HashMap<PolicyKey, PolicyEntry> = HashMap::with_max_entries(MAX_POLICIES, GROWING);
 #[map]
@@ -70,14 +65,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn address(&self, key: &AddressKey) -> Option<AddressEntry> {
-        // SAFETY: as for ports.
-        unsafe { ADDRESSES.get(key) }.copied()
-    }
-
-    #[inline(always)]
-    fn prefix(&self, key: &PrefixKey) -> Option<AddressEntry> {
-        let PrefixKey { prefix_len, slot, address } = *key;
-        PREFIXES.get(Key::new(prefix_len, AddressKey { slot, address })).copied()
+        addresses::lookup(key)
     }
 
     #[inline(always)]

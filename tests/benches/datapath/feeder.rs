@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use anyhow::{Context, Result};
 
 use crate::bpf::assemble::{Assembler, Helper, If, R0, R1, R2, R3, R4, R6, R7, R8, Width};
-use crate::bpf::{Cell, LiveRun, live_run, load_xdp};
+use crate::bpf::{Cell, Functions, LiveRun, live_run, load_xdp};
 use crate::frames::{Family, layout, record};
 
 /// A list of frames of one family and equal length, ready to be sent.
@@ -26,7 +26,7 @@ impl Feeder {
         let template = frames.first().context("a list of frames is never empty")?.clone();
         let count = u32::try_from(frames.len())?;
         let code = program(family, &records, &position, count, template.len(), to);
-        let program = load_xdp(&code).context("the feeder")?;
+        let program = load_xdp(&code, &Functions::default()).context("the feeder")?;
         Ok(Self { program, position, _records: records, template, count })
     }
 

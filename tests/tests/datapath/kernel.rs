@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, MapData, PerCpuHashMap, PerCpuValues, RingBuf, lpm_trie},
+    maps::{Array, HashMap, MapData, PerCpuHashMap, PerCpuValues, RingBuf},
     programs::{TestRun, TestRunOptions, Xdp},
     util::nr_cpus,
 };
 use nix::time::{ClockId, clock_gettime};
 use selvedge_abi::{
-    AddressEntry, AddressKey, CONNECTION_ASSURED, ConnectionEntry, ConnectionKey, Counter, Event,
-    FragmentEntry, FragmentKey, Interval, PROGRAM_XDP, PrefixKey, Reason, ReasonKey, map,
+    CONNECTION_ASSURED, ConnectionEntry, ConnectionKey, Counter, Event, FragmentEntry, FragmentKey, Interval,
+    Layout, PROGRAM_XDP, Reason, ReasonKey, SLOTS, Seeds, map,
+};
+use selvedge_agent_core::{
+    Slot, SlotTables,
+    storage::{AddressArrays, AddressTables, Memory},
 };
 use selvedge_classifier::testing::{
     CONNECTION_LIMIT, Datagram, FRAGMENT_LIMIT, MemoryTables, Outcome, PORT, SECOND, Tracked,
@@ -27,6 +31,7 @@ const BUSY: usize = 30;
 /// The program in this kernel.
 pub(super) struct Kernel {
     ebpf: Ebpf,
+    addresses: AddressTables,
     cpus: usize,
     /// What the maps hold now; tables of the same world are not written again.
     loaded: Option<MemoryTables>,
@@ -48,6 +53,47 @@ impl<T: FromBytes + IntoBytes + Immutable + Copy + 'static> Bytes for T {}
 // SAFETY: as the reason says.
 unsafe impl<T: Bytes> Pod for Plain<T> {}
 
+/// An array map of buckets, or of what they point at.
+struct Elements<T: Bytes>(Array<MapData, Plain<T>>);
+
+impl<T: Bytes> Memory<T> for Elements<T> {
+    fn load(&self, index: u32) -> T {
+        self.0.get(&index, 0).unwrap().0
+    }
+
+    fn store(&mut self, index: u32, element: &T) {
+        self.0.set(index, Plain(*element), 0).unwrap();
+    }
+}
+
+/// Buckets of a slot: few, so that buckets overflow.
+const BUCKETS: u32 = 3;
+
+/// Lays out the arrays of addresses and takes them out of `ebpf`.
+fn addresses(ebpf: &mut Ebpf) -> AddressTables {
+    let layout = Layout {
+        seeds: Seeds { start: now(), factors: std::array::from_fn(|at| now() << at | 1) },
+        ipv4: BUCKETS,
+        ipv6: BUCKETS + 2,
+        ipv4_prefixes: BUCKETS,
+        ipv6_prefixes: BUCKETS,
+    };
+    elements(ebpf, map::LAYOUT).store(0, &layout);
+    let arrays = AddressArrays {
+        ipv4: Box::new(elements(ebpf, map::IPV4)),
+        ipv6: Box::new(elements(ebpf, map::IPV6)),
+        ipv4_prefixes: Box::new(elements(ebpf, map::IPV4_PREFIXES)),
+        ipv6_prefixes: Box::new(elements(ebpf, map::IPV6_PREFIXES)),
+        lengths: Box::new(elements(ebpf, map::LENGTHS)),
+        ends: Box::new(elements(ebpf, map::ENDS)),
+    };
+    AddressTables::new(&layout, arrays)
+}
+
+fn elements<T: Bytes>(ebpf: &mut Ebpf, name: &str) -> Elements<T> {
+    Elements(ebpf.take_map(name).unwrap().try_into().unwrap())
+}
+
 impl Kernel {
     /// Loads the program.
     pub(super) fn load() -> Self {
@@ -55,6 +101,10 @@ impl Kernel {
             .map_max_entries(map::CONNECTIONS, CONNECTION_LIMIT)
             .map_max_entries(map::HALF_OPEN, HALF_OPEN)
             .map_max_entries(map::FRAGMENTS, FRAGMENT_LIMIT)
+            .map_max_entries(map::IPV4, SLOTS * BUCKETS)
+            .map_max_entries(map::IPV6, SLOTS * (BUCKETS + 2))
+            .map_max_entries(map::IPV4_PREFIXES, SLOTS * BUCKETS)
+            .map_max_entries(map::IPV6_PREFIXES, SLOTS * BUCKETS)
             .load(selvedge_object::OBJECT)
             .expect("the object loads (as root)");
         let program: &mut Xdp = ebpf.program_mut(PROGRAM_XDP).unwrap().try_into().unwrap();
@@ -62,7 +112,8 @@ impl Kernel {
         let verified = program.info().unwrap().verified_instruction_count().unwrap_or_default();
         println!("{verified} instructions verified");
         assert!(verified < 250_000, "{verified} of the million instructions that the verifier follows");
-        Self { ebpf, cpus: nr_cpus().unwrap(), loaded: None }
+        let addresses = addresses(&mut ebpf);
+        Self { ebpf, addresses, cpus: nr_cpus().unwrap(), loaded: None }
     }
 
     /// Judges a frame on [`PORT`] by `tables`; whether it passed, and what it changed.
@@ -140,25 +191,27 @@ impl Kernel {
     pub(super) fn fill_world(&mut self, tables: &MemoryTables) {
         self.array(map::CONFIG).set(0, Plain(tables.config), 0).unwrap();
         replace(&mut self.hash(map::PORTS), tables.ports.clone());
-        replace(&mut self.hash(map::ADDRESSES), tables.addresses.clone());
         replace(&mut self.hash(map::POLICIES), tables.policies.clone());
         replace(&mut self.hash(map::FAILSAFE), tables.failsafe.iter().map(|key| (*key, 1u32)));
         let mut intervals = self.array::<Interval>(map::INTERVALS);
         for (index, interval) in &tables.intervals {
             intervals.set(*index, Plain(*interval), 0).unwrap();
         }
-        self.fill_prefixes(tables);
+        self.fill_addresses(tables);
     }
 
-    fn fill_prefixes(&mut self, tables: &MemoryTables) {
-        let map = self.ebpf.map_mut(map::PREFIXES).unwrap();
-        let mut trie: lpm_trie::LpmTrie<_, Plain<AddressKey>, Plain<AddressEntry>> = map.try_into().unwrap();
-        for old in trie.keys().collect::<Result<Vec<_>, _>>().unwrap() {
-            trie.remove(&old).unwrap();
+    fn fill_addresses(&mut self, tables: &MemoryTables) {
+        for slot in Slot::BOTH {
+            let mut old = SlotTables::default();
+            self.addresses.read(slot, &mut old);
+            old.addresses.keys().for_each(|key| self.addresses.delete_address(key));
+            old.prefixes.keys().for_each(|key| self.addresses.delete_prefix(key));
         }
-        for (PrefixKey { prefix_len, slot, address }, entry) in &tables.prefixes {
-            let data = AddressKey { slot: *slot, address: *address };
-            trie.insert(&lpm_trie::Key::new(*prefix_len, Plain(data)), Plain(*entry), 0).unwrap();
+        for (key, entry) in &tables.addresses {
+            self.addresses.put_address(key, *entry).unwrap();
+        }
+        for (key, entry) in &tables.prefixes {
+            self.addresses.put_prefix(key, *entry).unwrap();
         }
     }
 

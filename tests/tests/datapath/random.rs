@@ -60,7 +60,7 @@ impl Random {
             [("10.9.0.0", 112), ("10.9.200.0", 120), ("10.9.200.0", 117), ("fd00::", 16), ("::", 0)]
         {
             if self.one_in(3) {
-                let key = PrefixKey { prefix_len: 32 + bits, slot: SLOT, address: address(network) };
+                let key = PrefixKey { slot: SLOT, length: bits, address: address(network) };
                 let entry = self.entry();
                 tables.prefixes.insert(key, entry);
             }

@@ -1,20 +1,14 @@
-//! Addresses: host prefixes to the exact table, the others to the trie.
+//! Addresses: host prefixes to the exact tables, the others to those of prefixes.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use selvedge_abi::{Address, AddressEntry, AddressKey, PrefixKey};
-use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::plan::{Plan, PlanAddress};
 
 use crate::machine::{IfIndex, Machine};
 use crate::tables::{Slot, SlotTables};
-
-/// Bits of the trie's key before the address: the slot, always matched whole.
-const SLOT_BITS: u32 = 32;
-/// Bits of a v4-mapped address before the IPv4 address.
-const MAPPED_BITS: u32 = 96;
 
 /// Whether a prefix is one address.
 pub(super) fn is_host(prefix: &IpNet) -> bool {
@@ -32,8 +26,6 @@ pub(crate) fn table_address(address: IpAddr) -> Address {
 /// Enters every address of `plan`. Those of workloads behind this node carry their port's index.
 pub(super) fn lower(plan: &Plan, machine: &Machine, slot: Slot, tables: &mut SlotTables) {
     let local = local(plan, machine);
-    let (everyone, entry) = ipv4_by_default(slot);
-    tables.prefixes.insert(everyone, entry);
     for PlanAddress { prefix, identity, class } in &plan.addresses {
         let entry = |index: IfIndex| AddressEntry { identity: identity.0, class: class.0, ifindex: index.0 };
         let address = table_address(prefix.network());
@@ -42,20 +34,11 @@ pub(super) fn lower(plan: &Plan, machine: &Machine, slot: Slot, tables: &mut Slo
             let index = local.get(&prefix.network()).copied().unwrap_or(ELSEWHERE);
             tables.addresses.insert(key, entry(index));
         } else {
-            let mapped = if prefix.network().is_ipv4() { MAPPED_BITS } else { 0 };
-            let prefix_len = SLOT_BITS + mapped + u32::from(prefix.prefix_len());
-            tables.prefixes.insert(PrefixKey { prefix_len, slot: slot.number(), address }, entry(ELSEWHERE));
+            let mapped = if prefix.network().is_ipv4() { PrefixKey::MAPPED_BITS } else { 0 };
+            let length = mapped + u32::from(prefix.prefix_len());
+            tables.prefixes.insert(PrefixKey { slot: slot.number(), length, address }, entry(ELSEWHERE));
         }
     }
-}
-
-/// IPv4 addresses lie inside `::/0` once they are mapped, and inside no IPv6 prefix as policy means it: what no IPv4
-/// prefix holds is world, whatever IPv6 prefixes there are.
-fn ipv4_by_default(slot: Slot) -> (PrefixKey, AddressEntry) {
-    let address = table_address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let key = PrefixKey { prefix_len: SLOT_BITS + MAPPED_BITS, slot: slot.number(), address };
-    let world = Identity::WORLD;
-    (key, AddressEntry { identity: world.0, class: Class::from(world).0, ifindex: ELSEWHERE.0 })
 }
 
 /// What the tables call a place that is not behind this node.

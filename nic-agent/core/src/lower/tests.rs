@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use selvedge_abi::{
     Address, AddressEntry, AddressKey, DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS, INTERVALS_PER_SLOT,
-    Interval, PolicyEntry, PolicyKey, PrefixKey,
+    Interval, MAX_IPV4, MAX_PREFIX_LENGTHS, MAX_PREFIXES, PolicyEntry, PolicyKey, PrefixKey,
 };
 use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::plan::{Outcome, PlanAddress};
@@ -32,23 +32,18 @@ fn hosts_go_to_the_exact_table_and_local_ones_carry_their_ports_index() {
 }
 
 #[test]
-fn prefixes_count_the_slot_and_the_mapping_of_ipv4() {
+fn prefixes_count_the_mapping_of_ipv4() {
     let keys: Vec<PrefixKey> = lowered(Slot::B).prefixes.into_keys().collect();
     let v6: [u8; 16] = "fd00:1::".parse::<std::net::Ipv6Addr>().unwrap().octets();
     let expected = [
-        PrefixKey { prefix_len: 32 + 64, slot: 1, address: Address(v6) },
-        PrefixKey { prefix_len: 32 + 96, slot: 1, address: Address::from_ipv4([0; 4]) },
-        PrefixKey { prefix_len: 32 + 96 + 8, slot: 1, address: Address::from_ipv4([10, 0, 0, 0]) },
+        PrefixKey { slot: 1, length: 64, address: Address(v6) },
+        PrefixKey { slot: 1, length: 96 + 8, address: Address::from_ipv4([10, 0, 0, 0]) },
     ];
     assert_eq!(keys, expected);
     let tables = lowered(Slot::B);
     let entry = |class| AddressEntry { identity: 2, class, ifindex: 0 };
     let found: Vec<AddressEntry> = tables.prefixes.values().copied().collect();
-    assert_eq!(
-        found,
-        [entry(RANGE.0), entry(2), entry(RANGE.0)],
-        "IPv4 at large is world, and in no IPv6 prefix"
-    );
+    assert_eq!(found, [entry(RANGE.0); 2]);
     assert!(tables.addresses.keys().all(|key: &AddressKey| key.slot == 1));
 }
 
@@ -111,19 +106,27 @@ fn a_plan_larger_than_a_table_is_refused_with_the_table_and_both_numbers() {
     assert_eq!(check(&plan), Ok(()), "one less fits");
 
     let many = |bits: u8, count: u32| -> Vec<PlanAddress> {
-        let networks = (0..count).map(|number| std::net::Ipv4Addr::from(number << 8));
+        let networks = (0..count).map(|number| std::net::Ipv4Addr::from(number << (32 - bits)));
         let prefix = |address| ipnet::Ipv4Net::new(address, bits).unwrap().into();
         networks.map(|a| PlanAddress { prefix: prefix(a), identity: WEB, class: WEB.into() }).collect()
     };
-    // The table of prefixes also holds the one for IPv4 at large.
-    for (bits, count, table) in [(32, 131_073, Table::Addresses), (24, 131_072, Table::Prefixes)] {
-        plan.addresses = many(bits, count);
+    let lengths: Vec<PlanAddress> = (1..=33)
+        .map(|bits| ipnet::Ipv6Net::new(std::net::Ipv6Addr::UNSPECIFIED, bits).unwrap().into())
+        .map(|prefix| PlanAddress { prefix, identity: WEB, class: WEB.into() })
+        .collect();
+    for (addresses, table, limit) in [
+        (many(32, MAX_IPV4 + 1), Table::Ipv4, MAX_IPV4),
+        (many(24, MAX_PREFIXES + 1), Table::Ipv4Prefixes, MAX_PREFIXES),
+        (lengths, Table::PrefixLengths, MAX_PREFIX_LENGTHS as u32),
+    ] {
+        plan.addresses = addresses;
+        let (wanted, limit) = (limit as usize + 1, limit as usize);
         let error = check(&plan).unwrap_err();
-        assert_eq!(error, CapacityError { table, wanted: 131_073, limit: 131_072 }.into());
+        assert_eq!(error, CapacityError { table, wanted, limit }.into());
         assert_eq!(
             error.to_string(),
             format!(
-                "the plan needs 131073 entries of the table of {table}, which has room for 131072 a generation"
+                "the plan needs {wanted} entries of the table of {table}, which has room for {limit} a generation"
             )
         );
         plan.addresses.pop();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, FailsafeKey, Interval, PolicyEntry, PolicyKey, PortEntry, PrefixKey,
-    ReasonKey,
+    ReasonKey, map,
 };
 use selvedge_hw_profiles::ModeChoice;
 use selvedge_topology::model::RuleId;
@@ -109,14 +109,21 @@ impl fmt::Display for Action {
     }
 }
 
+fn of_address(key: &AddressKey) -> &'static str {
+    if key.address.ipv4().is_some() { map::IPV4 } else { map::IPV6 }
+}
+
+fn of_prefix(key: &PrefixKey) -> &'static str {
+    if key.is_ipv4() { map::IPV4_PREFIXES } else { map::IPV6_PREFIXES }
+}
+
 impl Entry {
     /// The map it is of.
     pub fn table(&self) -> &'static str {
-        use selvedge_abi::map;
         match self {
             Self::Port(..) => map::PORTS,
-            Self::Address(..) => map::ADDRESSES,
-            Self::Prefix(..) => map::PREFIXES,
+            Self::Address(key, _) => of_address(key),
+            Self::Prefix(key, _) => of_prefix(key),
             Self::Policy(..) => map::POLICIES,
             Self::Interval(..) => map::INTERVALS,
             Self::Failsafe(_) => map::FAILSAFE,
@@ -129,11 +136,10 @@ impl Entry {
 impl Key {
     /// The map it is of.
     pub fn table(&self) -> &'static str {
-        use selvedge_abi::map;
         match self {
             Self::Port(_) => map::PORTS,
-            Self::Address(_) => map::ADDRESSES,
-            Self::Prefix(_) => map::PREFIXES,
+            Self::Address(key) => of_address(key),
+            Self::Prefix(key) => of_prefix(key),
             Self::Policy(_) => map::POLICIES,
             Self::Failsafe(_) => map::FAILSAFE,
             Self::RuleCounter(_) => map::RULE_COUNTERS,

@@ -83,15 +83,11 @@ impl Tables for &MemoryTables {
     }
 
     fn address(&self, key: &AddressKey) -> Option<AddressEntry> {
-        self.addresses.get(key).copied()
-    }
-
-    fn prefix(&self, key: &PrefixKey) -> Option<AddressEntry> {
-        self.prefixes
-            .iter()
-            .filter(|(prefix, _)| contains(prefix, key))
-            .max_by_key(|(prefix, _)| prefix.prefix_len)
-            .map(|(_, entry)| *entry)
+        let holding = || {
+            let prefixes = self.prefixes.iter().filter(|(prefix, _)| contains(prefix, key));
+            prefixes.max_by_key(|(prefix, _)| prefix.length).map(|(_, entry)| entry)
+        };
+        self.addresses.get(key).or_else(holding).copied()
     }
 
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
@@ -166,9 +162,10 @@ fn count(counter: &mut Counter, bytes: u32) {
     counter.bytes += u64::from(bytes);
 }
 
-fn contains(prefix: &PrefixKey, key: &PrefixKey) -> bool {
-    let bits = prefix.prefix_len.saturating_sub(32);
-    let mask = if bits == 0 { 0 } else { u128::MAX << (128 - bits) };
+fn contains(prefix: &PrefixKey, key: &AddressKey) -> bool {
+    let mask = if prefix.length == 0 { 0 } else { u128::MAX << (128 - prefix.length) };
     let (network, address) = (u128::from_be_bytes(prefix.address.0), u128::from_be_bytes(key.address.0));
-    prefix.slot == key.slot && network & mask == address & mask
+    prefix.slot == key.slot
+        && prefix.is_ipv4() == key.address.ipv4().is_some()
+        && network & mask == address & mask
 }

@@ -126,7 +126,7 @@ pub fn world(role: PortRole) -> MemoryTables {
         let entry = AddressEntry { identity, class: identity, ifindex };
         tables.addresses.insert(AddressKey { slot: SLOT, address: address(text) }, entry);
     }
-    let office = PrefixKey { prefix_len: 32 + 96 + 16, slot: SLOT, address: address("10.9.0.0") };
+    let office = PrefixKey { slot: SLOT, length: 96 + 16, address: address("10.9.0.0") };
     tables.prefixes.insert(office, AddressEntry { identity: OFFICE, class: OFFICE, ifindex: 0 });
     for (subject, direction, base) in [
         (WEB, Direction::Egress, rule::WEB_EGRESS),

@@ -9,7 +9,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 pub(crate) use syscall::{
-    LiveRun, attach_xdp, live_run, load_xdp, lookup, object_at, program_of_interface, test_run, update,
+    Functions, LiveRun, attach_xdp, live_run, load_xdp, lookup, object_at, program_of_interface, test_run,
+    update,
 };
 
 /// An ARRAY of one element: the memory that hand-written programs count and read in.

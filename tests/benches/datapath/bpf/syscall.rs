@@ -13,6 +13,7 @@ const PROG_LOAD: i32 = 5;
 const OBJ_GET: i32 = 7;
 const PROG_TEST_RUN: i32 = 10;
 const PROG_GET_FD_BY_ID: i32 = 13;
+const BTF_LOAD: i32 = 18;
 const LINK_CREATE: i32 = 28;
 
 const PROG_TYPE_XDP: u32 = 6;
@@ -89,6 +90,7 @@ pub(crate) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::R
 }
 
 #[repr(C)]
+#[derive(Default)]
 struct LoadProgram {
     kind: u32,
     instructions: u32,
@@ -97,19 +99,52 @@ struct LoadProgram {
     log_level: u32,
     log_size: u32,
     log: u64,
+    version: u32,
+    flags: u32,
+    name: [u8; 16],
+    ifindex: u32,
+    attach_type: u32,
+    types: u32,
+    function_size: u32,
+    functions: u64,
+    function_count: u32,
+}
+
+/// What the verifier is told of a program's functions: those that are global it follows by themselves.
+#[derive(Default)]
+pub(crate) struct Functions {
+    /// BTF, as bytes; none where it is empty.
+    pub(crate) types: Vec<u8>,
+    /// The first instruction of each function, and the number of its type.
+    pub(crate) starts: Vec<[u32; 2]>,
+}
+
+#[repr(C)]
+struct LoadTypes {
+    types: u64,
+    log: u64,
+    size: u32,
+    log_size: u32,
+    log_level: u32,
 }
 
 /// Loads an XDP program of raw instructions; an error carries the end of the verifier's log.
-pub(crate) fn load_xdp(code: &[u64]) -> io::Result<OwnedFd> {
+pub(crate) fn load_xdp(code: &[u64], functions: &Functions) -> io::Result<OwnedFd> {
     let mut log = vec![0_u8; 1 << 20];
+    let Functions { types, starts } = functions;
+    let size = types.len() as u32;
+    let mut load = LoadTypes { types: address(types.as_slice()), log: 0, size, log_size: 0, log_level: 0 };
+    let types = if size == 0 { None } else { Some(bpf(BTF_LOAD, &mut load).map(owned)?) };
     let mut attributes = LoadProgram {
         kind: PROG_TYPE_XDP,
         instructions: code.len() as u32,
         code: address(code),
         license: address(c"GPL".to_bytes_with_nul()),
-        log_level: 0,
-        log_size: 0,
-        log: 0,
+        types: types.as_ref().map_or(0, |types| types.as_raw_fd() as u32),
+        function_size: if starts.is_empty() { 0 } else { size_of::<[u32; 2]>() as u32 },
+        functions: address(starts.as_slice()),
+        function_count: starts.len() as u32,
+        ..LoadProgram::default()
     };
     if let Ok(fd) = bpf(PROG_LOAD, &mut attributes) {
         return Ok(owned(fd));

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::Ready;
 use crate::bpf::assemble::{Assembler, FP, Helper, If, Label, R0, R1, R2, R3, R4, R6, Width};
-use crate::bpf::{Cell, MapKind, attach_xdp, load_xdp, table, update};
+use crate::bpf::{Cell, Functions, MapKind, attach_xdp, load_xdp, table, update};
 use crate::frames::{Family, octets};
 use crate::stage::Stage;
 use crate::world::World;
@@ -51,7 +51,7 @@ fn counting(stage: &Stage, table: Option<OwnedFd>, body: Body<'_>) -> Result<Cou
     asm.place(unexpected);
     asm.set(R0, XDP_ABORTED);
     asm.exit();
-    let program = load_xdp(&asm.finish()).context("a hand-written program")?;
+    let program = load_xdp(&asm.finish(), &Functions::default()).context("a hand-written program")?;
     let link = attach_xdp(program.as_fd(), stage.port).context("native XDP on a veth")?;
     Ok(Counting { program, counter, _table: table, _link: link })
 }
@@ -73,7 +73,7 @@ pub(super) fn passing() -> Result<OwnedFd> {
     let mut asm = Assembler::default();
     asm.set(R0, XDP_PASS);
     asm.exit();
-    load_xdp(&asm.finish()).context("a hand-written program")
+    load_xdp(&asm.finish(), &Functions::default()).context("a hand-written program")
 }
 
 /// Offsets of what a parser looks at. Constants are as a little-endian load of network byte order sees them.

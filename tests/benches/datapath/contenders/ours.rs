@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use selvedge_abi::{DEFAULT_CONNECTIONS, MAX_ADDRESSES, Reason, SLOTS, map};
+use selvedge_abi::{DEFAULT_CONNECTIONS, MAX_IPV4, Reason, map};
 use selvedge_agent::datapath::{Datapath, KernelDatapath, Pins, Sizes};
 use selvedge_agent_core::{
     Action, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, Tables, reconcile,
@@ -141,7 +141,7 @@ pub(crate) fn memory() -> Result<Memory> {
     let stage = Stage::new(&[])?;
     let mut node = Node::new(&stage)?;
     let empty = bpf::memory(&node.pins.map(map::CONNECTIONS))?;
-    let limit = MAX_ADDRESSES / SLOTS;
+    let limit = MAX_IPV4;
     let family = Family::V4;
     for generation in [1, 2] {
         // Two generations that differ, so that the second is written to the other half.
@@ -154,7 +154,7 @@ pub(crate) fn memory() -> Result<Memory> {
     let tables = node.datapath.observe(&[])?.tables;
     let held: Vec<usize> = tables.slots.iter().map(|slot| slot.addresses.len()).collect();
     ensure!(held == [limit as usize; 2], "the halves hold {held:?} addresses, not {limit} each");
-    let addresses = bpf::memory(&node.pins.map(map::ADDRESSES))?;
+    let addresses = bpf::memory(&node.pins.map(map::IPV4))?;
     Ok(Memory {
         per_address: addresses as f64 / f64::from(limit),
         per_connection: empty as f64 / f64::from(DEFAULT_CONNECTIONS),

@@ -8,12 +8,13 @@ use std::collections::HashSet;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
+use aya_obj::btf::Btf;
 use aya_obj::generated::bpf_insn;
 use aya_obj::{Map, Object};
 use selvedge_abi::PROGRAM_XDP;
 use selvedge_agent::datapath::Pins;
 
-use crate::bpf::{load_xdp, object_at};
+use crate::bpf::{Functions, load_xdp, object_at};
 
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
@@ -34,8 +35,14 @@ pub(super) fn load(pins: &Pins) -> Result<OwnedFd> {
     let main = object.functions[&key].instructions.len();
     object.relocate_maps(maps.iter().map(|(name, fd, map)| (name.as_str(), fd.as_raw_fd(), map)), &texts)?;
     object.relocate_calls(&texts)?;
-    let code = unpassing(&object.functions[&key].instructions, main)?;
-    load_xdp(&code).context("our program, never passing")
+    let features = aya::features().btf().context("the kernel has no BTF")?;
+    let types = object.fixup_and_sanitize_btf(features)?.map(Btf::to_bytes).unwrap_or_default();
+    let function = &object.functions[&key];
+    let code = unpassing(&function.instructions, main)?;
+    let starts = function.func_info.func_info.iter();
+    let moved = |start: u32| if start as usize >= main { start + ENDING.len() as u32 } else { start };
+    let starts = starts.map(|info| [moved(info.insn_off), info.type_id]).collect();
+    load_xdp(&code, &Functions { types, starts }).context("our program, never passing")
 }
 
 /// `code` is the main function, of `main` instructions, and then what it calls. Its exits jump to the ending, which is

@@ -67,7 +67,7 @@ impl World {
         Meaning {
             generation: observed.tables.config.generation,
             addresses: tables.addresses.iter().map(|(key, entry)| (key.address, *entry)).collect(),
-            prefixes: tables.prefixes.iter().map(|(k, entry)| ((k.prefix_len, k.address), *entry)).collect(),
+            prefixes: tables.prefixes.iter().map(|(k, entry)| ((k.length, k.address), *entry)).collect(),
             policies: policies.collect(),
         }
     }

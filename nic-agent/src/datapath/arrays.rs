@@ -1,0 +1,72 @@
+//! The pinned arrays of buckets, and the layout that says how programs find their way in them.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use aya::maps::{Array, MapData, MapError};
+use selvedge_abi::{Layout, SLOTS, Seeds, map};
+use selvedge_agent_core::storage::{AddressArrays, AddressTables, Memory};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+
+use super::kernel::DatapathError;
+use super::pins::Pins;
+use super::plain::Plain;
+use super::tables::{in_map, open};
+use crate::sys::shared::SharedArray;
+
+/// Lays new arrays out: seeds of this node's own, and sizes as the maps have them. Arrays that are laid out stay so.
+pub(super) fn establish(pins: &Pins) -> Result<(), DatapathError> {
+    let mut map: Array<MapData, Plain<Layout>> = open(pins, map::LAYOUT)?;
+    let failed = in_map(map::LAYOUT);
+    if map.get(&0, 0).map_err(&failed)?.0 != Layout::default() {
+        return Ok(());
+    }
+    let half = |name| Ok::<_, DatapathError>(elements(&data(pins, name)?, name)? / SLOTS);
+    let layout = Layout {
+        seeds: seeds().map_err(|error| failed(MapError::IoError(error)))?,
+        ipv4: half(map::IPV4)?,
+        ipv6: half(map::IPV6)?,
+        ipv4_prefixes: half(map::IPV4_PREFIXES)?,
+        ipv6_prefixes: half(map::IPV6_PREFIXES)?,
+    };
+    map.set(0, Plain(layout), 0).map_err(failed)
+}
+
+/// Numbers that nobody can guess.
+fn seeds() -> io::Result<Seeds> {
+    let mut seeds = Seeds::new_zeroed();
+    File::open("/dev/urandom")?.read_exact(seeds.as_mut_bytes())?;
+    Ok(seeds)
+}
+
+/// The tables of addresses.
+pub(super) fn addresses(pins: &Pins) -> Result<AddressTables, DatapathError> {
+    let layout: Array<MapData, Plain<Layout>> = open(pins, map::LAYOUT)?;
+    let Plain(layout) = layout.get(&0, 0).map_err(in_map(map::LAYOUT))?;
+    let arrays = AddressArrays {
+        ipv4: shared(pins, map::IPV4)?,
+        ipv6: shared(pins, map::IPV6)?,
+        ipv4_prefixes: shared(pins, map::IPV4_PREFIXES)?,
+        ipv6_prefixes: shared(pins, map::IPV6_PREFIXES)?,
+        lengths: shared(pins, map::LENGTHS)?,
+        ends: shared(pins, map::ENDS)?,
+    };
+    Ok(AddressTables::new(&layout, arrays))
+}
+
+fn shared<T: FromBytes + IntoBytes + Immutable + Copy + Send + 'static>(
+    pins: &Pins,
+    name: &'static str,
+) -> Result<Box<dyn Memory<T> + Send>, DatapathError> {
+    let data = data(pins, name)?;
+    let array = SharedArray::<T>::new(data.fd(), elements(&data, name)?);
+    Ok(Box::new(array.map_err(|error| in_map(name)(MapError::IoError(error)))?))
+}
+
+fn data(pins: &Pins, name: &'static str) -> Result<MapData, DatapathError> {
+    MapData::from_pin(pins.map(name)).map_err(in_map(name))
+}
+
+fn elements(data: &MapData, name: &'static str) -> Result<u32, DatapathError> {
+    Ok(data.info().map_err(in_map(name))?.max_entries())
+}

@@ -1,0 +1,45 @@
+//! The keyed hash of the tables that are arrays of buckets, and where it puts a key.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// 32-bit words of the longest key.
+const MAX_WORDS: usize = 11;
+
+/// Random numbers of this node, without which nobody can choose keys that share a bucket.
+///
+/// Two keys collide before the last mixing with a probability of 2⁻³³ at most, whatever they are: a sum of 32-bit
+/// words times random 64-bit numbers is universal (Dietzfelbinger; Thorup, "High speed hashing for integers and
+/// strings", §3). The mixing is a bijection; it spreads what is near in that sum over all buckets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Seeds {
+    /// Added to the sum.
+    pub start: u64,
+    /// Factor of each word.
+    pub factors: [u64; MAX_WORDS],
+}
+
+impl Seeds {
+    /// The hash of a key of at most 11 words.
+    #[inline(always)]
+    pub fn hash<const N: usize>(&self, words: [u32; N]) -> u64 {
+        const { assert!(N <= MAX_WORDS) };
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15; // 2⁶⁴ over the golden ratio: any odd number without pattern
+        let mut sum = self.start;
+        let mut at = 0;
+        while at < N {
+            sum = sum.wrapping_add(self.factors[at].wrapping_mul(words[at] as u64));
+            at += 1;
+        }
+        let mixed = (sum ^ (sum >> 32)).wrapping_mul(ODD);
+        mixed ^ (mixed >> 32)
+    }
+}
+
+/// The two buckets, of `buckets`, that a key with this hash may be in; a lookup tries them in this order.
+#[inline(always)]
+pub fn choices(hash: u64, buckets: u32) -> [u32; 2] {
+    // A product instead of a remainder: eBPF divides slowly.
+    let reduce = |half: u64| ((half * buckets as u64) >> 32) as u32;
+    [reduce(hash >> 32), reduce(hash & 0xffff_ffff)]
+}
