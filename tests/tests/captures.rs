@@ -92,7 +92,7 @@ fn tables(role: PortRole) -> MemoryTables {
     let mut tables = world(role);
     let ifindex = if role == PortRole::Workload { PORT } else { OTHER_PORT };
     for (network, bits) in NETWORKS {
-        let key = PrefixKey { prefix_len: 32 + bits, slot: SLOT, address: address(network) };
+        let key = PrefixKey { length: bits, slot: SLOT, address: address(network) };
         tables.prefixes.insert(key, AddressEntry { identity: WEB, class: WEB, ifindex });
     }
     tables.add_policy(WEB, 2, Direction::Egress, &[Interval { start: 0, rule: 600, decision: 1 }]);

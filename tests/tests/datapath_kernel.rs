@@ -15,8 +15,9 @@ mod random;
 use std::collections::BTreeMap;
 
 use kernel::Kernel;
-use selvedge_abi::{Reason, Verdict};
-use selvedge_classifier::testing::{Outcome, cases};
+use selvedge_abi::{CONNECTION_ANSWERED, CONNECTION_ASSURED, Passage, PortRole, Reason, Verdict};
+use selvedge_classifier::testing::world::{key, world};
+use selvedge_classifier::testing::{Outcome, PORT, SECOND, cases, frame};
 
 #[test]
 fn the_kernel_program_ends_every_case_as_its_row_says() {
@@ -75,6 +76,31 @@ fn kernel_and_classifier_agree_on_random_packets() {
         assert!(seen.get(&reason).is_some_and(|n| *n >= 50), "{reason:?} was seen too rarely: {seen:?}");
     }
     assert!(seen.values().sum::<usize>() >= 20_000, "{seen:?}");
+}
+
+#[test]
+fn the_program_notes_what_the_classifier_notes_and_goes_by_it() {
+    let mut kernel = Kernel::load();
+    let ends = [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")];
+    for (low, high) in ends {
+        let connection = key((low, 40_000), (high, 80), 6);
+        let tables = world(PortRole::Workload).with(connection, CONNECTION_ANSWERED | CONNECTION_ASSURED, 0);
+        let segment = |flags| frame::packet(low, high, frame::tcp(40_000, 80, flags));
+        assert_eq!(tables.classify(&segment(frame::ACK), PORT), Reason::Established);
+        let passages: Vec<Passage> = tables.passages.borrow().keys().copied().collect();
+        let [passage] = passages[..] else { panic!("not one note: {passages:?}") };
+
+        tables.passages.borrow_mut().clear();
+        assert!(kernel.judge(&tables, &segment(frame::ACK)).0 && kernel.has_note(&passage));
+
+        tables.passages.borrow_mut().insert(passage, tables.clock.get());
+        assert!(kernel.judge(&tables, &segment(frame::RST)).0 && !kernel.has_note(&passage));
+
+        tables.connections.borrow_mut().clear();
+        assert!(kernel.judge(&tables, &segment(frame::ACK)).0, "by the note alone");
+        tables.clock.set(tables.clock.get() + SECOND);
+        assert!(!kernel.judge(&tables, &segment(frame::ACK)).0, "which is too old now");
+    }
 }
 
 fn passes(reason: Reason) -> bool {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use arbitrary::{Result, Unstructured};
-use selvedge_abi::{Event, Interval, Verdict};
+use selvedge_abi::{Address, Event, Interval, PrefixKey, Verdict};
 use selvedge_agent_core::Trial;
 use selvedge_agent_core::lower::lower;
 use selvedge_agent_core::machine::{IfIndex, Interface, Machine};
@@ -51,6 +51,7 @@ fn tables(trial: &Trial, slot: &SlotTables) -> MemoryTables {
 /// Judges a packet on its own; what rules counted, and the event.
 fn judge(tables: &MemoryTables, packet: &Packet, port: IfIndex) -> (bool, Option<Event>, Vec<u32>) {
     tables.connections.borrow_mut().clear();
+    tables.passages.borrow_mut().clear();
     tables.rule_counters.borrow_mut().clear();
     let reason = tables.classify(&packet.frame(), port.0);
     let rules = tables.rule_counters.borrow().keys().copied().collect();
@@ -141,6 +142,16 @@ fn mutate(u: &mut Unstructured<'_>, slot: &mut SlotTables) -> Result<&'static st
                 slot.addresses.remove(&key)
             };
             "address"
+        }
+        _ if slot.prefixes.is_empty() => {
+            let everyone = PrefixKey {
+                slot: SLOT.number(),
+                length: PrefixKey::MAPPED_BITS,
+                address: Address::from_ipv4([0; 4]),
+            };
+            let entry = *slot.addresses.values().nth(pick(u, slot.addresses.len())?).unwrap();
+            slot.prefixes.insert(everyone, entry);
+            "prefix"
         }
         _ => {
             let index = pick(u, slot.prefixes.len())?;

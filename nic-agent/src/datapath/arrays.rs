@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use aya::maps::{Array, MapData, MapError};
-use selvedge_abi::{Layout, SLOTS, Seeds, map};
+use selvedge_abi::{Layout, SLOTS, map};
 use selvedge_agent_core::storage::{AddressArrays, AddressTables, Memory};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::kernel::DatapathError;
 use super::pins::Pins;
@@ -21,22 +21,27 @@ pub(super) fn establish(pins: &Pins) -> Result<(), DatapathError> {
     if map.get(&0, 0).map_err(&failed)?.0 != Layout::default() {
         return Ok(());
     }
-    let half = |name| Ok::<_, DatapathError>(elements(&data(pins, name)?, name)? / SLOTS);
+    let all = |name| elements(&data(pins, name)?, name);
+    let half = |name| Ok::<_, DatapathError>(all(name)? / SLOTS);
+    let unread = |error| failed(MapError::IoError(error));
     let layout = Layout {
-        seeds: seeds().map_err(|error| failed(MapError::IoError(error)))?,
+        seeds: random().map_err(unread)?,
+        notes: random().map_err(unread)?,
         ipv4: half(map::IPV4)?,
         ipv6: half(map::IPV6)?,
         ipv4_prefixes: half(map::IPV4_PREFIXES)?,
         ipv6_prefixes: half(map::IPV6_PREFIXES)?,
+        passages: all(map::PASSAGES)?,
+        reserved: 0,
     };
     map.set(0, Plain(layout), 0).map_err(failed)
 }
 
 /// Numbers that nobody can guess.
-fn seeds() -> io::Result<Seeds> {
-    let mut seeds = Seeds::new_zeroed();
-    File::open("/dev/urandom")?.read_exact(seeds.as_mut_bytes())?;
-    Ok(seeds)
+fn random<T: FromBytes + IntoBytes>() -> io::Result<T> {
+    let mut numbers = T::new_zeroed();
+    File::open("/dev/urandom")?.read_exact(numbers.as_mut_bytes())?;
+    Ok(numbers)
 }
 
 /// The tables of addresses.

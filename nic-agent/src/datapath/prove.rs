@@ -23,7 +23,17 @@ use super::plain::Plain;
 use super::tables::in_map;
 
 /// The maps that slots are in. A trial reads them and writes none.
-const SHARED: [&str; 4] = [map::ADDRESSES, map::PREFIXES, map::POLICIES, map::INTERVALS];
+const SHARED: [&str; 9] = [
+    map::LAYOUT,
+    map::IPV4,
+    map::IPV6,
+    map::IPV4_PREFIXES,
+    map::IPV6_PREFIXES,
+    map::LENGTHS,
+    map::ENDS,
+    map::POLICIES,
+    map::INTERVALS,
+];
 
 /// What the program returns for a packet that passes (`XDP_PASS`).
 const PASS: u32 = 2;
@@ -87,6 +97,7 @@ impl Instance {
         loader.map_max_entries(map::HALF_OPEN, LIMIT as u32);
         loader.map_max_entries(map::CONNECTIONS, 1);
         loader.map_max_entries(map::FRAGMENTS, 1);
+        loader.map_max_entries(map::PASSAGES, 1); // its own too: a proof is by policy, not by what passed
         let mut object = loader.load(selvedge_object::OBJECT)?;
         program(&mut object)?.load()?;
         Ok(Self {

@@ -8,7 +8,8 @@ use selvedge_abi::{
     AddressEntry, Config, ConnectionEntry, ConnectionKey, Counter, DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN,
     EVENT_RING_BYTES, FailsafeKey, FragmentEntry, FragmentKey, INTERVALS_PER_SLOT, Interval, Ipv4Bucket,
     Ipv6Bucket, Layout, Lengths, MAX_ENDS, MAX_FAILSAFE, MAX_FRAGMENTS, MAX_IPV4, MAX_IPV6, MAX_POLICIES,
-    MAX_PORTS, MAX_PREFIXES, MAX_RULES, PolicyEntry, PolicyKey, PortEntry, Reason, ReasonKey, SLOTS, buckets, map,
+    MAX_PORTS, MAX_PREFIXES, MAX_RULES, PASSAGE_BUCKETS, PassageBucket, PolicyEntry, PolicyKey, PortEntry,
+    Reason, ReasonKey, SLOTS, buckets, map,
 };
 
 use super::kernel::DatapathError;
@@ -55,6 +56,7 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
         map::CONNECTIONS => shape::<ConnectionKey, ConnectionEntry>(MapType::Hash, DEFAULT_CONNECTIONS),
         map::HALF_OPEN => shape::<ConnectionKey, ConnectionEntry>(MapType::LruHash, DEFAULT_HALF_OPEN),
         map::FRAGMENTS => shape::<FragmentKey, FragmentEntry>(MapType::Hash, MAX_FRAGMENTS),
+        map::PASSAGES => shape::<u32, PassageBucket>(MapType::Array, PASSAGE_BUCKETS),
         map::FAILSAFE => shape::<FailsafeKey, u32>(MapType::Hash, MAX_FAILSAFE),
         map::RULE_COUNTERS => shape::<u32, Counter>(MapType::PerCpuHash, MAX_RULES),
         map::REASON_COUNTERS => shape::<ReasonKey, Counter>(MapType::PerCpuHash, reasons),

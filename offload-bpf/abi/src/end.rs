@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{AddressEntry, Seeds};
+use crate::{AddressEntry, NoteSeeds, Seeds};
 
 /// Distinct lengths of IPv6 prefixes that one slot may have. Those of IPv4 can't be more than 32 in any case.
 pub const MAX_PREFIX_LENGTHS: usize = 32;
@@ -11,8 +11,10 @@ pub const MAX_PREFIX_LENGTHS: usize = 32;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Layout {
-    /// Keys of the hash.
+    /// Keys of the hash that places addresses and prefixes.
     pub seeds: Seeds,
+    /// Keys of the hashes of notes.
+    pub notes: NoteSeeds,
     /// Buckets of a slot in the table of IPv4 addresses.
     pub ipv4: u32,
     /// Buckets of a slot in the table of IPv6 addresses.
@@ -21,6 +23,10 @@ pub struct Layout {
     pub ipv4_prefixes: u32,
     /// Buckets of a slot in the table of IPv6 prefixes.
     pub ipv6_prefixes: u32,
+    /// Buckets of passages.
+    pub passages: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// The lengths of the prefixes that a slot has, in bits of their own family, the longest first: what a lookup that

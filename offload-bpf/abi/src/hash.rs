@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// 32-bit words of the longest key.
-const MAX_WORDS: usize = 11;
+const MAX_WORDS: usize = 13;
 
 /// Random numbers of this node, without which nobody can choose keys that share a bucket.
 ///
@@ -20,19 +20,32 @@ pub struct Seeds {
 }
 
 impl Seeds {
-    /// The hash of a key of at most 11 words.
+    /// The hash of a key of at most 13 words.
     #[inline(always)]
     pub fn hash<const N: usize>(&self, words: [u32; N]) -> u64 {
-        const { assert!(N <= MAX_WORDS) };
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15; // 2⁶⁴ over the golden ratio: any odd number without pattern
+        let sum = self.sum(words);
+        let mixed = (sum ^ (sum >> 32)).wrapping_mul(ODD);
+        mixed ^ (mixed >> 32)
+    }
+
+    /// 32 bits to tell keys apart by: any two are alike with a probability of 2⁻³² (the upper half of that sum is
+    /// strongly universal).
+    #[inline(always)]
+    pub fn digest<const N: usize>(&self, words: [u32; N]) -> u32 {
+        (self.sum(words) >> 32) as u32
+    }
+
+    #[inline(always)]
+    fn sum<const N: usize>(&self, words: [u32; N]) -> u64 {
+        const { assert!(N <= MAX_WORDS) };
         let mut sum = self.start;
         let mut at = 0;
         while at < N {
             sum = sum.wrapping_add(self.factors[at].wrapping_mul(words[at] as u64));
             at += 1;
         }
-        let mixed = (sum ^ (sum >> 32)).wrapping_mul(ODD);
-        mixed ^ (mixed >> 32)
+        sum
     }
 }
 

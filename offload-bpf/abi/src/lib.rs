@@ -13,6 +13,7 @@ mod end;
 mod event;
 mod fragment;
 mod hash;
+mod passage;
 mod reason;
 
 pub use bucket::{Bucket, BucketKey, Half, Ipv4Bucket, Ipv6Bucket, buckets, find};
@@ -20,6 +21,7 @@ pub use end::{End, Layout, Lengths, MAX_PREFIX_LENGTHS, ipv4_prefix, ipv6_prefix
 pub use event::{Event, EventKind};
 pub use fragment::{FRAGMENT_CLAIMED, FragmentEntry, FragmentKey};
 pub use hash::{Seeds, choices};
+pub use passage::{Flow, FlowTag, NOTE_TICKS, Note, NoteSeeds, Passage, PassageBucket, TICK_BITS};
 pub use reason::{Reason, Verdict};
 
 /// Version of this contract. Part of the pin directory's name and of [`Config`].
@@ -31,9 +33,9 @@ pub const SLOTS: u32 = 2;
 /// Intervals one slot can hold. Slot `s` owns indexes `s * INTERVALS_PER_SLOT ..` of the interval array.
 pub const INTERVALS_PER_SLOT: u32 = 1 << 17;
 /// IPv4 addresses of one slot.
-pub const MAX_IPV4: u32 = 1_000_000;
+pub const MAX_IPV4: u32 = 1 << 20;
 /// IPv6 addresses of one slot.
-pub const MAX_IPV6: u32 = 250_000;
+pub const MAX_IPV6: u32 = 1 << 20;
 /// Prefixes of one slot, of each family.
 pub const MAX_PREFIXES: u32 = 1 << 16;
 /// Distinct entries of addresses in one slot. Slot `s` owns indexes `s * MAX_ENDS ..` of the array.
@@ -46,6 +48,9 @@ pub const DEFAULT_CONNECTIONS: u32 = 1 << 17;
 pub const DEFAULT_HALF_OPEN: u32 = 1 << 16;
 /// Datagrams that come in fragments at one time.
 pub const MAX_FRAGMENTS: u32 = 1 << 14;
+/// Buckets of passages, of four each. Of both directions of 60,000 flows at once, four in a hundred find no room and go
+/// the long way.
+pub const PASSAGE_BUCKETS: u32 = 60_000;
 /// Rules that can have a counter.
 pub const MAX_RULES: u32 = 1 << 16;
 /// Ports of one node.
@@ -89,6 +94,8 @@ pub mod map {
     pub const HALF_OPEN: &str = "HALF_OPEN";
     /// HASH [`super::FragmentKey`] → [`super::FragmentEntry`].
     pub const FRAGMENTS: &str = "FRAGMENTS";
+    /// ARRAY of [`super::PassageBucket`].
+    pub const PASSAGES: &str = "PASSAGES";
     /// HASH [`super::FailsafeKey`] → `u32` (1).
     pub const FAILSAFE: &str = "FAILSAFE";
     /// PERCPU_HASH `u32` rule → [`super::Counter`]. User space creates the entries.
@@ -102,7 +109,7 @@ pub mod map {
     /// The maps whose number of entries the agent chooses when it makes them.
     pub const SIZED: [&str; 2] = [CONNECTIONS, HALF_OPEN];
     /// Every map, in the order above.
-    pub const ALL: [&str; 19] = [
+    pub const ALL: [&str; 20] = [
         CONFIG,
         PORTS,
         LAYOUT,
@@ -117,6 +124,7 @@ pub mod map {
         CONNECTIONS,
         HALF_OPEN,
         FRAGMENTS,
+        PASSAGES,
         FAILSAFE,
         RULE_COUNTERS,
         REASON_COUNTERS,

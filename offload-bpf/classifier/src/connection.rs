@@ -10,7 +10,7 @@ use selvedge_abi::{
 
 use crate::{
     ends::{Ends, Node},
-    ip::Ip,
+    passage::Noting,
     policy::{self, BOTH, EGRESS, INGRESS, Judgement, Ruling, Sides},
     report::Seen,
     tables::Tables,
@@ -58,7 +58,7 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
     let from_high = segment.tuple.source > segment.tuple.destination;
     let key = key(&segment.tuple, from_high);
     let found = if segment.stage == Stage::Alone { None } else { node.tables.connection(&key) };
-    let mut case = place(node, segment, seen.source, &key, found, from_high, now)?;
+    let mut case = place(node, segment, seen, &key, found, from_high, now)?;
     let (asked, forward, sides) = match &case {
         Case::Earlier { answer: true, .. } => (ends.reversed(), segment.forward_key(true), BOTH),
         Case::Covered { sides, .. } | Case::About { sides } => (ends, segment.forward_key(false), *sides),
@@ -160,7 +160,7 @@ fn answer_untracked<T: Tables>(
 fn place<T: Tables>(
     node: &Node<'_, T>,
     segment: &Segment,
-    source: Ip,
+    seen: &mut Seen,
     key: &ConnectionKey,
     found: Option<ConnectionEntry>,
     from_high: bool,
@@ -183,7 +183,7 @@ fn place<T: Tables>(
     match segment.stage {
         Stage::Quotes if current => {
             // Who isn't an end of the connection has no part in it: an error of a third workload is that workload's.
-            let stranger = if source == segment.tuple.source { 0 } else { EGRESS };
+            let stranger = if seen.source == segment.tuple.source { 0 } else { EGRESS };
             let sides = untracked | stranger;
             return if sides == 0 { Break(Reason::Related) } else { Continue(Case::About { sides }) };
         }
@@ -196,11 +196,12 @@ fn place<T: Tables>(
     if untracked != 0 {
         return Continue(Case::Covered { answer, sides: untracked });
     }
-    carry_on(node, key, entry, segment.stage, answer, now)?;
+    let flags = carry_on(node, key, entry, segment.stage, answer, now)?;
+    seen.noting = Noting::of(segment.stage, flags);
     Break(Reason::Established)
 }
 
-/// Notes one more packet of a live connection.
+/// Notes one more packet of a live connection, and says which flags it has now.
 #[inline(always)]
 fn carry_on<T: Tables>(
     node: &Node<'_, T>,
@@ -209,15 +210,14 @@ fn carry_on<T: Tables>(
     stage: Stage,
     answer: bool,
     now: u64,
-) -> ControlFlow<Reason> {
+) -> ControlFlow<Reason, u32> {
     let flags = advance(entry.flags, stage, answer);
     if flags != entry.flags {
-        return write(node, key, entry.flags, &ConnectionEntry { last_seen: now, flags, ..entry });
-    }
-    if now.saturating_sub(entry.last_seen) >= REFRESH {
+        write(node, key, entry.flags, &ConnectionEntry { last_seen: now, flags, ..entry })?;
+    } else if now.saturating_sub(entry.last_seen) >= REFRESH {
         node.tables.touch_connection(key, now);
     }
-    Continue(())
+    Continue(flags)
 }
 
 /// Writes an entry whose flags were `before`: where it is, or to where it stays from now on.

@@ -17,19 +17,21 @@
 //!    say is `rogue-control` from a workload.
 //! 6. **Unicast.** A source that equals the destination, or is unspecified, is a `martian`; multicast and broadcast
 //!    destinations are not carried.
-//! 7. **Generation.** While there is none, only the node's failsafe services get through, from the fabric.
-//! 8. **Anti-spoofing.** On a workload port the source must be behind that very port; elsewhere it must be neither
+//! 7. **Passage.** What passed as part of a connection a moment ago, from the same port under the same generation,
+//!    passes again: a copy of what the steps below would say, in one cache line.
+//! 8. **Generation.** While there is none, only the node's failsafe services get through, from the fabric.
+//! 9. **Anti-spoofing.** On a workload port the source must be behind that very port; elsewhere it must be neither
 //!    behind this node nor the node's own.
-//! 9. **Failsafe**, for packets that don't go to a workload of this node.
-//! 10. **Neither end behind this node**: `to-node`, `transit` on a switch, else `not-local`.
-//! 11. **Connection.** A packet of a live one passes: its generation is in force, or policy is asked again for the
+//! 10. **Failsafe**, for packets that don't go to a workload of this node.
+//! 11. **Neither end behind this node**: `to-node`, `transit` on a switch, else `not-local`.
+//! 12. **Connection.** A packet of a live one passes: its generation is in force, or policy is asked again for the
 //!     opening direction. ICMP errors pass that quote a packet of one. A cut of datagrams whose opener is not behind
 //!     this node is remembered, and keeps their answers from passing for a connection of their own.
-//! 12. **Policy**: egress of a local source, then ingress of a local destination. Allowed connections get an entry,
+//! 13. **Policy**: egress of a local source, then ingress of a local destination. Allowed connections get an entry,
 //!     unless a rule is stateless; TCP only by a SYN, SCTP only by an INIT, echo only by a request. The entry is a
 //!     half-open one, which gives way to newer ones in a flood, until the opener goes on after an answer.
 //!
-//! A first fragment that was not dropped by then takes its place in the fragment table before steps 11 and 12, and gives it
+//! A first fragment that was not dropped by then takes its place in the fragment table before steps 12 and 13, and gives it
 //! back where it is denied: what can't be remembered touches no connection.
 //!
 //! IPv6 link-local unicast other than discovery and DHCP belongs to nobody in the address tables: it is spoofed on a
@@ -66,6 +68,7 @@ mod ip;
 mod link;
 mod network;
 mod packet;
+mod passage;
 mod policy;
 mod report;
 mod tables;
@@ -117,6 +120,7 @@ fn judge<P: Packet, T: Tables>(
     seen.generation = node.generation;
     let early = match examine(packet, &node, seen, segment) {
         Break(reason) => Some(reason),
+        Continue(()) if passage::is_known(&node, seen, segment) => return Break(Reason::Established),
         Continue(()) => locate(&node, seen, segment),
     };
     match early {
@@ -132,6 +136,7 @@ fn judge<P: Packet, T: Tables>(
     if seen.part.is_first() {
         fragment::settle(&node, seen, reason);
     }
+    passage::note(&node, seen, segment);
     Continue(reason)
 }
 
@@ -208,7 +213,7 @@ fn examine_ip<P: Packet, T: Tables, const PAYLOAD: usize>(
     datagram.check_unicast()
 }
 
-/// Steps 7 to 10: who the ends are.
+/// Steps 8 to 11: who the ends are.
 #[inline(never)]
 fn locate<T: Tables>(node: &Node<'_, T>, seen: &mut Seen, segment: &Segment) -> Option<Reason> {
     if !node.has_generation() {

@@ -54,6 +54,12 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// No part, but all of a packet.
+    #[inline(always)]
+    pub(crate) fn is_whole(self) -> bool {
+        matches!(self, Self::Whole | Self::Atomic)
+    }
+
     #[inline(always)]
     pub(crate) fn is_first(self) -> bool {
         self == Self::First

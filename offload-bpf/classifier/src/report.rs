@@ -6,6 +6,7 @@ use crate::{
     ends::Ends,
     ip::Ip,
     network::{Part, Place},
+    passage::Noting,
     tables::Tables,
 };
 
@@ -29,6 +30,8 @@ pub(crate) struct Seen {
     pub(crate) tcp_flags: u8,
     pub(crate) part: Part,
     pub(crate) place: Place,
+    /// What its connection wants noted.
+    pub(crate) noting: Noting,
 }
 
 impl Seen {

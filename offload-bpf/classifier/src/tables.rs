@@ -1,8 +1,8 @@
 //! What the classifier asks of the world around a packet.
 
 use selvedge_abi::{
-    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Event, FailsafeKey, Interval,
-    PolicyEntry, PolicyKey, PortEntry, ReasonKey,
+    AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Event, FailsafeKey, Flow, Interval,
+    Passage, PolicyEntry, PolicyKey, PortEntry, ReasonKey,
 };
 
 use crate::FragmentTable;
@@ -40,6 +40,13 @@ pub trait Tables: FragmentTable {
     fn keep_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull>;
     /// Forgets a connection.
     fn remove_connection(&self, key: &ConnectionKey);
+
+    /// Whether such a packet passed a moment ago, as [`Tables::note_passage`] was told. It may have been forgotten.
+    fn passed(&self, passage: &Passage) -> bool;
+    /// Notes that such packets pass.
+    fn note_passage(&self, passage: &Passage);
+    /// Takes back what is noted of a flow.
+    fn forget_passages(&self, flow: &Flow);
 
     /// Nanoseconds of CLOCK_MONOTONIC.
     fn now(&self) -> u64;

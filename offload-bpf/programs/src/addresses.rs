@@ -7,7 +7,7 @@ use selvedge_abi::{
 };
 
 #[map]
-static LAYOUT: Array<Layout> = Array::with_max_entries(1, 0);
+pub(crate) static LAYOUT: Array<Layout> = Array::with_max_entries(1, 0);
 /// An array that can be mapped begins at a page, and so its buckets at cache lines; others begin anywhere.
 #[map]
 static IPV4: Array<Ipv4Bucket> = Array::with_max_entries(buckets::<Ipv4Bucket>(MAX_IPV4), BPF_F_MMAPABLE);

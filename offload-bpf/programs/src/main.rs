@@ -10,6 +10,7 @@ mod connections;
 mod fragments;
 mod frame;
 mod maps;
+mod passages;
 
 use aya_ebpf::{
     bindings::xdp_action,

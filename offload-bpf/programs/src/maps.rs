@@ -12,12 +12,12 @@ use aya_ebpf::{
 };
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, Event,
-    FailsafeKey, INTERVALS_PER_SLOT, Interval, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS, MAX_RULES, PolicyEntry,
+    FailsafeKey, Flow, INTERVALS_PER_SLOT, Interval, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS, MAX_RULES, Passage, PolicyEntry,
     PolicyKey, PortEntry, Reason, ReasonKey, SLOTS,
 };
 use selvedge_classifier::{TableFull, Tables};
 
-use crate::{addresses, connections};
+use crate::{addresses, connections, passages};
 
 const GROWING: u32 = BPF_F_NO_PREALLOC;
 pub(crate) const EEXIST: i32 = -17;
@@ -112,6 +112,21 @@ impl Tables for Maps {
     #[inline(always)]
     fn remove_connection(&self, key: &ConnectionKey) {
         connections::remove(key);
+    }
+
+    #[inline(always)]
+    fn passed(&self, passage: &Passage) -> bool {
+        passages::passed(passage)
+    }
+
+    #[inline(always)]
+    fn note_passage(&self, passage: &Passage) {
+        passages::note(passage);
+    }
+
+    #[inline(always)]
+    fn forget_passages(&self, flow: &Flow) {
+        passages::forget(flow);
     }
 
     #[inline(always)]

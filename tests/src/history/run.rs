@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use selvedge_abi::{Counter, Reason, Verdict};
+use selvedge_abi::{Counter, Passage, Reason, Verdict};
 use selvedge_classifier::testing::{CONNECTION_LIMIT, MemoryTables, Outcome as Effects, PORT, SECOND};
 use selvedge_topology::compile::compile;
 use selvedge_topology::documents::{SourceFile, load};
@@ -64,6 +64,8 @@ fn worlds(history: &History) -> Result<[World; 2], Failure> {
 
 /// One port in one world, ready to judge.
 struct Stage<'w> {
+    /// The port's own number: all are [`PORT`] when a packet arrives on them.
+    port: u32,
     scene: Scene<'w>,
     tables: MemoryTables,
 }
@@ -79,10 +81,11 @@ fn stages(worlds: &[World; 2]) -> Result<[Stages<'_>; 2], Failure> {
 fn stages_of(world: &World, generation: u64) -> Result<Stages<'_>, Failure> {
     let World { model, plan } = world;
     let mut stages = BTreeMap::new();
-    for port in &plan.ports {
+    for (number, port) in (PORT + 1..).zip(&plan.ports) {
         let tables =
             tables(plan, &port.name, generation).map_err(|error| Failure::NoHistory(error.to_string()))?;
-        stages.insert(port.name.clone(), Stage { scene: Scene::new(model, plan, port), tables });
+        stages
+            .insert(port.name.clone(), Stage { port: number, scene: Scene::new(model, plan, port), tables });
     }
     Ok(stages)
 }
@@ -118,7 +121,7 @@ pub fn run(history: &History, seen: &mut Seen, backend: &mut Backend<'_>) -> Res
 struct Course {
     now: Moment,
     connections: Connections,
-    /// Tables of which the connections count: all ports and generations share them.
+    /// Tables of which the connections and passages count: all ports and generations share them.
     carried: MemoryTables,
 }
 
@@ -135,11 +138,13 @@ impl Course {
         tables.config.generation = self.now.generation;
         tables.clock.set(self.now.second * SECOND);
         std::mem::swap(&mut tables.connections, &mut self.carried.connections);
+        tables.passages = renumbered(self.carried.passages.take(), stage.port, PORT).into();
         let agreed = agree(tables, &packet.frame(), expected, backend);
         tables.reason_counters.take();
         tables.rule_counters.take();
         tables.events.take();
         std::mem::swap(&mut tables.connections, &mut self.carried.connections);
+        self.carried.passages = renumbered(tables.passages.take(), PORT, stage.port).into();
         agreed?;
         let (tracked, expected_tracked) = (self.carried.connections.borrow().len(), self.connections.count());
         if tracked != expected_tracked {
@@ -154,6 +159,13 @@ impl Course {
         let decided = scene.decided(source, destination);
         decided.unwrap_or_else(|| self.connections.judge(self.now, packet, scene))
     }
+}
+
+fn renumbered(passages: BTreeMap<Passage, u64>, from: u32, to: u32) -> BTreeMap<Passage, u64> {
+    let number = |ifindex| if ifindex == from { to } else { ifindex };
+    let renumbered =
+        |(passage, noted): (Passage, u64)| (Passage { ifindex: number(passage.ifindex), ..passage }, noted);
+    passages.into_iter().map(renumbered).collect()
 }
 
 impl Node for Scene<'_> {
@@ -173,7 +185,7 @@ impl Node for Scene<'_> {
     }
 }
 
-/// Holds the classifier to what is expected, and the backend to all that the classifier does; leaves the tables as
+/// Holds the classifier to what is expected, also where it forgets what passed, and the backend to all that the classifier does; leaves the tables as
 /// they are after the packet.
 fn agree(
     tables: &MemoryTables,
@@ -189,6 +201,11 @@ fn agree(
     let once = Counter { packets: 1, bytes: frame.len() as u64 };
     if effects.reasons != BTreeMap::from([(reason as u32, once)]) {
         return Err(format!("{reason:?} is not counted once: {:?}", effects.reasons));
+    }
+    let forgetful = MemoryTables { passages: BTreeMap::new().into(), ..tables.clone() };
+    let without_notes = Effects::of(&forgetful, frame);
+    if without_notes != (reason, effects.clone()) {
+        return Err(format!("{:#?} by notes, {without_notes:#?} without", (reason, effects)));
     }
     let passes = reason.verdict() == Verdict::Allowed;
     if let Some(other) = backend(tables, frame)

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use selvedge_abi::{
-    Address, AddressEntry, AddressKey, Bucket, Ipv4Bucket, Ipv6Bucket, Layout, MAX_ENDS, PrefixKey, SLOTS,
-    Seeds, buckets,
+    Address, AddressEntry, AddressKey, Bucket, Ipv4Bucket, Ipv6Bucket, Layout, MAX_ENDS, NoteSeeds,
+    PrefixKey, SLOTS, Seeds, buckets,
 };
 
 use super::cuckoo::Cuckoo;
@@ -153,13 +153,18 @@ struct Arrays {
     ends: Shared<AddressEntry>,
 }
 
+const SEEDS: Seeds = Seeds { start: 1, factors: [0x9e37_79b9_7f4a_7c15; 13] };
+
 impl Arrays {
     const LAYOUT: Layout = Layout {
-        seeds: Seeds { start: 1, factors: [0x9e37_79b9_7f4a_7c15; 11] },
+        seeds: SEEDS,
+        notes: NoteSeeds { flow: SEEDS, check: SEEDS },
         ipv4: 64,
         ipv6: 64,
         ipv4_prefixes: 64,
         ipv6_prefixes: 64,
+        passages: 0,
+        reserved: 0,
     };
 
     fn new() -> Self {

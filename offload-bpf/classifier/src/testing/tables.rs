@@ -8,8 +8,8 @@ use std::{
 
 use selvedge_abi::{
     AddressEntry, AddressKey, CONNECTION_ASSURED, Config, ConnectionEntry, ConnectionKey, Counter, Event,
-    FailsafeKey, FragmentEntry, FragmentKey, Interval, PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason,
-    ReasonKey,
+    FailsafeKey, Flow, FragmentEntry, FragmentKey, Interval, NOTE_TICKS, Passage, PolicyEntry, PolicyKey,
+    PortEntry, PrefixKey, Reason, ReasonKey, TICK_BITS,
 };
 
 use super::{CONNECTION_LIMIT, HALF_OPEN_LIMIT, SECOND};
@@ -36,6 +36,8 @@ pub struct MemoryTables {
     pub connections: RefCell<BTreeMap<ConnectionKey, ConnectionEntry>>,
     /// Unfinished datagrams.
     pub fragments: RefCell<BTreeMap<FragmentKey, FragmentEntry>>,
+    /// Passages, and when each was noted.
+    pub passages: RefCell<BTreeMap<Passage, u64>>,
     /// Nanoseconds.
     pub clock: Cell<u64>,
     /// Counted per rule; a rule gets its counter when it is first counted.
@@ -58,6 +60,7 @@ impl Default for MemoryTables {
             failsafe: BTreeSet::new(),
             connections: RefCell::default(),
             fragments: RefCell::default(),
+            passages: RefCell::default(),
             clock: Cell::new(1_000 * SECOND),
             rule_counters: RefCell::default(),
             reason_counters: RefCell::default(),
@@ -138,6 +141,20 @@ impl Tables for &MemoryTables {
 
     fn remove_connection(&self, key: &ConnectionKey) {
         self.connections.borrow_mut().remove(key);
+    }
+
+    fn passed(&self, passage: &Passage) -> bool {
+        let tick = |time| time >> TICK_BITS;
+        let noted = self.passages.borrow().get(passage).copied();
+        noted.is_some_and(|noted| tick(self.clock.get()) - tick(noted) <= u64::from(NOTE_TICKS))
+    }
+
+    fn note_passage(&self, passage: &Passage) {
+        self.passages.borrow_mut().insert(*passage, self.clock.get());
+    }
+
+    fn forget_passages(&self, flow: &Flow) {
+        self.passages.borrow_mut().retain(|passage, _| passage.flow != *flow);
     }
 
     fn now(&self) -> u64 {

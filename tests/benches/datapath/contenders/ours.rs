@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use selvedge_abi::{DEFAULT_CONNECTIONS, MAX_IPV4, Reason, map};
+use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, MAX_IPV4, Reason, map};
 use selvedge_agent::datapath::{Datapath, KernelDatapath, Pins, Sizes};
 use selvedge_agent_core::{
     Action, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, Tables, reconcile,
@@ -132,7 +132,7 @@ impl Ready for Ours {
 pub(crate) struct Memory {
     /// For each IPv4 address, where two generations fill the tables to the brim.
     pub(crate) per_address: f64,
-    /// For each connection that the table has room for; it is allocated whole.
+    /// For each connection that the tables have room for, half-open or not; they are allocated whole.
     pub(crate) per_connection: f64,
 }
 
@@ -140,7 +140,10 @@ pub(crate) struct Memory {
 pub(crate) fn memory() -> Result<Memory> {
     let stage = Stage::new(&[])?;
     let mut node = Node::new(&stage)?;
-    let empty = bpf::memory(&node.pins.map(map::CONNECTIONS))?;
+    let mut connections = 0;
+    for name in [map::CONNECTIONS, map::HALF_OPEN, map::PASSAGES] {
+        connections += bpf::memory(&node.pins.map(name))?;
+    }
     let limit = MAX_IPV4;
     let family = Family::V4;
     for generation in [1, 2] {
@@ -157,6 +160,6 @@ pub(crate) fn memory() -> Result<Memory> {
     let addresses = bpf::memory(&node.pins.map(map::IPV4))?;
     Ok(Memory {
         per_address: addresses as f64 / f64::from(limit),
-        per_connection: empty as f64 / f64::from(DEFAULT_CONNECTIONS),
+        per_connection: connections as f64 / f64::from(DEFAULT_CONNECTIONS + DEFAULT_HALF_OPEN),
     })
 }

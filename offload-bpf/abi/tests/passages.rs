@@ -1,0 +1,164 @@
+//! Notes of passages: what is believed, and for how long.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use selvedge_abi::{Address, Flow, Note, NoteSeeds, Passage, Seeds, TICK_BITS};
+
+const TICK: u64 = 1 << TICK_BITS;
+const NOW: u64 = 1_000 * TICK;
+
+fn seeds() -> NoteSeeds {
+    let factors =
+        |first: u64| std::array::from_fn(|at| 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(first + 2 * at as u64));
+    NoteSeeds {
+        flow: Seeds { start: 0x0123_4567_89ab_cdef, factors: factors(3) },
+        check: Seeds { start: 0xfedc_ba98_7654_3210, factors: factors(101) },
+    }
+}
+
+fn ipv4(last: u8) -> Passage {
+    let flow = Flow {
+        source: Address::from_ipv4([10, 0, 0, last]),
+        destination: Address::from_ipv4([10, 0, 1, last]),
+        ports: u32::from(last) << 16 | 443,
+        protocol: 6,
+    };
+    Passage { flow, ifindex: 3, role: 2, generation: 7, slot: 1 }
+}
+
+fn ipv6(last: u8) -> Passage {
+    let end = |low| Address::from_halves(0xfd00 << 48, low);
+    let (source, destination) = (end(last.into()), end(u64::from(last) << 8));
+    Passage { flow: Flow { source, destination, ..ipv4(last).flow }, ..ipv4(last) }
+}
+
+/// Every passage that differs from this one in one thing.
+fn others(passage: &Passage) -> Vec<Passage> {
+    let flow = passage.flow;
+    let flows = [
+        flow.reversed(),
+        Flow { source: flow.destination, destination: flow.source, ..flow },
+        Flow { source: ipv4(9).flow.source, ..flow },
+        Flow { destination: ipv6(9).flow.destination, ..flow },
+        Flow { ports: flow.ports + 1, ..flow },
+        Flow { ports: flow.ports + (1 << 16), ..flow },
+        Flow { protocol: 17, ..flow },
+    ];
+    let elsewhere = [
+        Passage { ifindex: 4, ..*passage },
+        Passage { role: 1, ..*passage },
+        Passage { generation: 8, ..*passage },
+        Passage { generation: 7 + (1 << 32), ..*passage },
+        Passage { slot: 0, ..*passage },
+    ];
+    flows.into_iter().map(|flow| Passage { flow, ..*passage }).chain(elsewhere).collect()
+}
+
+type Bucket = [Cell<u64>; 8];
+
+fn write(bucket: &Bucket, passage: &Passage, now: u64) -> bool {
+    Note::new(passage, now, &seeds()).write(|at| bucket[at].get(), |at, word| bucket[at].set(word))
+}
+
+fn believes(bucket: &Bucket, passage: &Passage, now: u64) -> bool {
+    Note::new(passage, now, &seeds()).is_in(|at| bucket[at].get())
+}
+
+fn erase(bucket: &Bucket, flow: &Flow) {
+    flow.tag(&seeds().flow).erase(|at| bucket[at].get(), |at, word| bucket[at].set(word));
+}
+
+#[test]
+fn a_note_is_believed_for_less_than_a_second() {
+    for passage in [ipv4(1), ipv6(1)] {
+        let bucket = Bucket::default();
+        assert!(!believes(&bucket, &passage, NOW), "of nothing");
+        assert!(write(&bucket, &passage, NOW));
+        for (now, expected) in
+            [(NOW, true), (NOW + 3 * TICK - 1, true), (NOW + 3 * TICK, false), (NOW - 1, false)]
+        {
+            assert_eq!(believes(&bucket, &passage, now), expected, "at {now}");
+        }
+        assert!(!believes(&bucket, &passage, NOW + 1_000_000_000));
+    }
+}
+
+#[test]
+fn a_note_says_nothing_of_any_other_packet_port_role_generation_or_slot() {
+    for passage in [ipv4(1), ipv6(1)] {
+        let bucket = Bucket::default();
+        assert!(write(&bucket, &passage, NOW));
+        for other in others(&passage) {
+            assert!(!believes(&bucket, &other, NOW), "{other:?}");
+        }
+    }
+}
+
+#[test]
+fn notes_of_a_flow_are_taken_back_wherever_its_packets_came_in_and_no_others() {
+    for passage in [ipv4(1), ipv6(1)] {
+        let bucket = Bucket::default();
+        assert!(write(&bucket, &passage, NOW) && write(&bucket, &ipv4(2), NOW));
+        erase(&bucket, &passage.flow.reversed());
+        assert!(believes(&bucket, &passage, NOW));
+        erase(&bucket, &passage.flow);
+        assert!(!believes(&bucket, &passage, NOW) && believes(&bucket, &ipv4(2), NOW));
+        let moved = Passage { ifindex: 9, ..passage };
+        assert!(write(&bucket, &moved, NOW));
+        erase(&bucket, &passage.flow);
+        assert!(!believes(&bucket, &moved, NOW));
+    }
+}
+
+#[test]
+fn four_notes_share_a_bucket_and_a_fifth_waits_for_a_stale_one() {
+    let bucket = Bucket::default();
+    let kinds = [ipv4(1), ipv6(2), ipv4(3), ipv6(4)];
+    for (passage, now) in kinds.iter().zip([NOW, NOW + TICK, NOW + TICK, NOW + TICK]) {
+        assert!(write(&bucket, passage, now));
+    }
+    assert!(!write(&bucket, &ipv4(5), NOW + TICK), "all are believed");
+    assert!(write(&bucket, &ipv6(4), NOW + TICK), "over itself");
+    assert!(write(&bucket, &ipv4(5), NOW + 3 * TICK), "the first is stale");
+    let [first, .., fourth] = kinds.map(|passage| believes(&bucket, &passage, NOW + 3 * TICK));
+    assert!(!first && fourth && believes(&bucket, &ipv4(5), NOW + 3 * TICK));
+}
+
+/// Two CPUs write one place: either word may be of the one or the other, and no mixture is believed as anything.
+#[test]
+fn a_mixture_of_two_notes_is_never_believed() {
+    let mut mixtures = 0;
+    for one in [ipv4(1), ipv6(1)] {
+        for other in others(&one).into_iter().chain([ipv4(2), ipv6(2)]) {
+            let (first, second) = (Bucket::default(), Bucket::default());
+            assert!(write(&first, &one, NOW) && write(&second, &other, NOW));
+            for mixed in [[&first[0], &second[1]], [&second[0], &first[1]]] {
+                let bucket = Bucket::default();
+                bucket[0].set(mixed[0].get());
+                bucket[1].set(mixed[1].get());
+                if bucket == first || bucket == second {
+                    continue; // two notes of one flow share a word
+                }
+                mixtures += 1;
+                for candidate in others(&one).iter().chain(&others(&other)).chain([&one, &other]) {
+                    assert!(!believes(&bucket, candidate, NOW), "{candidate:?} in {bucket:?}");
+                }
+            }
+        }
+    }
+    assert!(mixtures >= 30, "only {mixtures}");
+}
+
+#[test]
+fn both_directions_of_many_flows_spread_over_the_buckets() {
+    const BUCKETS: u32 = 1 << 10;
+    let flows = (0..=u8::MAX).flat_map(|last| [ipv4(last), ipv6(last)]).map(|passage| passage.flow);
+    let places: BTreeSet<u32> = flows
+        .flat_map(|flow| [flow, flow.reversed()])
+        .map(|flow| flow.tag(&seeds().flow).place(BUCKETS))
+        .inspect(|place| assert!(*place < BUCKETS))
+        .collect();
+    // Of 1,024 thrown into as many, 647 are hit on average.
+    assert!((600..700).contains(&places.len()), "{}", places.len());
+}

@@ -1,0 +1,102 @@
+//! The short way of packets whose like passed a moment ago.
+//!
+//! Notes are of packets that change nothing when they pass again: of an assured connection that covers both ends, is of
+//! this generation and isn't ending, whole, and neither opening, ending nor quoting. One that ends a connection takes back the
+//! notes of both directions, so that the next packet of either is seen by the connection. What a noted packet leaves out
+//! is the time of the last one, which the entry has to within a second.
+
+use selvedge_abi::{CONNECTION_ASSURED, CONNECTION_CLOSING, CONNECTION_RESET, Flow, Passage};
+
+use crate::{
+    ends::Node,
+    report::Seen,
+    tables::Tables,
+    transport::{Segment, Stage},
+};
+
+/// What a packet means to the notes of its flow.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Noting {
+    #[default]
+    Nothing,
+    /// The like of it may pass for a moment.
+    Passes,
+    /// It ends the connection: both directions are to be looked at again.
+    Ends,
+}
+
+/// What tells a connection that is to last: one more packet of it changes no flag.
+const STAYS: u32 = CONNECTION_ASSURED | CONNECTION_CLOSING | CONNECTION_RESET;
+
+impl Noting {
+    /// Of a packet that passes by a connection alone, which has `flags` from now on.
+    #[inline(always)]
+    pub(crate) fn of(stage: Stage, flags: u32) -> Self {
+        match stage {
+            Stage::Closes | Stage::Resets => Self::Ends,
+            _ if is_plain(stage) && flags & STAYS == CONNECTION_ASSURED => Self::Passes,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Whether the packet's like passed a moment ago.
+#[inline(always)]
+pub(crate) fn is_known<T: Tables>(node: &Node<'_, T>, seen: &Seen, segment: &Segment) -> bool {
+    node.has_generation() && is_plain(segment.stage) && seen.part.is_whole() && recall(node, segment)
+}
+
+/// Notes what is to be noted of a packet that was judged.
+#[inline(always)]
+pub(crate) fn note<T: Tables>(node: &Node<'_, T>, seen: &Seen, segment: &Segment) {
+    match seen.noting {
+        Noting::Passes if seen.part.is_whole() => remember(node, segment),
+        Noting::Ends => forget(node, segment),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn is_plain(stage: Stage) -> bool {
+    matches!(stage, Stage::Continues | Stage::Any)
+}
+
+/// With a stack frame of its own (see `lib.rs`), as the next two.
+#[inline(never)]
+fn recall<T: Tables>(node: &Node<'_, T>, segment: &Segment) -> bool {
+    node.tables.passed(&passage(node, segment))
+}
+
+#[inline(never)]
+fn remember<T: Tables>(node: &Node<'_, T>, segment: &Segment) {
+    node.tables.note_passage(&passage(node, segment));
+}
+
+#[inline(never)]
+fn forget<T: Tables>(node: &Node<'_, T>, segment: &Segment) {
+    let there = flow(segment);
+    node.tables.forget_passages(&there);
+    node.tables.forget_passages(&there.reversed());
+}
+
+#[inline(always)]
+fn passage<T: Tables>(node: &Node<'_, T>, segment: &Segment) -> Passage {
+    Passage {
+        flow: flow(segment),
+        ifindex: node.ifindex,
+        role: node.role as u32,
+        generation: node.generation,
+        slot: node.slot,
+    }
+}
+
+#[inline(always)]
+fn flow(segment: &Segment) -> Flow {
+    let tuple = &segment.tuple;
+    Flow {
+        source: tuple.source.address(),
+        destination: tuple.destination.address(),
+        ports: ((tuple.source_port as u32) << 16) | tuple.destination_port as u32,
+        protocol: tuple.protocol as u32,
+    }
+}
