@@ -159,7 +159,7 @@ async fn a_plan_larger_than_the_tables_is_refused_before_anything_is_written() {
     let refused = client.apply(wire::ApplyRequest { files: large, dry_run: false }).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
     assert!(
-        refused.message().starts_with("the plan of node host1 needs 1101 ports, its tables hold 1024"),
+        refused.message().starts_with("the plan of node host1 needs 1101 entries of the table of ports, which has room for 512 a generation"),
         "{refused}"
     );
     assert_eq!(etcd.dump().await, [].into());

@@ -8,9 +8,7 @@ use std::ops::RangeInclusive;
 
 use arbtest::arbitrary::{Result, Unstructured};
 use arbtest::arbtest;
-use selvedge_proto::plan::{
-    Capacity, EncodedPlan, Manifest, PlanDecodeError, PlanError, decode_plan, encode_plan,
-};
+use selvedge_proto::plan::{EncodedPlan, Manifest, PlanDecodeError, PlanError, decode_plan, encode_plan};
 use selvedge_proto::{Digest, MAX_CHUNK_BYTES};
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::L4Key;
@@ -356,16 +354,4 @@ fn nodes_share_the_chunks_of_equal_sections() {
     let (one, other) = (encode_plan(&one).unwrap(), encode_plan(&other).unwrap());
     assert_ne!(one.digest, other.digest);
     assert_eq!(one.chunks, other.chunks);
-}
-
-#[test]
-fn a_plan_larger_than_the_tables_is_refused_with_the_table_and_the_numbers() {
-    let mut plan = small();
-    assert_eq!(Capacity::XDP.check(&plan), Ok(()));
-    plan.rows[0].peers = (1..=131_072).map(|class| (Class(class), SetId(1))).collect();
-    let error = Capacity::XDP.check(&plan).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the plan of node host1 needs 131074 policy entries, its tables hold 131072"
-    );
 }

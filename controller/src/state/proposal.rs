@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_proto::plan::{Capacity, CapacityError, encode_plan};
+use selvedge_proto::plan::encode_plan;
 use selvedge_proto::{ChunkError, Chunks, Digest, TargetList};
 use selvedge_topology::compile::{CompileError, compile};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
+use selvedge_topology::plan::CapacityError;
 
 /// The plans of a model, as they will lie in etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl Proposal {
         let mut proposal =
             Self { targets: TargetList::new(), manifests: BTreeMap::new(), chunks: Chunks::new() };
         for (node, plan) in compile(model, identities)? {
-            Capacity::XDP.check(&plan)?;
+            plan.check_capacity()?;
             let encoded = encode_plan(&plan)?;
             proposal.targets.insert(node, encoded.digest);
             proposal.manifests.insert(encoded.digest, encoded.manifest);

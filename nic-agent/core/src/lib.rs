@@ -18,7 +18,7 @@ pub mod tables;
 mod testing;
 
 pub use accept::{Acceptance, Content, Digest, InForce, Offer, Refusal, accept};
-pub use lower::{CapacityError, LowerError, lower};
+pub use lower::{LowerError, lower};
 pub use machine::{ForeignPrograms, IfIndex, Interface, Machine, Owner, XdpProgram};
 pub use place::{Placement, Refused};
 pub use prove::{Mismatch, Proof, Trial};

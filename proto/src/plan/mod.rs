@@ -2,7 +2,6 @@
 //!
 //! Equal plans are equal bytes, whatever made them. What can't be a plan is refused before any of it is used.
 
-mod capacity;
 mod encode;
 mod verify;
 mod wire_form;
@@ -15,7 +14,6 @@ use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Plan;
 use selvedge_topology::timeouts::Timeouts;
 
-pub use capacity::{Capacity, CapacityError};
 pub use encode::{EncodedPlan, encode_plan};
 pub use verify::PlanError;
 

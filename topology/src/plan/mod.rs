@@ -1,5 +1,6 @@
 //! The plan: what one node needs of one generation, complete, with nothing left to choose.
 
+mod capacity;
 mod index;
 mod text;
 
@@ -17,6 +18,7 @@ use crate::model::{Action, Direction, NodeRole, PortRole, RuleId};
 use crate::names::{NodeName, PortName, TierName, WorkloadName};
 use crate::timeouts::Timeouts;
 
+pub use capacity::{CapacityError, Table};
 pub use index::PlanIndex;
 
 /// A fabric-wide, monotonic number of one complete desired state. The first is 1.

@@ -1,7 +1,6 @@
 //! What the tables must hold for a plan.
 
 mod addresses;
-mod capacity;
 mod layout;
 mod policies;
 
@@ -11,10 +10,8 @@ use selvedge_abi::{ABI_VERSION, Config, NodeRole, PortEntry, PortRole, Timeouts}
 use selvedge_topology::identity::Identity;
 use selvedge_topology::model::{self, Direction, RuleId};
 use selvedge_topology::names::{PortName, WorkloadName};
-use selvedge_topology::plan::{Generation, Plan, SetId};
+use selvedge_topology::plan::{CapacityError, Generation, Plan, SetId};
 use selvedge_topology::timeouts as topology;
-
-pub use capacity::{CapacityError, Table};
 
 use crate::machine::{IfIndex, Machine};
 use crate::tables::{Slot, SlotTables};
@@ -59,7 +56,7 @@ pub enum LowerError {
 
 /// Whether `plan` fits the tables and is whole.
 pub fn check(plan: &Plan) -> Result<(), LowerError> {
-    capacity::check(plan)?;
+    plan.check_capacity()?;
     policies::check(plan)?;
     for port in &plan.ports {
         port_role(port.role).ok_or_else(|| LowerError::ManagementPort { port: port.name.clone() })?;

@@ -1,11 +1,13 @@
 use std::net::IpAddr;
 
 use selvedge_abi::{
-    Address, AddressEntry, AddressKey, DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS, INTERVALS_PER_SLOT,
-    Interval, MAX_IPV4, MAX_PREFIX_LENGTHS, MAX_PREFIXES, PolicyEntry, PolicyKey, PrefixKey,
+    Address, AddressEntry, AddressKey, DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS, End,
+    INTERVALS_PER_SLOT, Interval, MAX_ENDS, MAX_IPV4, MAX_IPV6, MAX_POLICIES, MAX_PORTS, MAX_PREFIX_LENGTHS,
+    MAX_PREFIXES, MAX_RULES, PolicyEntry, PolicyKey, PrefixKey, SLOTS,
 };
+use selvedge_topology::identity::Class;
 use selvedge_topology::l4::{L4Key, Protocol};
-use selvedge_topology::plan::{Outcome, PlanAddress};
+use selvedge_topology::plan::{Outcome, PlanAddress, Table};
 
 use super::addresses::table_address;
 use super::*;
@@ -92,16 +94,49 @@ fn rows_point_at_runs_of_intervals_with_their_decisions() {
     assert!(tables.intervals.keys().all(|index| Slot::B.intervals().contains(index)));
 }
 
+/// What the topology says there is room for is what the maps have room for, so that nothing is published that an agent would
+/// refuse.
+#[test]
+fn a_plan_may_have_of_each_table_what_a_generation_has_of_its_map() {
+    let room = |table| match table {
+        Table::Ipv4 => MAX_IPV4,
+        Table::Ipv6 => MAX_IPV6,
+        Table::Ipv4Prefixes | Table::Ipv6Prefixes => MAX_PREFIXES,
+        Table::PrefixLengths => MAX_PREFIX_LENGTHS as u32,
+        // A slot's own; while it is written, what it held before is there as well.
+        Table::Ends => MAX_ENDS / 2,
+        Table::Intervals => INTERVALS_PER_SLOT,
+        // Both slots are in these.
+        Table::Policies => MAX_POLICIES / SLOTS,
+        Table::Rules => MAX_RULES / SLOTS,
+        Table::Ports => MAX_PORTS / SLOTS,
+    };
+    for table in Table::ALL {
+        assert_eq!(table.room(), room(table) as usize, "{table}");
+    }
+}
+
+#[test]
+fn an_address_counts_as_one_that_needs_an_entry_of_its_own_where_buckets_have_no_room_for_it() {
+    let mut plan = Sample::new().plan;
+    plan.workloads.clear();
+    for (identity, class) in [(1, 1), (256, 256), (256, 1 << 31), (0, 0), (2, 0), (1 << 31, 1 << 31)] {
+        let prefix = "10.9.0.1/32".parse().unwrap();
+        let (identity, class) = (Identity(identity), Class(class));
+        plan.addresses = vec![PlanAddress { prefix, identity, class }];
+        let entry = AddressEntry { identity: identity.0, class: class.0, ifindex: 0 };
+        let needed = usize::from(End::elsewhere(&entry).is_none());
+        assert_eq!(Table::Ends.needed(&plan), needed, "{entry:?}");
+    }
+}
+
 #[test]
 fn a_plan_larger_than_a_table_is_refused_with_the_table_and_both_numbers() {
     let mut plan = Sample::new().plan;
     let set_size = INTERVALS_PER_SLOT + 1 - 4;
     let long: Vec<(u32, Outcome, u32)> = (0..set_size).map(|key| (key, Outcome::Denied, 100)).collect();
     plan.sets[0] = set(1, &long);
-    assert_eq!(
-        check(&plan),
-        Err(CapacityError { table: Table::Intervals, wanted: 131_073, limit: 131_072 }.into())
-    );
+    assert_refused(&plan, Table::Intervals);
     plan.sets[0] = set(1, &long[1..].iter().map(|(key, o, r)| (key - 1, *o, *r)).collect::<Vec<_>>());
     assert_eq!(check(&plan), Ok(()), "one less fits");
 
@@ -114,24 +149,28 @@ fn a_plan_larger_than_a_table_is_refused_with_the_table_and_both_numbers() {
         .map(|bits| ipnet::Ipv6Net::new(std::net::Ipv6Addr::UNSPECIFIED, bits).unwrap().into())
         .map(|prefix| PlanAddress { prefix, identity: WEB, class: WEB.into() })
         .collect();
-    for (addresses, table, limit) in [
-        (many(32, MAX_IPV4 + 1), Table::Ipv4, MAX_IPV4),
-        (many(24, MAX_PREFIXES + 1), Table::Ipv4Prefixes, MAX_PREFIXES),
-        (lengths, Table::PrefixLengths, MAX_PREFIX_LENGTHS as u32),
+    for (addresses, table) in [
+        (many(32, MAX_IPV4 + 1), Table::Ipv4),
+        (many(24, MAX_PREFIXES + 1), Table::Ipv4Prefixes),
+        (lengths, Table::PrefixLengths),
     ] {
         plan.addresses = addresses;
-        let (wanted, limit) = (limit as usize + 1, limit as usize);
-        let error = check(&plan).unwrap_err();
-        assert_eq!(error, CapacityError { table, wanted, limit }.into());
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "the plan needs {wanted} entries of the table of {table}, which has room for {limit} a generation"
-            )
-        );
+        assert_refused(&plan, table);
         plan.addresses.pop();
         assert_eq!(check(&plan), Ok(()), "one less fits");
     }
+}
+
+/// `plan` has one entry too many of `table`.
+fn assert_refused(plan: &Plan, table: Table) {
+    let (node, room) = (plan.node.clone(), table.room());
+    let needed = room + 1;
+    let words = format!(
+        "the plan of node {node} needs {needed} entries of the table of {table}, which has room for {room} a generation"
+    );
+    let error = check(plan).unwrap_err();
+    assert_eq!(error, CapacityError { node, table, needed, room }.into());
+    assert_eq!(error.to_string(), words);
 }
 
 #[test]

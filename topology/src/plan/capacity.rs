@@ -1,0 +1,148 @@
+//! Whether a plan fits the tables that it becomes.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use ipnet::IpNet;
+
+use super::Plan;
+use crate::names::NodeName;
+
+/// A table that a plan can be too large for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// IPv4 addresses.
+    Ipv4,
+    /// IPv6 addresses.
+    Ipv6,
+    /// IPv4 prefixes.
+    Ipv4Prefixes,
+    /// IPv6 prefixes.
+    Ipv6Prefixes,
+    /// Distinct lengths of IPv6 prefixes.
+    PrefixLengths,
+    /// What addresses and prefixes stand for, where it isn't an identity elsewhere: each place and class once.
+    Ends,
+    /// Policy: one entry for each row, and one for each class that differs from the row's default.
+    Policies,
+    /// Intervals of decision lists.
+    Intervals,
+    /// Rule counters.
+    Rules,
+    /// Ports.
+    Ports,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 10] = [
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::Ipv4Prefixes,
+        Self::Ipv6Prefixes,
+        Self::PrefixLengths,
+        Self::Ends,
+        Self::Policies,
+        Self::Intervals,
+        Self::Rules,
+        Self::Ports,
+    ];
+
+    /// Entries that one generation may have: while one replaces another, both are there. What the maps of the XDP program
+    /// have room for is the agent's to say, and a test of it holds these numbers to that.
+    pub const fn room(self) -> usize {
+        match self {
+            Self::Ipv4 | Self::Ipv6 => 1 << 20,
+            Self::Ipv4Prefixes | Self::Ipv6Prefixes => 1 << 16,
+            Self::PrefixLengths => 32,
+            Self::Policies | Self::Intervals => 1 << 17,
+            Self::Ends | Self::Rules => 1 << 15,
+            Self::Ports => 1 << 9,
+        }
+    }
+
+    /// Entries that `plan` needs.
+    pub fn needed(self, plan: &Plan) -> usize {
+        let prefixes = || plan.addresses.iter().map(|address| address.prefix);
+        let hosts = |v4| prefixes().filter(move |prefix| is_v4(prefix) == v4 && is_host(prefix));
+        let networks = |v4| prefixes().filter(move |prefix| is_v4(prefix) == v4 && !is_host(prefix));
+        match self {
+            Self::Ipv4 => hosts(true).count(),
+            Self::Ipv6 => hosts(false).count(),
+            Self::Ipv4Prefixes => networks(true).count(),
+            Self::Ipv6Prefixes => networks(false).count(),
+            Self::PrefixLengths => {
+                networks(false).map(|prefix| prefix.prefix_len()).collect::<BTreeSet<_>>().len()
+            }
+            Self::Ends => ends(plan),
+            Self::Policies => plan.rows.iter().map(|row| 1 + row.peers.len()).sum(),
+            Self::Intervals => plan.sets.iter().map(|set| set.intervals.len()).sum(),
+            Self::Rules => plan.rules.len(),
+            Self::Ports => plan.ports.len(),
+        }
+    }
+}
+
+fn is_v4(prefix: &IpNet) -> bool {
+    prefix.network().is_ipv4()
+}
+
+fn is_host(prefix: &IpNet) -> bool {
+    prefix.prefix_len() == prefix.max_prefix_len()
+}
+
+/// At most: one for each pair of identity and class that differ, and one for each address behind the node. What has an entry is
+/// told from an identity by the highest bit, so one with that bit would need an entry too.
+fn ends(plan: &Plan) -> usize {
+    const INDEXED: u32 = 1 << 31;
+    let pairs = plan.addresses.iter().map(|address| (address.identity.0, address.class.0));
+    let differ = |(identity, class): &(u32, u32)| identity != class || !(1..INDEXED).contains(identity);
+    let shared: BTreeSet<(u32, u32)> = pairs.filter(differ).collect();
+    shared.len() + plan.workloads.iter().map(|workload| workload.addresses.len()).sum::<usize>()
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ipv4 => "IPv4 addresses",
+            Self::Ipv6 => "IPv6 addresses",
+            Self::Ipv4Prefixes => "IPv4 prefixes",
+            Self::Ipv6Prefixes => "IPv6 prefixes",
+            Self::PrefixLengths => "lengths of IPv6 prefixes",
+            Self::Ends => "classes of addresses",
+            Self::Policies => "policies",
+            Self::Intervals => "intervals",
+            Self::Rules => "rules",
+            Self::Ports => "ports",
+        })
+    }
+}
+
+/// A plan larger than a table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the plan of node {node} needs {needed} entries of the table of {table}, which has room for {room} a generation"
+)]
+pub struct CapacityError {
+    /// The node.
+    pub node: NodeName,
+    /// The table.
+    pub table: Table,
+    /// Entries the plan needs.
+    pub needed: usize,
+    /// Entries a generation may have.
+    pub room: usize,
+}
+
+impl Plan {
+    /// Whether it fits every table; if not, the first that is too small.
+    pub fn check_capacity(&self) -> Result<(), CapacityError> {
+        for table in Table::ALL {
+            let (needed, room) = (table.needed(self), table.room());
+            if needed > room {
+                return Err(CapacityError { node: self.node.clone(), table, needed, room });
+            }
+        }
+        Ok(())
+    }
+}
