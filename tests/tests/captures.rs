@@ -16,7 +16,7 @@ use kernel::Kernel;
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 use selvedge_abi::{AddressEntry, Direction, Interval, PortRole, PrefixKey, Reason, Verdict};
 use selvedge_classifier::testing::world::{OTHER_PORT, SLOT, WEB, address, world};
-use selvedge_classifier::testing::{MemoryTables, Outcome, PORT};
+use selvedge_classifier::testing::{Hook, MemoryTables, Outcome, PORT};
 
 /// The frames of a capture, and how many packets it has of other links than Ethernet.
 struct Capture {
@@ -113,7 +113,7 @@ fn judge(name: &str, frames: &[Vec<u8>], ports: &[PortRole], kernel: &mut Kernel
         std::mem::swap(&mut tables.connections, &mut carried.connections);
         let (reason, expected) = Outcome::of(tables, frame);
         if TESTABLE.contains(&frame.len()) {
-            let (passed, outcome) = kernel.judge(tables, frame);
+            let (passed, outcome) = kernel.judge(Hook::Received, tables, frame);
             assert_eq!(outcome, expected, "packet {number} of {name}, {reason:?}");
             assert_eq!(passed, reason.verdict() == Verdict::Allowed, "packet {number} of {name}, {reason:?}");
         }

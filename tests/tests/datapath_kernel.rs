@@ -1,4 +1,4 @@
-//! The XDP program in the kernel, held to the classifier: the table of cases, and random packets over random tables.
+//! The programs in the kernel, held to the classifier: the table of cases, and random packets over random tables.
 //!
 //! Packets go in by `BPF_PROG_TEST_RUN`, which reports the loopback interface as the port. Nothing is attached or
 //! pinned; all of it ends with the process. Needs root.
@@ -17,16 +17,15 @@ use std::collections::BTreeMap;
 use kernel::Kernel;
 use selvedge_abi::{CONNECTION_ANSWERED, CONNECTION_ASSURED, Passage, PortRole, Reason, Verdict};
 use selvedge_classifier::testing::world::{key, world};
-use selvedge_classifier::testing::{Outcome, PORT, SECOND, cases, frame};
+use selvedge_classifier::testing::{Hook, Outcome, PORT, SECOND, cases, frame};
 
 #[test]
 fn the_kernel_program_ends_every_case_as_its_row_says() {
     let mut kernel = Kernel::load();
     let mut wrong = Vec::new();
     let mut asserted = 0;
-    // The kernel runs no test on a frame shorter than an Ethernet header.
-    for case in cases::all().iter().filter(|case| case.frame.len() >= 14) {
-        let (verdict, outcome) = kernel.judge(&case.tables, &case.frame);
+    for case in cases::all().iter().filter(|case| takes(case.hook, &case.frame)) {
+        let (verdict, outcome) = kernel.judge(case.hook, &case.tables, &case.frame);
         let faults = case.faults(&outcome);
         if verdict != passes(case.expected.reason) || !faults.is_empty() {
             wrong.push(format!("{}: passed {verdict}, wrong in {faults:?}: {outcome:#?}", case.name));
@@ -38,44 +37,77 @@ fn the_kernel_program_ends_every_case_as_its_row_says() {
 }
 
 #[test]
-fn kernel_and_classifier_agree_on_random_packets() {
-    const PACKETS: usize = 24_000;
-    const PACKETS_PER_WORLD: usize = 60;
+fn kernel_and_classifier_agree_on_random_packets_that_are_received() {
+    let seen = agree(Hook::Received, 24_000);
+    assert_many(
+        &seen,
+        50,
+        &[
+            Reason::Established,
+            Reason::Related,
+            Reason::PolicyAllow,
+            Reason::PolicyDeny,
+            Reason::Stateless,
+            Reason::Cut,
+            Reason::NotTracked,
+            Reason::LaterFragment,
+            Reason::Fragment,
+            Reason::FragmentTiny,
+        ],
+    );
+}
 
+#[test]
+fn kernel_and_classifier_agree_on_random_packets_that_the_node_sends() {
+    let seen = agree(Hook::Sent, 9_000);
+    assert_many(
+        &seen,
+        15,
+        &[
+            Reason::FromNode,
+            Reason::Established,
+            Reason::PolicyAllow,
+            Reason::PolicyDeny,
+            Reason::Stateless,
+            Reason::Cut,
+            Reason::NotTracked,
+            Reason::Spoofed,
+            Reason::Fragment,
+            Reason::NoGeneration,
+        ],
+    );
+}
+
+/// Judges random packets by both, which have to agree in all that comes of each; how often each reason was seen.
+fn agree(hook: Hook, packets: usize) -> BTreeMap<Reason, usize> {
+    const PACKETS_PER_WORLD: usize = 60;
     let mut kernel = Kernel::load();
-    let mut random = random::Random::new(0x5e1_7ed6e);
+    let mut random = random::Random::new(0x5e1_7ed6e, hook);
     let mut seen: BTreeMap<Reason, usize> = BTreeMap::new();
-    for _ in 0..PACKETS / PACKETS_PER_WORLD {
+    for _ in 0..packets / PACKETS_PER_WORLD {
         let tables = random.tables();
-        for frame in random.frames(&tables, PACKETS_PER_WORLD) {
-            let (reason, expected) = Outcome::of(&tables, &frame);
-            let (verdict, outcome) = kernel.judge(&tables, &frame);
+        for frame in random.frames(&tables, PACKETS_PER_WORLD).iter().filter(|frame| takes(hook, frame)) {
+            let (reason, expected) = Outcome::at(hook, &tables, frame);
+            let (verdict, outcome) = kernel.judge(hook, &tables, frame);
             assert_eq!(outcome, expected, "{reason:?} of {frame:02x?}\nby {tables:#?}");
             assert_eq!(verdict, passes(reason), "{reason:?} of {frame:02x?}");
             *seen.entry(reason).or_default() += 1;
         }
     }
-    let of = |verdict| {
-        seen.iter().filter(|(reason, _)| reason.verdict() == verdict).map(|(_, n)| n).sum::<usize>()
-    };
+    assert!(seen.values().sum::<usize>() >= packets * 5 / 6, "{seen:?}");
+    seen
+}
+
+/// Of each verdict a tenth at least, and of each of `reasons` at least `least`.
+fn assert_many(seen: &BTreeMap<Reason, usize>, least: usize, reasons: &[Reason]) {
+    let all: usize = seen.values().sum();
     for verdict in [Verdict::Allowed, Verdict::Denied, Verdict::Dropped] {
-        assert!(of(verdict) >= PACKETS / 10, "only {} were {verdict:?}: {seen:?}", of(verdict));
+        let of = seen.iter().filter(|(reason, _)| reason.verdict() == verdict).map(|(_, n)| n).sum::<usize>();
+        assert!(of >= all / 10, "only {of} were {verdict:?}: {seen:?}");
     }
-    for reason in [
-        Reason::Established,
-        Reason::Related,
-        Reason::PolicyAllow,
-        Reason::PolicyDeny,
-        Reason::Stateless,
-        Reason::Cut,
-        Reason::NotTracked,
-        Reason::LaterFragment,
-        Reason::Fragment,
-        Reason::FragmentTiny,
-    ] {
-        assert!(seen.get(&reason).is_some_and(|n| *n >= 50), "{reason:?} was seen too rarely: {seen:?}");
+    for reason in reasons {
+        assert!(seen.get(reason).is_some_and(|n| *n >= least), "{reason:?} was seen too rarely: {seen:?}");
     }
-    assert!(seen.values().sum::<usize>() >= 20_000, "{seen:?}");
 }
 
 #[test]
@@ -91,18 +123,31 @@ fn the_program_notes_what_the_classifier_notes_and_goes_by_it() {
         let [passage] = passages[..] else { panic!("not one note: {passages:?}") };
 
         tables.passages.borrow_mut().clear();
-        assert!(kernel.judge(&tables, &segment(frame::ACK)).0 && kernel.has_note(&passage));
+        assert!(kernel.judge(Hook::Received, &tables, &segment(frame::ACK)).0 && kernel.has_note(&passage));
 
         tables.passages.borrow_mut().insert(passage, tables.clock.get());
-        assert!(kernel.judge(&tables, &segment(frame::RST)).0 && !kernel.has_note(&passage));
+        assert!(kernel.judge(Hook::Received, &tables, &segment(frame::RST)).0 && !kernel.has_note(&passage));
 
         tables.connections.borrow_mut().clear();
-        assert!(kernel.judge(&tables, &segment(frame::ACK)).0, "by the note alone");
+        assert!(kernel.judge(Hook::Received, &tables, &segment(frame::ACK)).0, "by the note alone");
         tables.clock.set(tables.clock.get() + SECOND);
-        assert!(!kernel.judge(&tables, &segment(frame::ACK)).0, "which is too old now");
+        assert!(!kernel.judge(Hook::Received, &tables, &segment(frame::ACK)).0, "which is too old now");
     }
 }
 
 fn passes(reason: Reason) -> bool {
     reason.verdict() == Verdict::Allowed
+}
+
+/// Whether the kernel runs a test on the frame: only on one that has an Ethernet header, and more where the stack has looked at
+/// it before.
+fn takes(hook: Hook, frame: &[u8]) -> bool {
+    const ETHERNET: usize = 14;
+    let least = match (hook, frame.get(12..ETHERNET)) {
+        (Hook::Received, _) => ETHERNET,
+        (Hook::Sent, Some([0x08, 0x00])) => ETHERNET + 20,
+        (Hook::Sent, Some([0x86, 0xdd])) => ETHERNET + 40,
+        (Hook::Sent, _) => ETHERNET + 1,
+    };
+    frame.len() >= least
 }

@@ -13,7 +13,7 @@ use arbitrary::{Result, Unstructured};
 use kernel::Kernel;
 use selvedge_abi::{Reason, Verdict};
 use selvedge_classifier::testing::frame::{self, Transport};
-use selvedge_classifier::testing::{MemoryTables, Outcome as Effects};
+use selvedge_classifier::testing::{Hook, MemoryTables, Outcome as Effects};
 use selvedge_tests::cases::each;
 use selvedge_tests::random::{addresses, model};
 use selvedge_tests::scene::{Scene, machine, tables};
@@ -232,7 +232,7 @@ fn the_loaded_program_over_lowered_plans_decides_as_the_oracle_does() {
     each(6, |u| {
         scenes(u, |scene, tables| {
             run(scene, &mut seen, |packet| {
-                let (passed, effects) = kernel.judge(tables, packet);
+                let (passed, effects) = kernel.judge(Hook::Received, tables, packet);
                 let reason = effects.reasons.keys().next().and_then(|number| Reason::from_number(*number));
                 assert_eq!(Some(passed), reason.map(|reason| reason.verdict() == Verdict::Allowed));
                 effects

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arbitrary::Unstructured;
 use kernel::Kernel;
 use selvedge_abi::{Reason, Verdict};
-use selvedge_classifier::testing::{MemoryTables, Outcome};
+use selvedge_classifier::testing::{Hook, MemoryTables, Outcome};
 use selvedge_tests::cases::bytes;
 use selvedge_tests::history::{Backend, Failure, History, Seen, history, run, shrink};
 
@@ -90,7 +90,7 @@ fn the_loaded_program_follows_connections_as_the_model_does() {
     let mut kernel = Kernel::load();
     let mut seen = Seen::new();
     for number in 1_000_000..1_000_120 {
-        hold(number, &mut seen, &mut |tables, frame| Some(kernel.judge(tables, frame)));
+        hold(number, &mut seen, &mut |tables, frame| Some(kernel.judge(Hook::Received, tables, frame)));
     }
     assert_enough(&seen, 15_000);
 }
@@ -105,7 +105,8 @@ fn histories_that_once_went_wrong_end_as_the_model_says() {
         let text = fs::read_to_string(&file).unwrap();
         let history: History = text.parse().unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let mut seen = Seen::new();
-        let ends = run(&history, &mut seen, &mut |tables, frame| Some(kernel.judge(tables, frame)));
+        let ends =
+            run(&history, &mut seen, &mut |tables, frame| Some(kernel.judge(Hook::Received, tables, frame)));
         assert_eq!(ends, Ok(()), "{}", file.display());
         assert!(!seen.is_empty(), "{} has a packet", file.display());
     }
@@ -147,7 +148,7 @@ fn histories_are_soaked() {
     for number in first.. {
         // The kernel is asked about one in eight: it takes far longer.
         if number % 8 == 0 {
-            hold(number, &mut seen, &mut |tables, frame| Some(kernel.judge(tables, frame)));
+            hold(number, &mut seen, &mut |tables, frame| Some(kernel.judge(Hook::Received, tables, frame)));
         } else {
             hold(number, &mut seen, &mut native);
         }

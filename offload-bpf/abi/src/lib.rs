@@ -135,6 +135,8 @@ pub mod map {
 
 /// The name of the XDP program in the object.
 pub const PROGRAM_XDP: &str = "selvedge_xdp";
+/// The name of the program for what the node itself sends, in the object.
+pub const PROGRAM_EGRESS: &str = "selvedge_egress";
 
 /// 16 bytes in network byte order: IPv6 as it is, IPv4 as `::ffff:a.b.c.d` (RFC 4291 §2.5.5.2). A packet
 /// that carries a v4-mapped address in an IPv6 header is dropped before any lookup, so the two can't be mixed up.
@@ -301,6 +303,9 @@ pub const IDENTITY_UNKNOWN: u32 = 0;
 pub const IDENTITY_HOST: u32 = 1;
 /// Identity of every address outside the fabric that no CIDR rule names.
 pub const IDENTITY_WORLD: u32 = 2;
+
+/// The first identity of a CIDR: from here on, an identity is of addresses outside the fabric.
+pub const IDENTITY_FIRST_CIDR: u32 = 0x0100_0000;
 
 /// Direction of policy, seen from the workload.
 #[repr(u32)]

@@ -37,7 +37,7 @@ pub struct Passage {
     pub flow: Flow,
     /// The port they were received on.
     pub ifindex: u32,
-    /// That port's role: a [`PortRole`](crate::PortRole), as `u32`.
+    /// That port's role, by a number that roles share whose packets are judged alike; below 256.
     pub role: u32,
     /// The generation in force.
     pub generation: u64,

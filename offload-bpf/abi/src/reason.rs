@@ -71,6 +71,8 @@ reasons! {
     LaterFragment = 12, Allowed, "later-fragment";
     /// IGMP or MLD, on its link.
     GroupMembership = 13, Allowed, "group-membership";
+    /// Sent by the node itself, and neither end is a workload of this node.
+    FromNode = 14, Allowed, "from-node";
 
     /// A rule, or a tier's or the fabric's default, denies it.
     PolicyDeny = 32, Denied, "policy-deny";
@@ -107,7 +109,7 @@ reasons! {
     /// An address no packet on a wire may have: loopback, unspecified, reserved, v4-mapped in IPv6; a multicast
     /// source; a source equal to the destination.
     Martian = 73, Dropped, "martian";
-    /// A source that is not behind this port.
+    /// A source that is not behind this port; of what the node sends, one that is somebody else's.
     Spoofed = 74, Dropped, "spoofed-source";
     /// A multicast or broadcast destination.
     Multicast = 75, Dropped, "multicast";

@@ -2,9 +2,9 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use selvedge_abi::{PortRole, Reason};
+use selvedge_abi::Reason;
 
-use crate::{Node, ip::Ip, link, packet::Packet, report::Seen, tables::Tables};
+use crate::{Node, ends::Sender, ip::Ip, link, packet::Packet, report::Seen, tables::Tables};
 
 /// Ethernet, IPv4, address lengths 6 and 4, operation request.
 const REQUEST: u64 = 0x0001_0800_0604_0001;
@@ -32,7 +32,7 @@ fn check<T: Tables>(
         return Break(Reason::Malformed);
     }
     let probe = fixed == REQUEST && seen.source == Ip::UNSPECIFIED_V4;
-    if node.role == PortRole::Workload && !probe && !node.may_speak_for(seen.source) {
+    if node.sender == Sender::Workload && !probe && !node.may_speak_for(seen.source) {
         return Break(Reason::Spoofed);
     }
     Continue(Reason::Arp)

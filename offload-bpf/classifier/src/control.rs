@@ -3,10 +3,12 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use selvedge_abi::{PortRole, Reason};
+use selvedge_abi::Reason;
 
 use crate::{
-    Node, group,
+    Node,
+    ends::Sender,
+    group,
     ip::Ip,
     network::{Datagram, Part},
     packet::Packet,
@@ -46,10 +48,10 @@ pub(crate) fn judge<T: Tables, const AT: usize>(
         {
             Break(group::mld(node, datagram, icmp_type))
         }
-        ICMPV6 if says_router(icmp_type) && node.role == PortRole::Workload => Break(Reason::RogueControl),
+        ICMPV6 if says_router(icmp_type) && node.sender == Sender::Workload => Break(Reason::RogueControl),
         IGMP => Break(group::igmp(node, datagram, icmp_type)),
         // An IPv4 redirect, or a router's advertisement (RFC 1256).
-        ICMP if matches!(icmp_type, 5 | 9) && node.role == PortRole::Workload => Break(Reason::RogueControl),
+        ICMP if matches!(icmp_type, 5 | 9) && node.sender == Sender::Workload => Break(Reason::RogueControl),
         UDP => dhcp(node, segment),
         _ => Continue(()),
     }
@@ -98,7 +100,7 @@ fn discovery<T: Tables, const AT: usize>(
             return Break(Reason::Malformed);
         }
     }
-    if node.role != PortRole::Workload {
+    if node.sender != Sender::Workload {
         return Break(Reason::NeighbourDiscovery);
     }
     if matches!(icmp_type, ROUTER_ADVERTISEMENT | REDIRECT) {
@@ -116,21 +118,20 @@ fn discovery<T: Tables, const AT: usize>(
     }
 }
 
-/// Clients ask from workload ports, by broadcast or multicast; servers answer from the fabric. A client that
+/// Clients ask from workload ports, by broadcast or multicast; servers answer from the fabric; the node may be either. A client that
 /// renews by unicast needs a rule, or falls back to broadcast (RFC 2131 §4.4.5).
 #[inline(always)]
 fn dhcp<T: Tables>(node: &Node<'_, T>, segment: &Segment) -> ControlFlow<Reason> {
     let tuple = &segment.tuple;
-    match (tuple.source_port, tuple.destination_port, tuple.source.is_v4(), node.role) {
-        (67, 68, true, PortRole::Workload) | (547, 546, false, PortRole::Workload) => {
-            Break(Reason::RogueControl)
-        }
+    match (tuple.source_port, tuple.destination_port, tuple.source.is_v4(), node.sender) {
+        (67, 68, true, Sender::Workload) | (547, 546, false, Sender::Workload) => Break(Reason::RogueControl),
         (67, 68, true, _) | (547, 546, false, _) => Break(Reason::Dhcp),
-        (68, 67, true, PortRole::Workload) if tuple.destination == Ip::BROADCAST => {
+        (68, 67, true, Sender::Node) | (546, 547, false, Sender::Node) => Break(Reason::Dhcp),
+        (68, 67, true, Sender::Workload) if tuple.destination == Ip::BROADCAST => {
             let nameless = tuple.source == Ip::UNSPECIFIED_V4;
             Break(if nameless || node.may_speak_for(tuple.source) { Reason::Dhcp } else { Reason::Spoofed })
         }
-        (546, 547, false, PortRole::Workload) if tuple.destination == Ip::DHCPV6_SERVERS => {
+        (546, 547, false, Sender::Workload) if tuple.destination == Ip::DHCPV6_SERVERS => {
             Break(if tuple.source.is_link_local_v6() { Reason::Dhcp } else { Reason::Spoofed })
         }
         _ => Continue(()),

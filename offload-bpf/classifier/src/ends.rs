@@ -8,11 +8,22 @@ use selvedge_abi::{
 
 use crate::{ip::Ip, tables::Tables};
 
-/// Where a packet was received: the tables, the configuration as it was then, and the port.
+/// Who a packet can be of, which says what it may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// A workload behind the port, which speaks for itself only.
+    Workload,
+    /// The fabric before the port.
+    Fabric,
+    /// This node, which sends it out of the port.
+    Node,
+}
+
+/// Where a packet was received or is sent: the tables, the configuration as it was then, and the port.
 pub(crate) struct Node<'a, T> {
     pub(crate) tables: &'a T,
     pub(crate) ifindex: u32,
-    pub(crate) role: PortRole,
+    pub(crate) sender: Sender,
     /// 0 while there is none.
     pub(crate) generation: u64,
     pub(crate) slot: u32,
@@ -41,14 +52,13 @@ impl<'a, T: Tables> Node<'a, T> {
         const UPLINK: u32 = PortRole::Uplink as u32;
         const WORKLOAD: u32 = PortRole::Workload as u32;
         const FABRIC: u32 = PortRole::Fabric as u32;
-        let role = match tables.port(ifindex).map(|port| port.role) {
-            Some(UPLINK) => PortRole::Uplink,
-            Some(WORKLOAD) => PortRole::Workload,
-            Some(FABRIC) => PortRole::Fabric,
+        let sender = match tables.port(ifindex).map(|port| port.role) {
+            Some(UPLINK | FABRIC) => Sender::Fabric,
+            Some(WORKLOAD) => Sender::Workload,
             _ => return Break(Reason::UnknownPort),
         };
         let Config { generation, slot, node_role, .. } = tables.config();
-        Continue(Self { tables, ifindex, role, generation, slot, node_role })
+        Continue(Self { tables, ifindex, sender, generation, slot, node_role })
     }
 
     #[inline(always)]
@@ -75,9 +85,10 @@ impl<'a, T: Tables> Node<'a, T> {
     /// neither from behind this node nor from the node itself.
     #[inline(always)]
     pub(crate) fn may_send(&self, source: &AddressEntry) -> bool {
-        match self.role {
-            PortRole::Workload => source.ifindex == self.ifindex,
-            PortRole::Uplink | PortRole::Fabric => source.ifindex == 0 && source.identity != IDENTITY_HOST,
+        if self.sender == Sender::Workload {
+            source.ifindex == self.ifindex
+        } else {
+            source.ifindex == 0 && source.identity != IDENTITY_HOST
         }
     }
 

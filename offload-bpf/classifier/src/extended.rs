@@ -7,7 +7,9 @@ use core::ops::ControlFlow::{self, Break, Continue};
 use selvedge_abi::Reason;
 
 use crate::{
-    Node, arp, chain, decided, examine_ip,
+    Node, arp, chain, decided,
+    ends::Sender,
+    examine_ip,
     ip::Ip,
     link,
     network::{Datagram, IPV4_HEADER, IPV6_HEADER, Part, Place, RouterAlert},
@@ -52,7 +54,7 @@ fn find_and_examine<P: Packet, T: Tables>(
     let frame = link::Header::parse(packet)?;
     let mut tags = 0;
     if link::is_tag(frame.ether_type) {
-        let inner = link::Untagged::parse(packet, frame.ether_type, node.role)?;
+        let inner = link::Untagged::parse(packet, frame.ether_type, node.sender)?;
         (tags, seen.ether_type) = (inner.tags, inner.ether_type);
     }
     let mut layout = Layout { network: link::HEADER as u32 + tags, ..Layout::default() };
@@ -60,7 +62,7 @@ fn find_and_examine<P: Packet, T: Tables>(
         link::ETHER_TYPE_IPV4 => decided(walk_v4(packet, seen, &mut layout)),
         link::ETHER_TYPE_IPV6 => decided(walk_v6(packet, seen, &mut layout)),
         link::ETHER_TYPE_ARP => Break(arp::judge(&Far { packet, from: tags }, node, seen)),
-        _ => Break(frame.other(seen.ether_type, node.role)),
+        _ => Break(frame.other(seen.ether_type, node.sender)),
     }?;
     decided(examine_transport(packet, node, &layout, seen, segment))
 }
@@ -196,7 +198,7 @@ fn examine_transport<P: Packet, T: Tables>(
     };
     let payload = Far { packet, from: layout.transport };
     let reason = if seen.part.is_later() {
-        examine_later(&datagram, seen, segment).break_value()
+        examine_later(&datagram, node.sender, seen, segment).break_value()
     } else {
         examine_ip(&payload, node, &datagram, seen, segment).break_value()
     };
@@ -211,10 +213,15 @@ fn examine_transport<P: Packet, T: Tables>(
 
 /// A fragment without the transport header: only its addresses can be checked.
 #[inline(always)]
-fn examine_later(datagram: &Datagram<0>, seen: &mut Seen, segment: &mut Segment) -> ControlFlow<Reason> {
+fn examine_later(
+    datagram: &Datagram<0>,
+    sender: Sender,
+    seen: &mut Seen,
+    segment: &mut Segment,
+) -> ControlFlow<Reason> {
     seen.protocol = datagram.protocol;
     datagram.check_addresses()?;
-    datagram.check_unicast()?;
+    datagram.check_unicast(sender)?;
     *segment = Segment::without_header(datagram);
     Continue(())
 }

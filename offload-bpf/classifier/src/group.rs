@@ -5,10 +5,11 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use selvedge_abi::{PortRole, Reason};
+use selvedge_abi::Reason;
 
 use crate::{
     Node,
+    ends::Sender,
     network::{Datagram, Part, RouterAlert},
     tables::Tables,
 };
@@ -33,7 +34,7 @@ pub(crate) fn igmp<T: Tables, const AT: usize>(
         return reason;
     }
     match igmp_type {
-        _ if node.role != PortRole::Workload => Reason::GroupMembership,
+        _ if node.sender != Sender::Workload => Reason::GroupMembership,
         IGMP_QUERY => Reason::RogueControl,
         IGMP_LEAVE => speaks_for_itself(node, datagram),
         kind if IGMP_REPORTS.contains(&kind) => speaks_for_itself(node, datagram),
@@ -57,7 +58,7 @@ pub(crate) fn mld<T: Tables, const AT: usize>(
     if datagram.router_alert == RouterAlert::Absent || !(datagram.source.is_link_local_v6() || nameless) {
         return Reason::Malformed;
     }
-    if asks && node.role == PortRole::Workload { Reason::RogueControl } else { Reason::GroupMembership }
+    if asks && node.sender == Sender::Workload { Reason::RogueControl } else { Reason::GroupMembership }
 }
 
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! Packet parsing and classification, generic over its tables.
 //!
-//! [`classify`] is the whole data path. The very same code runs in the kernel as eBPF and in user space under
+//! [`classify`] is the whole data path of what ports receive; what the node itself sends goes through [`classify_sent`], whose
+//! file says what is different there. The very same code runs in the kernel as eBPF and in user space under
 //! test; only the [`Packet`] and the [`Tables`] behind it differ. Every packet ends in exactly one
 //! [`Reason`], which is counted per port. In this order:
 //!
@@ -52,12 +53,13 @@ extern crate std;
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use selvedge_abi::{FailsafeKey, PortRole, Reason, Verdict};
+use selvedge_abi::{FailsafeKey, Reason, Verdict};
 
 mod arp;
 mod chain;
 mod connection;
 mod control;
+mod egress;
 mod ends;
 mod extended;
 mod fragment;
@@ -76,11 +78,12 @@ mod tables;
 pub mod testing;
 mod transport;
 
+pub use egress::{Way, classify_sent};
 pub use fragment_table::{FragmentTable, NotAdded, Unfinished};
 pub use packet::Packet;
 pub use tables::{TableFull, Tables};
 
-use ends::{Ends, Node};
+use ends::{Ends, Node, Sender};
 use network::Datagram;
 use report::Seen;
 use transport::{Segment, Tuple};
@@ -167,7 +170,7 @@ fn examine<P: Packet, T: Tables>(
         _ => decided(extended::examine(packet, node, seen, segment)),
     }?;
     // A unicast packet in a group frame reaches stations it isn't for (RFC 1122 §3.3.6).
-    if frame.to_group() { Break(Reason::Multicast) } else { Continue(()) }
+    if frame.to_group() && node.sender != Sender::Node { Break(Reason::Multicast) } else { Continue(()) }
 }
 
 #[inline(never)]
@@ -210,7 +213,7 @@ fn examine_ip<P: Packet, T: Tables, const PAYLOAD: usize>(
     datagram.check_addresses()?;
     *segment = Segment::parse(packet, datagram, seen)?;
     control::judge(packet, node, datagram, segment)?;
-    datagram.check_unicast()
+    datagram.check_unicast(node.sender)
 }
 
 /// Steps 8 to 11: who the ends are.
@@ -236,7 +239,7 @@ fn locate<T: Tables>(node: &Node<'_, T>, seen: &mut Seen, segment: &Segment) -> 
 /// From a service that the node can't live without. A workload could only pretend to be one.
 #[inline(always)]
 fn is_failsafe<T: Tables>(node: &Node<'_, T>, tuple: &Tuple) -> bool {
-    node.role != PortRole::Workload
+    node.sender != Sender::Workload
         && node.tables.failsafe(&FailsafeKey {
             remote: tuple.source.address(),
             remote_port: tuple.source_port,

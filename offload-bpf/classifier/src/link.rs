@@ -2,9 +2,9 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use selvedge_abi::{PortRole, Reason};
+use selvedge_abi::Reason;
 
-use crate::packet::Packet;
+use crate::{ends::Sender, packet::Packet};
 
 /// Length of an Ethernet II header, and the offset of what follows it.
 pub(crate) const HEADER: usize = 14;
@@ -42,10 +42,10 @@ impl Untagged {
     /// Reads the tags of a frame of type `outer`, which [`is_tag`]. Two at most; of a workload one, and only to mark
     /// a priority: any other could take its frames into a VLAN that is not its own.
     #[inline(always)]
-    pub(crate) fn parse(packet: &impl Packet, outer: u16, role: PortRole) -> ControlFlow<Reason, Self> {
+    pub(crate) fn parse(packet: &impl Packet, outer: u16, sender: Sender) -> ControlFlow<Reason, Self> {
         const BYTES: usize = 4;
         let (vlan, ether_type) = read_tag(packet.need(HEADER)?)?;
-        if role == PortRole::Workload && (vlan != PRIORITY_ONLY || outer != TAG || is_tag(ether_type)) {
+        if sender == Sender::Workload && (vlan != PRIORITY_ONLY || outer != TAG || is_tag(ether_type)) {
             return Break(Reason::Vlan);
         }
         if !is_tag(ether_type) {
@@ -94,14 +94,15 @@ impl Header {
         self.destination[0] & 1 != 0
     }
 
-    /// The verdict on a frame that is neither ARP nor IP. `ether_type` is the frame's own, or that behind its tags.
+    /// The verdict on a frame that is neither ARP nor IP; the node may send any. `ether_type` is the frame's own, or that
+    /// behind its tags.
     #[inline(always)]
-    pub(crate) fn other(&self, ether_type: u16, role: PortRole) -> Reason {
-        match ether_type {
-            LLDP | SLOW_PROTOCOLS | EAPOL | MAC_CONTROL | ..0x600 if self.to_bridge_group() => match role {
-                PortRole::Workload => Reason::RogueControl,
-                PortRole::Uplink | PortRole::Fabric => Reason::LinkControl,
-            },
+    pub(crate) fn other(&self, ether_type: u16, sender: Sender) -> Reason {
+        match (ether_type, sender) {
+            (_, Sender::Node) => Reason::LinkControl,
+            (LLDP | SLOW_PROTOCOLS | EAPOL | MAC_CONTROL | ..0x600, _) if self.to_bridge_group() => {
+                if sender == Sender::Workload { Reason::RogueControl } else { Reason::LinkControl }
+            }
             _ => Reason::UnknownEtherType,
         }
     }

@@ -5,6 +5,7 @@ use core::ops::ControlFlow::{self, Break, Continue};
 use selvedge_abi::Reason;
 
 use crate::{
+    ends::Sender,
     ip::Ip,
     link,
     packet::Packet,
@@ -165,12 +166,16 @@ impl<const PAYLOAD: usize> Datagram<PAYLOAD> {
         Continue(())
     }
 
-    /// What remains to be a packet between two ends, once control traffic has been told apart.
+    /// What remains to be a packet between two ends, once control traffic has been told apart. What the node sends to
+    /// groups is decided by who sends it, later.
     #[inline(always)]
-    pub(crate) fn check_unicast(&self) -> ControlFlow<Reason> {
+    pub(crate) fn check_unicast(&self, sender: Sender) -> ControlFlow<Reason> {
         if self.source.is_unspecified() || self.source == self.destination {
             return Break(Reason::Martian);
         }
-        if self.destination.is_multicast() { Break(Reason::Multicast) } else { Continue(()) }
+        if self.destination.is_multicast() && sender != Sender::Node {
+            return Break(Reason::Multicast);
+        }
+        Continue(())
     }
 }

@@ -56,6 +56,15 @@ pub(crate) fn note<T: Tables>(node: &Node<'_, T>, seen: &Seen, segment: &Segment
     }
 }
 
+/// Takes back what a packet that the node sends ends. Notes are of packets that are received: one of the other way would let
+/// them come in from where they go.
+#[inline(always)]
+pub(crate) fn note_sent<T: Tables>(node: &Node<'_, T>, seen: &Seen, segment: &Segment) {
+    if seen.noting == Noting::Ends {
+        forget(node, segment);
+    }
+}
+
 #[inline(always)]
 fn is_plain(stage: Stage) -> bool {
     matches!(stage, Stage::Continues | Stage::Any)
@@ -84,7 +93,7 @@ fn passage<T: Tables>(node: &Node<'_, T>, segment: &Segment) -> Passage {
     Passage {
         flow: flow(segment),
         ifindex: node.ifindex,
-        role: node.role as u32,
+        role: node.sender as u32,
         generation: node.generation,
         slot: node.slot,
     }

@@ -5,35 +5,67 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{bindings::xdp_md, helpers::bpf_xdp_load_bytes, programs::XdpContext};
 use selvedge_classifier::Packet;
 
-/// Start and end of the frame, as the verifier tracks them.
-pub(crate) struct Frame {
+/// Start and end of bytes that lie in one piece, as the verifier tracks them.
+pub(crate) struct Linear {
     start: usize,
     end: usize,
+}
+
+impl Linear {
+    #[inline(always)]
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+
+    #[inline(always)]
+    pub(crate) fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let at = self.start + offset;
+        if at + N > self.end {
+            return None;
+        }
+        // SAFETY: `at .. at + N` lies within the bytes, by the comparison that the verifier demands as well. An
+        // array of bytes needs no alignment.
+        Some(unsafe { *(at as *const [u8; N]) })
+    }
+
+    #[inline(always)]
+    pub(crate) fn load_u64(&self, offset: usize) -> Option<u64> {
+        let at = self.start + offset;
+        if at + 8 > self.end {
+            return None;
+        }
+        // SAFETY: as above; and the kernel places frames at even addresses (NET_IP_ALIGN is 0 or 2), of which the
+        // classifier loads words at even offsets.
+        Some(u64::from_be(unsafe { (*(at as *const Even)).0 }))
+    }
+}
+
+/// A word at an even address.
+#[repr(C, packed(2))]
+struct Even(u64);
+
+/// The frame, which is in one piece.
+pub(crate) struct Frame {
+    linear: Linear,
     context: *mut xdp_md,
 }
 
 impl Frame {
     #[inline(always)]
     pub(crate) fn new(context: &XdpContext) -> Self {
-        Self { start: context.data(), end: context.data_end(), context: context.ctx }
+        Self { linear: Linear::new(context.data(), context.data_end()), context: context.ctx }
     }
 }
 
 impl Packet for Frame {
     #[inline(always)]
     fn length(&self) -> u32 {
-        (self.end - self.start) as u32
+        (self.linear.end - self.linear.start) as u32
     }
 
     #[inline(always)]
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let at = self.start + offset;
-        if at + N > self.end {
-            return None;
-        }
-        // SAFETY: `at .. at + N` lies within the frame, by the comparison that the verifier demands as well. An
-        // array of bytes needs no alignment.
-        Some(unsafe { *(at as *const [u8; N]) })
+        self.linear.load(offset)
     }
 
     /// By a helper (Linux 5.18), which checks the offset itself: pointers of unknown offset are what the verifier is worst at.
@@ -51,16 +83,6 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn load_u64(&self, offset: usize) -> Option<u64> {
-        let at = self.start + offset;
-        if at + 8 > self.end {
-            return None;
-        }
-        // SAFETY: as above; and the kernel places frames at even addresses (NET_IP_ALIGN is 0 or 2), of which the
-        // classifier loads words at even offsets.
-        Some(u64::from_be(unsafe { (*(at as *const Even)).0 }))
+        self.linear.load_u64(offset)
     }
 }
-
-/// A word at an even address.
-#[repr(C, packed(2))]
-struct Even(u64);

@@ -1,4 +1,5 @@
-//! The XDP program: `selvedge_classifier::classify` over kernel maps.
+//! The programs: `selvedge_classifier` over kernel maps. One judges what ports receive (XDP), one what the node itself sends out
+//! of them (tcx).
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics, adt_const_params)]
@@ -11,37 +12,59 @@ mod fragments;
 mod frame;
 mod maps;
 mod passages;
+mod skb;
 
 use aya_ebpf::{
-    bindings::xdp_action,
-    macros::{map, xdp},
+    bindings::{tcx_action_base, xdp_action},
+    macros::{classifier, map, xdp},
     maps::PerCpuArray,
-    programs::XdpContext,
+    programs::{TcContext, XdpContext},
 };
-use selvedge_abi::Verdict;
-use selvedge_classifier::{Notes, classify};
+use selvedge_abi::{Reason, Verdict};
+use selvedge_classifier::{Notes, Way, classify, classify_sent};
 
-use crate::{frame::Frame, maps::Maps};
+use crate::{frame::Frame, maps::Maps, skb::Skb};
 
 /// Entry point on every enforced port, in native and in generic mode.
 #[xdp]
 pub fn selvedge_xdp(context: XdpContext) -> u32 {
     let ifindex = context.ingress_ifindex() as u32;
-    let Some(notes) = NOTES.get_ptr_mut(0) else { return xdp_action::XDP_DROP }; // there is always one
-    // SAFETY: this CPU's element, and programs are not interrupted by themselves. It is written before it is read.
-    let notes = unsafe {
-        notes.write(Notes::default());
-        &mut *notes
-    };
+    let Some(notes) = fresh(&NOTES) else { return xdp_action::XDP_DROP };
     match classify(&Frame::new(&context), ifindex, &Maps, notes).verdict() {
         Verdict::Allowed => xdp_action::XDP_PASS,
         Verdict::Denied | Verdict::Dropped => xdp_action::XDP_DROP,
     }
 }
 
-/// Notes of the packet in hand. No agent's business, so it has no name in the ABI and is not pinned.
+/// Entry point on every enforced port, where packets leave. What passes goes on to other programs on the port, if there are any.
+#[classifier]
+pub fn selvedge_egress(context: TcContext) -> i32 {
+    // SAFETY: the context is the kernel's.
+    let (received, leaves) = unsafe { ((*context.skb.skb).ingress_ifindex, (*context.skb.skb).ifindex) };
+    let Some(notes) = fresh(&SENT_NOTES) else { return tcx_action_base::TCX_DROP };
+    let reason = classify_sent(&Skb::new(&context), Way { received, leaves }, &Maps, notes);
+    match reason.map(Reason::verdict) {
+        None | Some(Verdict::Allowed) => tcx_action_base::TCX_NEXT,
+        Some(Verdict::Denied | Verdict::Dropped) => tcx_action_base::TCX_DROP,
+    }
+}
+
+/// Notes of the packet in hand. No agent's business, so they have no name in the ABI and are not pinned.
 #[map]
 static NOTES: PerCpuArray<Notes> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static SENT_NOTES: PerCpuArray<Notes> = PerCpuArray::with_max_entries(1, 0);
+
+/// This CPU's notes, with nothing in them; there always are some.
+#[inline(always)]
+fn fresh(notes: &PerCpuArray<Notes>) -> Option<&mut Notes> {
+    let notes = notes.get_ptr_mut(0)?;
+    // SAFETY: this CPU's element, and programs are not interrupted by themselves. It is written before it is read.
+    unsafe {
+        notes.write(Notes::default());
+        Some(&mut *notes)
+    }
+}
 
 /// Unreachable: nothing the program does can panic. The linker drops it, and the verifier refuses the loop
 /// should a panic ever slip in.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use selvedge_abi::{CONNECTION_ANSWERED, CONNECTION_ASSURED, ConnectionEntry, ConnectionKey, PortRole, map};
 use selvedge_classifier::testing::{
-    CONNECTION_LIMIT,
+    CONNECTION_LIMIT, Hook,
     frame::{ACK, RST, SYN, packet, tcp, udp},
     world::{key, world},
 };
@@ -43,12 +43,12 @@ impl Server {
 
     fn hears(&mut self, frame: &[u8]) -> bool {
         self.0.fill_world(&world(PortRole::Uplink));
-        self.0.passes(frame)
+        self.0.passes(Hook::Received, frame)
     }
 
     fn says(&mut self, frame: &[u8]) -> bool {
         self.0.fill_world(&world(PortRole::Workload));
-        self.0.passes(frame)
+        self.0.passes(Hook::Received, frame)
     }
 
     fn kept(&mut self) -> BTreeMap<ConnectionKey, ConnectionEntry> {
@@ -83,8 +83,9 @@ fn a_flood_of_syns_from_forged_addresses_cuts_nobody_off_and_keeps_nobody_out() 
     let mut server = Server::new();
     server.0.fill_world(&world(PortRole::Uplink));
     let before = server.kept();
-    let passed =
-        (0..FLOOD).filter(|number| server.0.passes(&packet(&forged(*number), SERVER, tcp(1024, 80, SYN))));
+    let passed = (0..FLOOD).filter(|number| {
+        server.0.passes(Hook::Received, &packet(&forged(*number), SERVER, tcp(1024, 80, SYN)))
+    });
     assert_eq!(passed.count() as u32, FLOOD, "policy allows them: only the server can tell");
     let half_open = server.half_open();
     assert!((HALF_OPEN as usize / 2..=HALF_OPEN as usize).contains(&half_open), "{half_open}");
@@ -115,8 +116,8 @@ fn answers_to_a_flood_and_the_resets_of_those_that_were_forged_take_no_place_tha
 fn a_spray_of_datagrams_cuts_nobody_off() {
     let mut server = Server::new();
     server.0.fill_world(&world(PortRole::Uplink));
-    let passed =
-        (0..FLOOD).filter(|number| server.0.passes(&packet(&forged(*number), SERVER, udp(1024, 53))));
+    let passed = (0..FLOOD)
+        .filter(|number| server.0.passes(Hook::Received, &packet(&forged(*number), SERVER, udp(1024, 53))));
     assert_eq!(passed.count() as u32, FLOOD);
     assert_eq!(server.kept().len(), ESTABLISHED as usize);
     assert!(server.serves_who_was_there());

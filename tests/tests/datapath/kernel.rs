@@ -1,4 +1,4 @@
-//! The loaded program with its maps, filled from tables in memory for each packet.
+//! The loaded programs with their maps, filled from tables in memory for each packet.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,20 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, HashMap, MapData, PerCpuHashMap, PerCpuValues, RingBuf},
-    programs::{TestRun, TestRunOptions, Xdp},
+    programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp},
     util::nr_cpus,
 };
 use nix::time::{ClockId, clock_gettime};
 use selvedge_abi::{
     CONNECTION_ASSURED, ConnectionEntry, ConnectionKey, Counter, Event, FragmentEntry, FragmentKey, Interval,
-    Layout, Note, NoteSeeds, PROGRAM_XDP, Passage, PassageBucket, Reason, ReasonKey, SLOTS, Seeds, map,
+    Layout, Note, NoteSeeds, PROGRAM_EGRESS, PROGRAM_XDP, Passage, PassageBucket, Reason, ReasonKey, SLOTS,
+    Seeds, map,
 };
 use selvedge_agent_core::{
     Slot, SlotTables,
     storage::{AddressArrays, AddressTables, Memory},
 };
 use selvedge_classifier::testing::{
-    CONNECTION_LIMIT, Datagram, FRAGMENT_LIMIT, MemoryTables, Outcome, PORT, SECOND, Tracked,
+    CONNECTION_LIMIT, Datagram, FRAGMENT_LIMIT, Hook, MemoryTables, Outcome, PORT, SECOND, Tracked,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -29,7 +30,7 @@ pub(super) const HALF_OPEN: u32 = 1 << 14;
 /// Times that a machine may take a second for one packet.
 const BUSY: usize = 30;
 
-/// The program in this kernel.
+/// The programs in this kernel.
 pub(super) struct Kernel {
     ebpf: Ebpf,
     layout: Layout,
@@ -110,7 +111,7 @@ fn elements<T: Bytes>(ebpf: &mut Ebpf, name: &str) -> Elements<T> {
 }
 
 impl Kernel {
-    /// Loads the program.
+    /// Loads the programs.
     pub(super) fn load() -> Self {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(map::CONNECTIONS, CONNECTION_LIMIT)
@@ -125,21 +126,26 @@ impl Kernel {
             .expect("the object loads (as root)");
         let program: &mut Xdp = ebpf.program_mut(PROGRAM_XDP).unwrap().try_into().unwrap();
         program.load().expect("the verifier accepts the program");
-        let verified = program.info().unwrap().verified_instruction_count().unwrap_or_default();
-        println!("{verified} instructions verified");
-        assert!(verified < 300_000, "{verified} of the million instructions that the verifier follows");
+        let received = program.info().unwrap().verified_instruction_count().unwrap_or_default();
+        let program: &mut SchedClassifier = ebpf.program_mut(PROGRAM_EGRESS).unwrap().try_into().unwrap();
+        program.load().expect("the verifier accepts the program");
+        let sent = program.info().unwrap().verified_instruction_count().unwrap_or_default();
+        println!("instructions verified: {received} for what is received, {sent} for what is sent");
+        for verified in [received, sent] {
+            assert!(verified < 300_000, "{verified} of the million instructions that the verifier follows");
+        }
         let layout = layout();
         let addresses = addresses(&mut ebpf, &layout);
         Self { ebpf, layout, addresses, cpus: nr_cpus().unwrap(), loaded: None }
     }
 
     /// Judges a frame on [`PORT`] by `tables`; whether it passed, and what it changed.
-    pub(super) fn judge(&mut self, tables: &MemoryTables, frame: &[u8]) -> (bool, Outcome) {
+    pub(super) fn judge(&mut self, hook: Hook, tables: &MemoryTables, frame: &[u8]) -> (bool, Outcome) {
         // Ages are in whole seconds: where a second passed meanwhile, the packet met another world than the one asked for.
         for _ in 0..BUSY {
             let begun = now();
             self.fill(tables);
-            let judged = (self.passes(frame), self.outcome(tables));
+            let judged = (self.passes(hook, frame), self.outcome(tables));
             if now() - begun < SECOND {
                 return judged;
             }
@@ -148,14 +154,24 @@ impl Kernel {
     }
 
     /// Whether a frame passes on [`PORT`], by what the maps hold.
-    pub(super) fn passes(&mut self, frame: &[u8]) -> bool {
-        let program: &mut Xdp = self.ebpf.program_mut(PROGRAM_XDP).unwrap().try_into().unwrap();
-        let result =
-            program.test_run(TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() }).unwrap();
-        match result.return_value {
-            1 => false, // XDP_DROP
-            2 => true,  // XDP_PASS
-            other => panic!("the program returned {other}"),
+    pub(super) fn passes(&mut self, hook: Hook, frame: &[u8]) -> bool {
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
+        match hook {
+            Hook::Received => {
+                match self.program::<Xdp>(PROGRAM_XDP).test_run(options).unwrap().return_value {
+                    1 => false, // XDP_DROP
+                    2 => true,  // XDP_PASS
+                    other => panic!("the program returned {other}"),
+                }
+            }
+            Hook::Sent => {
+                let program = self.program::<SchedClassifier>(PROGRAM_EGRESS);
+                match program.test_run(options).unwrap().return_value as i32 {
+                    2 => false, // TCX_DROP
+                    -1 => true, // TCX_NEXT
+                    other => panic!("the program returned {other}"),
+                }
+            }
         }
     }
 
@@ -166,6 +182,13 @@ impl Kernel {
         let passages = self.array::<PassageBucket>(map::PASSAGES);
         let Plain(PassageBucket(words)) = passages.get(&note.place(PASSAGES), 0).unwrap();
         note.is_in(|at| words[at])
+    }
+
+    fn program<'a, P>(&'a mut self, name: &str) -> &'a mut P
+    where
+        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+    {
+        self.ebpf.program_mut(name).unwrap().try_into().unwrap()
     }
 
     fn hash<K: Bytes, V: Bytes>(&mut self, name: &str) -> HashMap<&mut MapData, Plain<K>, Plain<V>> {

@@ -5,10 +5,13 @@ use selvedge_abi::{
     DECISION_STATELESS, Direction, FragmentEntry, FragmentKey, Interval, NodeRole, PortRole, PrefixKey,
     Reason,
 };
-use selvedge_classifier::testing::{
-    CONNECTION_LIMIT, FRAGMENT_LIMIT, MemoryTables, PORT, SECOND, cases,
-    frame::{self, Transport},
-    world::{GENERATION, OTHER_PORT, SLOT, address, before_any_generation, world},
+use selvedge_classifier::{
+    Way,
+    testing::{
+        CONNECTION_LIMIT, FRAGMENT_LIMIT, Hook, MemoryTables, PORT, SECOND, cases,
+        frame::{self, Transport},
+        world::{GENERATION, OTHER_PORT, SLOT, WEB, address, before_any_generation, world},
+    },
 };
 
 const V4: [&str; 7] =
@@ -21,18 +24,22 @@ const IDS: [u16; 3] = [1, 2, 0xffff];
 const ICMP_TYPES: [u8; 10] = [8, 0, 128, 129, 3, 13, 2, 135, 136, 134];
 
 /// A small generator (xorshift64*), so that a failing seed can be run again.
-pub(super) struct Random(u64);
+pub(super) struct Random {
+    state: u64,
+    /// Where its packets meet the classifier.
+    hook: Hook,
+}
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+    pub(super) fn new(seed: u64, hook: Hook) -> Self {
+        Self { state: seed, hook }
     }
 
     fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+        self.state ^= self.state >> 12;
+        self.state ^= self.state << 25;
+        self.state ^= self.state >> 27;
+        (self.state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
     }
 
     fn one_in(&mut self, n: usize) -> bool {
@@ -53,6 +60,13 @@ impl Random {
         for text in V4.iter().chain(&V6) {
             if self.one_in(6) {
                 let entry = self.entry();
+                tables.addresses.insert(AddressKey { slot: SLOT, address: address(text) }, entry);
+            }
+        }
+        if self.hook == Hook::Sent && self.one_in(2) {
+            // The node is a workload itself.
+            for text in ["10.0.0.1", "fd00::1"] {
+                let entry = AddressEntry { identity: WEB, class: WEB, ifindex: PORT };
                 tables.addresses.insert(AddressKey { slot: SLOT, address: address(text) }, entry);
             }
         }
@@ -131,7 +145,7 @@ impl Random {
                 break;
             }
             let frame = self.genuine_frame(&open);
-            open.classify(&frame, PORT);
+            self.judge(&open, &frame);
         }
         let opened = open.connections.take();
         *tables.connections.borrow_mut() = opened
@@ -242,13 +256,22 @@ impl Random {
     fn genuine_frame(&mut self, tables: &MemoryTables) -> Vec<u8> {
         let mut frame = self.sound_frame();
         for _ in 0..8 {
-            let reason = tables.clone().classify(&frame, PORT);
+            let reason = self.judge(&tables.clone(), &frame);
             if !matches!(reason, Reason::Spoofed | Reason::Martian) {
                 break;
             }
             frame = self.sound_frame();
         }
         frame
+    }
+
+    fn judge(&self, tables: &MemoryTables, frame: &[u8]) -> Reason {
+        match self.hook {
+            Hook::Received => tables.classify(frame, PORT),
+            Hook::Sent => {
+                tables.classify_sent(frame, Way { received: 0, leaves: PORT }).expect("was made here")
+            }
+        }
     }
 
     fn sound_frame(&mut self) -> Vec<u8> {

@@ -9,7 +9,7 @@ mod tables;
 pub mod world;
 
 pub use cases::{Case, Effect, Expected};
-pub use outcome::{Datagram, Outcome, Tracked};
+pub use outcome::{Datagram, Hook, Outcome, Tracked};
 pub use tables::MemoryTables;
 
 /// Interface index of the port on which every test frame arrives: the loopback's, which is what

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, vec::Vec};
 use selvedge_abi::{ConnectionEntry, ConnectionKey, Counter, Event, FragmentEntry, FragmentKey, Reason};
 
 use super::{MemoryTables, PORT, SECOND};
+use crate::Way;
 
 /// What a packet came to. Two backends that agree give equal outcomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +60,33 @@ impl Tracked {
     }
 }
 
+/// Where a frame meets the classifier on [`PORT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// It is received.
+    Received,
+    /// The node sends it.
+    Sent,
+}
+
 impl Outcome {
-    /// Judges `frame` on [`PORT`] by a copy of `tables`.
+    /// Judges `frame`, received on [`PORT`], by a copy of `tables`.
     pub fn of(tables: &MemoryTables, frame: &[u8]) -> (Reason, Self) {
+        Self::at(Hook::Received, tables, frame)
+    }
+
+    /// Judges `frame` on [`PORT`] by a copy of `tables`.
+    ///
+    /// # Panics
+    /// If nobody judges what the node sends.
+    pub fn at(hook: Hook, tables: &MemoryTables, frame: &[u8]) -> (Reason, Self) {
         let tables = tables.clone();
-        let reason = tables.classify(frame, PORT);
+        let reason = match hook {
+            Hook::Received => tables.classify(frame, PORT),
+            Hook::Sent => {
+                tables.classify_sent(frame, Way { received: 0, leaves: PORT }).expect("was made here")
+            }
+        };
         let now = tables.clock.get();
         let outcome = Self {
             reasons: tables

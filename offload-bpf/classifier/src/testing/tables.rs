@@ -13,7 +13,7 @@ use selvedge_abi::{
 };
 
 use super::{CONNECTION_LIMIT, HALF_OPEN_LIMIT, SECOND};
-use crate::{Notes, TableFull, Tables, classify};
+use crate::{Notes, TableFull, Tables, Way, classify, classify_sent};
 
 /// What the maps hold, in collections. A reference to it is a [`Tables`].
 #[derive(Clone, Debug)]
@@ -73,6 +73,11 @@ impl MemoryTables {
     /// Judges a frame that was received on port `ifindex`.
     pub fn classify(&self, frame: &[u8], ifindex: u32) -> Reason {
         classify(&frame, ifindex, &self, &mut Notes::default())
+    }
+
+    /// Judges a frame on its way out; `None` where it was judged when it was received.
+    pub fn classify_sent(&self, frame: &[u8], way: Way) -> Option<Reason> {
+        classify_sent(&frame, way, &self, &mut Notes::default())
     }
 }
 

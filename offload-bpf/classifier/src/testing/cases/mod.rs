@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, vec, vec::Vec};
 
 use selvedge_abi::{ConnectionKey, Counter, EventKind, FragmentKey, PortRole, Reason, Verdict};
 
-use super::{Datagram, MemoryTables, Outcome, Tracked, world};
+use super::{Datagram, Hook, MemoryTables, Outcome, Tracked, world};
 
 mod connections;
 mod control;
@@ -16,6 +16,7 @@ mod groups;
 mod malformed;
 mod policy;
 pub mod section;
+mod sent;
 mod tags;
 mod transports;
 
@@ -28,6 +29,8 @@ pub struct Case {
     pub name: &'static str,
     /// The tables before the packet.
     pub tables: MemoryTables,
+    /// Whether it is received or sent.
+    pub hook: Hook,
     /// The packet.
     pub frame: Vec<u8>,
     /// What must come of it.
@@ -90,6 +93,7 @@ pub fn all() -> Vec<Case> {
         connections::cases(),
         cuts::cases(),
         ends::cases(),
+        sent::cases(),
     ]
     .concat()
 }
@@ -115,7 +119,12 @@ impl Case {
             effect: Effect::Unchanged,
             datagram: Effect::Unchanged,
         };
-        Self { name, tables, frame, expected, section: None }
+        Self { name, tables, hook: Hook::Received, frame, expected, section: None }
+    }
+
+    /// A frame that the node sends, by these tables.
+    fn sent(tables: MemoryTables, name: &'static str, frame: Vec<u8>, reason: Reason) -> Self {
+        Self { hook: Hook::Sent, ..Self::at(tables, name, frame, reason) }
     }
 
     /// These rules are counted, and the last is the one to name.
@@ -145,6 +154,11 @@ impl Case {
     fn datagram(mut self, effect: Effect<FragmentKey, Datagram>) -> Self {
         self.expected.datagram = effect;
         self
+    }
+
+    /// What the classifier makes of it.
+    pub fn judge(&self) -> (Reason, Outcome) {
+        Outcome::at(self.hook, &self.tables, &self.frame)
     }
 
     /// Says what `outcome` has got wrong; empty where it is as expected.

@@ -118,6 +118,12 @@ sections! {
     STATELESS = 13, "Stateless rules, and logs", "", "A stateless rule leaves no entry; replies need their own.";
     ONE_NODE = 13, "Two ends behind one node", "",
         "Each end is judged as if it were alone on its node, so that a verdict does not depend on where a workload runs.";
+    FROM_NODE = 13, "What the node itself sends", "",
+        "Nobody receives it at a port of this node, so it is judged where it leaves one: ingress policy of a workload behind this \
+         node, egress policy of a workload that is the node (bare metal), and their answers, by the same tables. All else that the \
+         node sends in its own name passes. What was received at a port was judged there.";
+    NODE_CONTROL = 7, "Discovery, configuration and groups of the node itself", "",
+        "The node is trusted with its own links; a workload that is the node sends no more to groups than any other.";
     UNKNOWN_PORT = 15, "A port without a role", "", "Nothing is known of it, so nothing passes.";
     FAILING_TABLES = 16, "Missing policy, full tables", "",
         "What is not there allows nothing. A full connection table denies new connections; established ones go on.";
