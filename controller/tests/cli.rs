@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, own_address, report};
 use selvedge_controller::server::Controller;
-use selvedge_proto::{Count, Mode, PortReport, Refusal, Report};
+use selvedge_proto::{Count, EgressReport, Mode, PortReport, Refusal, Report};
 use selvedge_topology::model::PortRole;
 use selvedge_topology::plan::Generation;
 use tempfile::TempDir;
@@ -57,6 +57,10 @@ fn in_force() -> Report {
         requested: Mode::Native,
         granted,
         reason: reason.to_owned(),
+        egress: match granted {
+            Mode::Generic => EgressReport::Unenforced { reason: "the kernel has no tcx".to_owned() },
+            _ => EgressReport::Enforced,
+        },
     };
     Report {
         ports: vec![

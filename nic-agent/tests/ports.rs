@@ -3,6 +3,8 @@
 mod support;
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use selvedge_abi::ABI_VERSION;
@@ -13,7 +15,7 @@ fn a_port_is_shut_natively_before_there_is_a_plan_and_sigterm_leaves_it_shut() {
     let node = Node::wired();
     assert!(node.reaches(8080), "before the agent, the port is open");
     let agent = node.agent(&["--fail-closed", "eth0"]);
-    let status = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    let status = node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
     assert_eq!(port(&status, "eth0")["mode"], "xdp-native");
     assert_eq!(status["generation"], 0);
     assert!(!node.reaches(8080));
@@ -33,7 +35,7 @@ fn a_veth_that_native_refuses_is_attached_generically_with_the_kernels_reason() 
     node.namespace.ip("link set eth0 up");
     node.namespace.ip("link set peer0 up");
     let agent = node.agent(&["--fail-closed", "eth0"]);
-    let status = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    let status = node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
     assert_eq!(port(&status, "eth0")["mode"], "xdp-generic");
     agent.wait_log("attached in a lesser mode");
     support::wait(|| node.state().join("host1/placements.json").exists().then_some(())).unwrap();
@@ -52,7 +54,7 @@ fn a_device_whose_driver_has_no_xdp_is_never_asked_for_native() {
     node.namespace.ip("link add eth0 type bridge");
     node.namespace.ip("link set eth0 up");
     let agent = node.agent(&["--fail-closed", "eth0"]);
-    let status = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    let status = node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
     assert_eq!(port(&status, "eth0")["mode"], "xdp-generic");
     agent.wait_log("driver bridge has no native XDP");
 }
@@ -61,7 +63,7 @@ fn a_device_whose_driver_has_no_xdp_is_never_asked_for_native() {
 fn a_restart_adopts_maps_links_and_program_as_they_are() {
     let node = Node::wired();
     let agent = node.agent(&["--fail-closed", "eth0"]);
-    let before = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    let before = node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
     let maps = map_ids(&node);
     let (code, log) = node.agent(&[]).wait_end();
     assert_eq!(code, Some(1), "a second agent is refused");
@@ -106,7 +108,7 @@ fn detach_opens_the_ports_says_so_and_leaves_nothing() {
 fn a_port_that_is_deleted_and_made_again_is_shut_again() {
     let node = Node::wired();
     let _agent = node.agent(&["--fail-closed", "eth0"]);
-    let first = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    let first = node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
     node.namespace.ip("link del eth0");
     node.wait_status("the link died", |status| status["ports"][0]["mode"] == "gone");
     node.wire_uplink();
@@ -134,7 +136,7 @@ fn a_map_of_another_making_is_refused_by_name() {
 fn maps_of_another_abi_version_are_replaced_under_the_same_link_and_the_port_stays_shut() {
     let node = Node::wired();
     let agent = node.agent(&["--fail-closed", "eth0"]);
-    let before = node.wait_status("eth0 is attached", |status| status["ports"][0]["name"] == "eth0");
+    let before = node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
     agent.end(Signal::SIGTERM);
     let maps = map_ids(&node);
     fs::rename(node.pin(&format!("v{ABI_VERSION}")), node.pin("v0")).unwrap();
@@ -172,4 +174,34 @@ fn wrong_usage_is_told_from_failure() {
     let output = node.command("run", &["--etcd", "172.31.0.1"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("is no URL with a scheme and a host"));
+}
+
+#[test]
+fn what_the_node_sends_is_judged_by_a_link_of_its_own_that_outlives_the_agent_and_goes_with_detach() {
+    let node = Node::wired();
+    let listener = node.inside.enter(|| TcpListener::bind("10.1.0.12:8080")).unwrap();
+    let speaks = || {
+        let target = "10.1.0.12:8080".parse().unwrap();
+        node.namespace.enter(|| TcpStream::connect_timeout(&target, Duration::from_millis(700))).is_ok()
+    };
+    assert!(
+        support::wait(|| speaks().then_some(())).is_some(),
+        "before the agent, the node speaks to its workload"
+    );
+    let agent = node.agent(&["--fail-closed", "eth0", "w1"]);
+    let before = node.wait_status("both are attached", |status| {
+        status["egress"].as_array().is_some_and(|ports| ports.len() == 2)
+    });
+    assert_eq!(before["egress"][1]["name"], "w1");
+    assert_eq!(before["egress"][1]["mode"], "tcx-egress");
+    assert!(!speaks());
+    agent.end(Signal::SIGKILL);
+    assert!(!speaks(), "kill -9 leaves it");
+    let again = node.agent(&["--fail-closed", "eth0", "w1"]);
+    again.wait_log("nothing to be had from etcd");
+    assert_eq!(node.status().unwrap(), before, "the same links run the same program");
+    again.end(Signal::SIGTERM);
+    assert_eq!(node.command("detach", &[]).status.code(), Some(0));
+    assert!(speaks());
+    drop(listener);
 }

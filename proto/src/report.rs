@@ -127,6 +127,20 @@ pub struct PortReport {
     pub granted: Mode,
     /// Why that one.
     pub reason: String,
+    /// Whether what the node itself sends out of it is judged.
+    pub egress: EgressReport,
+}
+
+/// Whether what a node itself sends out of a port is judged, for which there is one way: tcx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EgressReport {
+    /// It is.
+    Enforced,
+    /// It passes unjudged.
+    Unenforced {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Packets and bytes.
@@ -251,24 +265,35 @@ fn refusal_from_wire(refusal: wire::Refusal) -> Result<Refusal, DecodeError> {
 }
 
 fn port_to_wire(port: &PortReport) -> wire::PortReport {
-    let PortReport { name, role, requested, granted, reason } = port;
+    let PortReport { name, role, requested, granted, reason, egress } = port;
+    let egress_unenforced = match egress {
+        EgressReport::Enforced => String::new(),
+        EgressReport::Unenforced { reason } => reason.clone(),
+    };
     wire::PortReport {
         name: name.to_string(),
         role: port_role_to_wire(*role),
         requested: mode_to_wire(*requested),
         granted: mode_to_wire(*granted),
         reason: reason.clone(),
+        egress_unenforced,
     }
 }
 
 fn port_from_wire(port: wire::PortReport) -> Result<PortReport, DecodeError> {
-    let wire::PortReport { name: port_name, role, requested, granted, reason } = port;
+    let wire::PortReport { name: port_name, role, requested, granted, reason, egress_unenforced } = port;
+    let egress = if egress_unenforced.is_empty() {
+        EgressReport::Enforced
+    } else {
+        EgressReport::Unenforced { reason: prose("reason of no egress", &egress_unenforced, MAX_TEXT)? }
+    };
     Ok(PortReport {
         name: name("port", &port_name)?,
         role: port_role_from_wire(role)?,
         requested: mode_from_wire(requested)?,
         granted: mode_from_wire(granted)?,
         reason: prose("reason of a mode", &reason, MAX_TEXT)?,
+        egress,
     })
 }
 

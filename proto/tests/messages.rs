@@ -5,9 +5,9 @@
 use std::time::{Duration, SystemTime};
 
 use selvedge_proto::{
-    Count, DecodeError, Digest, Flow, FlowEnd, FlowRule, GenerationRecord, MAX_RULE_COUNTS, Mode, Observed,
-    Occupancy, PortReport, ProofReport, Refusal, Report, Summary, Target, TargetList, Transport, Verdict,
-    wire,
+    Count, DecodeError, Digest, EgressReport, Flow, FlowEnd, FlowRule, GenerationRecord, MAX_RULE_COUNTS,
+    Mode, Observed, Occupancy, PortReport, ProofReport, Refusal, Report, Summary, Target, TargetList,
+    Transport, Verdict, wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::Identity;
@@ -99,6 +99,7 @@ fn report() -> Report {
             requested: Mode::Native,
             granted: Mode::Generic,
             reason: "driver veth_test has no native XDP".into(),
+            egress: EgressReport::Unenforced { reason: "the kernel has no tcx".into() },
         }],
         reasons: vec![("policy-deny".into(), count)],
         rules: vec![(RuleId(9), count)],

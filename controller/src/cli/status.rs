@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use selvedge_proto::wire::{self, NodeState};
-use selvedge_proto::{Occupancy, ProofReport, Report};
+use selvedge_proto::{EgressReport, Mode, Occupancy, ProofReport, Report};
 use serde::Serialize;
 
 use super::client::{Client, connect, refused};
@@ -80,6 +80,8 @@ pub(super) struct PortStatus {
     requested_mode: String,
     pub(super) granted_mode: String,
     pub(super) reason: String,
+    /// Why what the node itself sends out of it is not judged, where it isn't.
+    egress_unenforced: Option<String>,
 }
 
 pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
@@ -158,13 +160,17 @@ fn node(node: wire::NodeStatus) -> Result<NodeStatus, CliError> {
 }
 
 fn port(port: &selvedge_proto::PortReport) -> PortStatus {
-    let selvedge_proto::PortReport { name, role, requested, granted, reason } = port;
+    let selvedge_proto::PortReport { name, role, requested, granted, reason, egress } = port;
     PortStatus {
         name: name.to_string(),
         role: role.to_string(),
         requested_mode: requested.to_string(),
         granted_mode: granted.to_string(),
         reason: reason.clone(),
+        egress_unenforced: match egress {
+            EgressReport::Enforced => None,
+            EgressReport::Unenforced { reason } => Some(reason.clone()),
+        },
     }
 }
 
@@ -199,6 +205,16 @@ pub(super) fn render(status: &Status) -> String {
                 out,
                 "{yellow}{} tracks {connections} connections: when that is full, new ones are refused; give its agent more with --connections{yellow:#}",
                 node.name
+            );
+        }
+        // A port that isn't enforced at all has said so in its row.
+        for port in node.ports.iter().filter(|port| port.granted_mode != Mode::None.to_string()) {
+            let Some(reason) = &port.egress_unenforced else { continue };
+            let yellow = AnsiColor::Yellow.on_default();
+            let (name, port) = (&node.name, &port.name);
+            let _ = writeln!(
+                out,
+                "{yellow}what {name} itself sends out of {port} is unenforced: {reason}{yellow:#}"
             );
         }
     }

@@ -22,5 +22,7 @@ pub use lower::{LowerError, lower};
 pub use machine::{ForeignPrograms, IfIndex, Interface, Machine, Owner, XdpProgram};
 pub use place::{Placement, Refused};
 pub use prove::{Mismatch, Proof, Trial};
-pub use reconcile::{Action, Attachment, Desired, Entry, Key, Observed, Program, reconcile};
+pub use reconcile::{
+    Action, Attachment, Desired, Egress, EgressLink, Entry, Hook, Key, Observed, Program, Support, reconcile,
+};
 pub use tables::{Slot, SlotTables, Tables};

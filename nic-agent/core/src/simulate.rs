@@ -6,7 +6,9 @@ use selvedge_abi::Interval;
 use selvedge_topology::names::PortName;
 
 use crate::machine::{IfIndex, Interface, Machine};
-use crate::reconcile::{Action, Attachment, Entry, Key, Observed, Program};
+use crate::reconcile::{
+    Action, Attachment, Egress, EgressLink, Entry, Hook, Key, Observed, Program, Support,
+};
 use crate::tables::{Slot, SlotTables, Tables};
 
 /// A machine, its maps and links. Every attach is granted in the mode asked for first.
@@ -21,14 +23,18 @@ pub struct Simulation {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mistake {
     /// Attached where a link is already.
-    #[error("{port} is attached twice")]
+    #[error("{port} is attached twice, {hook}")]
     AttachedTwice {
+        /// Where on the port.
+        hook: Hook,
         /// The port.
         port: PortName,
     },
     /// No link where one is renewed or taken off.
-    #[error("{port} is not attached")]
+    #[error("{port} is not attached, {hook}")]
     NotAttached {
+        /// Where on the port.
+        hook: Hook,
         /// The port.
         port: PortName,
     },
@@ -61,7 +67,7 @@ impl Simulation {
 
     /// Executes one action.
     pub fn execute(&mut self, action: &Action) -> Result<(), Mistake> {
-        let attachments = &mut self.observed.attachments;
+        let Observed { attachments, egress: Egress { links, .. }, .. } = &mut self.observed;
         match action {
             Action::Put(entry) => self.put(entry),
             Action::Delete(key) => self.delete(key)?,
@@ -72,15 +78,31 @@ impl Simulation {
                 let attachment =
                     Attachment { index: Some(*index), mode: choice.first, program: Program::Current };
                 if attachments.insert(port.clone(), attachment).is_some() {
-                    return Err(Mistake::AttachedTwice { port: port.clone() });
+                    return Err(Mistake::AttachedTwice { hook: Hook::Ingress, port: port.clone() });
                 }
             }
-            Action::Refresh { port } => match attachments.get_mut(port) {
-                Some(attachment) => attachment.program = Program::Current,
-                None => return Err(Mistake::NotAttached { port: port.clone() }),
-            },
-            Action::Detach { port } => {
-                attachments.remove(port).ok_or_else(|| Mistake::NotAttached { port: port.clone() })?;
+            Action::AttachEgress { port, index } => {
+                let link = EgressLink { index: Some(*index), program: Program::Current };
+                if links.insert(port.clone(), link).is_some() {
+                    return Err(Mistake::AttachedTwice { hook: Hook::Egress, port: port.clone() });
+                }
+            }
+            Action::Refresh { hook, port } => {
+                let program = match hook {
+                    Hook::Ingress => attachments.get_mut(port).map(|attachment| &mut attachment.program),
+                    Hook::Egress => links.get_mut(port).map(|link| &mut link.program),
+                };
+                let missing = || Mistake::NotAttached { hook: *hook, port: port.clone() };
+                *program.ok_or_else(missing)? = Program::Current;
+            }
+            Action::Detach { hook, port } => {
+                let was_there = match hook {
+                    Hook::Ingress => attachments.remove(port).is_some(),
+                    Hook::Egress => links.remove(port).is_some(),
+                };
+                if !was_there {
+                    return Err(Mistake::NotAttached { hook: *hook, port: port.clone() });
+                }
             }
         }
         Ok(())
@@ -114,12 +136,20 @@ impl Simulation {
         if found { Ok(()) } else { Err(Mistake::Absent { key: *key }) }
     }
 
-    /// Takes an interface away; the link on it dies, its pin stays.
+    /// Takes an interface away; the links on it die, their pins stay.
     pub fn remove_interface(&mut self, port: &PortName) {
         self.observed.machine.interfaces.remove(port.as_str());
         if let Some(attachment) = self.observed.attachments.get_mut(port) {
             attachment.index = None;
         }
+        if let Some(link) = self.observed.egress.links.get_mut(port) {
+            link.index = None;
+        }
+    }
+
+    /// Makes the kernel one that has no place for programs where packets are sent.
+    pub fn without_tcx(&mut self, reason: &str) {
+        self.observed.egress.support = Support::Missing { reason: reason.to_owned() };
     }
 
     /// Adds a veth.
@@ -128,10 +158,13 @@ impl Simulation {
         self.observed.machine.interfaces.insert(port.to_string(), interface);
     }
 
-    /// Makes the program on a port one of an agent before this.
+    /// Makes the programs on a port those of an agent before this.
     pub fn age_program(&mut self, port: &PortName) {
         if let Some(attachment) = self.observed.attachments.get_mut(port) {
             attachment.program = Program::Outdated;
+        }
+        if let Some(link) = self.observed.egress.links.get_mut(port) {
+            link.program = Program::Outdated;
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Outcome, Place};
 use crate::datapath::{PinnedState, Pins};
 use crate::{machine, surroundings};
+use selvedge_agent_core::Hook;
 
 /// Options of `status`.
 #[derive(clap::Args)]
@@ -36,6 +37,8 @@ struct Status {
     policies: usize,
     intervals: usize,
     ports: Vec<Port>,
+    /// What judges packets that the node itself sends.
+    egress: Vec<Port>,
 }
 
 #[derive(Serialize)]
@@ -74,13 +77,20 @@ pub(super) fn run(options: &Options) -> Outcome {
 }
 
 fn status(node: String, state: PinnedState) -> Status {
-    let PinnedState { tables, links } = state;
+    let PinnedState { tables, links, egress } = state;
     let slot = selvedge_agent_core::Slot::in_use(&tables.config);
     let half = tables.slot(slot);
     let ports = links.into_iter().map(|link| Port {
         name: link.port.to_string(),
         ifindex: link.index.map(|index| index.0),
         mode: link.mode.map_or("gone".to_owned(), |mode| mode.to_string()),
+        link: link.id,
+        program: link.program,
+    });
+    let egress = egress.into_iter().map(|link| Port {
+        name: link.port.to_string(),
+        ifindex: link.index.map(|index| index.0),
+        mode: link.index.map_or("gone".to_owned(), |_| Hook::Egress.to_string()),
         link: link.id,
         program: link.program,
     });
@@ -93,11 +103,12 @@ fn status(node: String, state: PinnedState) -> Status {
         policies: half.policies.len(),
         intervals: half.intervals.len(),
         ports: ports.collect(),
+        egress: egress.collect(),
     }
 }
 
 fn print(status: &Status) {
-    let Status { node, generation, slot, addresses, prefixes, policies, intervals, ports } = status;
+    let Status { node, generation, slot, addresses, prefixes, policies, intervals, ports, egress } = status;
     match generation {
         0 => anstream::println!("node {node}: no generation in force, everything is shut"),
         _ => anstream::println!("node {node}: generation {generation} in force, in slot {slot}"),
@@ -105,7 +116,7 @@ fn print(status: &Status) {
     anstream::println!(
         "tables: {addresses} addresses, {prefixes} prefixes, {policies} policies, {intervals} intervals"
     );
-    for Port { name, ifindex, mode, link, program } in ports {
+    for Port { name, ifindex, mode, link, program } in ports.iter().chain(egress) {
         let index = ifindex.map_or("no interface".to_owned(), |index| format!("interface {index}"));
         anstream::println!("port {name}: {mode} ({index}, link {link}, program {program})");
     }

@@ -1,6 +1,6 @@
 //! What is pinned, read without changing anything and without an agent.
 
-use selvedge_agent_core::{IfIndex, Tables};
+use selvedge_agent_core::{Hook, IfIndex, Tables};
 use selvedge_hw_profiles::Mode;
 use selvedge_topology::names::PortName;
 
@@ -13,11 +13,13 @@ use crate::machine::RawInterface;
 pub struct PinnedState {
     /// The maps.
     pub tables: Tables,
-    /// The links, by port.
+    /// The XDP links, by port.
     pub links: Vec<PinnedPort>,
+    /// The links that judge what the node sends, by port.
+    pub egress: Vec<PinnedEgress>,
 }
 
-/// A pinned link.
+/// A pinned XDP link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinnedPort {
     /// The port it was made for.
@@ -26,6 +28,19 @@ pub struct PinnedPort {
     pub index: Option<IfIndex>,
     /// The mode it runs in; `None` with the interface.
     pub mode: Option<Mode>,
+    /// The kernel's number of the link.
+    pub id: u32,
+    /// The kernel's number of the program.
+    pub program: u32,
+}
+
+/// A pinned tcx link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedEgress {
+    /// The port it was made for.
+    pub port: PortName,
+    /// The interface it is on; `None` when that is gone.
+    pub index: Option<IfIndex>,
     /// The kernel's number of the link.
     pub id: u32,
     /// The kernel's number of the program.
@@ -41,7 +56,8 @@ impl PinnedState {
         interfaces: impl FnOnce() -> Result<Vec<RawInterface>, E>,
     ) -> Result<Self, E> {
         let tables = KernelTables::open(pins).and_then(|tables| tables.read())?;
-        let pinned = pins.pinned_links().map_err(DatapathError::from)?;
+        let pinned = pins.pinned_links(Hook::Ingress).map_err(DatapathError::from)?;
+        let sent = pins.pinned_links(Hook::Egress).map_err(DatapathError::from)?;
         let interfaces = interfaces()?;
         let links = pinned.into_iter().map(|(port, link)| {
             let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
@@ -51,6 +67,10 @@ impl PinnedState {
                 .map(|(mode, _)| *mode);
             PinnedPort { port, index, mode, id: link.info.id, program: link.info.program }
         });
-        Ok(Self { tables, links: links.collect() })
+        let egress = sent.into_iter().map(|(port, link)| {
+            let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
+            PinnedEgress { port, index, id: link.info.id, program: link.info.program }
+        });
+        Ok(Self { tables, links: links.collect(), egress: egress.collect() })
     }
 }

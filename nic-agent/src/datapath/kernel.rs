@@ -1,4 +1,4 @@
-//! The kernel's data path: maps, one program, one link a port.
+//! The kernel's data path: maps, two programs, and a link of each a port.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,10 +6,10 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use aya::maps::{MapError, RingBuf};
-use aya::programs::{ProgramError, Xdp};
+use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, PROGRAM_XDP, map};
-use selvedge_agent_core::{Action, Mismatch, Observed, Refused};
+use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, map};
+use selvedge_agent_core::{Action, Egress, Hook, Mismatch, Observed, Refused, Support};
 use selvedge_topology::names::PortName;
 
 use super::arrays;
@@ -19,7 +19,7 @@ use super::prove::Prover;
 use super::shapes::{self, Shape};
 use super::sweep::Sweeper;
 use super::tables::{self, KernelTables};
-use super::{Counters, Datapath, Effect, attach, counters};
+use super::{Counters, Datapath, Effect, attach, counters, egress, programs};
 use crate::machine::RawInterface;
 use crate::sys::bpf;
 
@@ -84,6 +84,14 @@ pub enum DatapathError {
         /// The modes and the kernel's words.
         refused: Vec<Refused>,
     },
+    /// What the node sends can't be judged on a port.
+    #[error("port {port}, {}: {reason}", Hook::Egress)]
+    AttachEgress {
+        /// The port.
+        port: PortName,
+        /// Why not.
+        reason: String,
+    },
     /// Somebody else's program can't be taken off.
     #[error("port {port}: the program {program} of somebody else can't be taken off: {reason}")]
     Displace {
@@ -131,14 +139,18 @@ impl Default for Sizes {
     }
 }
 
-/// Maps, program and pins of one node.
+/// Maps, programs and pins of one node.
 pub struct KernelDatapath {
     pins: Pins,
     tables: KernelTables,
     prover: Prover,
     program: Xdp,
     program_id: u32,
-    /// What the program came from, held for its life.
+    egress: SchedClassifier,
+    egress_id: u32,
+    /// Whether the kernel has a place for `egress`.
+    support: Support,
+    /// What the programs came from, held for their life.
     _object: Ebpf,
     /// Interface and mode of what is attached, as last observed.
     modes: BTreeMap<u32, selvedge_hw_profiles::Mode>,
@@ -159,15 +171,24 @@ impl KernelDatapath {
             loader.map_pin_path(name, path);
         }
         let mut object = loader.load(selvedge_object::OBJECT)?;
-        let missing = DatapathError::MissingProgram { name: PROGRAM_XDP };
-        let program: &mut Xdp = object.program_mut(PROGRAM_XDP).ok_or(missing)?.try_into()?;
-        program.load()?;
-        let program = adopt_program(&pins, program)?;
+        let program: Xdp = programs::adopt(&mut object, &pins.program(Hook::Ingress))?;
         arrays::establish(&pins)?;
         let program_id = program.info()?.id();
-        let tables = KernelTables::open(&pins)?;
-        let (prover, modes) = (Prover::default(), BTreeMap::new());
-        Ok(Self { pins, tables, prover, program, program_id, _object: object, modes })
+        let egress: SchedClassifier = programs::adopt(&mut object, &pins.program(Hook::Egress))?;
+        let egress_id = egress.info()?.id();
+        let (tables, support) = (KernelTables::open(&pins)?, egress::support());
+        Ok(Self {
+            pins,
+            tables,
+            prover: Prover::default(),
+            program,
+            program_id,
+            egress,
+            egress_id,
+            support,
+            _object: object,
+            modes: BTreeMap::new(),
+        })
     }
 
     /// The ring of events; to be read by one reader.
@@ -181,39 +202,15 @@ impl KernelDatapath {
     }
 }
 
-/// The pinned program if it is the same code, so that a restart changes nothing; else `loaded`, pinned in its place.
-fn adopt_program(pins: &Pins, loaded: &mut Xdp) -> Result<Xdp, DatapathError> {
-    let path = pins.program();
-    let attach_type = aya_attach_type();
-    if path.exists() {
-        let pinned = Xdp::from_pin(&path, attach_type)?;
-        // The tag digests the instructions; the maps are the ones pinned beside it.
-        if pinned.info()?.tag() == loaded.info()?.tag() {
-            return Ok(pinned);
-        }
-    }
-    let beside = path.with_file_name("program-new");
-    let failed = |source: io::Error| DatapathError::Pin { path: path.clone(), source };
-    std::fs::remove_file(&beside).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(failed(error)),
-    })?;
-    loaded.pin(&beside).map_err(|error| failed(io::Error::other(chain(&error))))?;
-    std::fs::rename(&beside, &path).map_err(failed)?;
-    Ok(Xdp::from_pin(&path, attach_type)?)
-}
-
-fn aya_attach_type() -> aya_obj::programs::XdpAttachType {
-    aya_obj::programs::XdpAttachType::Interface
-}
-
 impl Datapath for KernelDatapath {
     fn observe(&mut self, interfaces: &[RawInterface]) -> Result<Observed, DatapathError> {
         let links = observe::links(&self.pins, interfaces, self.program_id)?;
         let machine = observe::machine(interfaces, &links);
         self.modes = links.values().filter_map(|link| Some((link.index?.0, link.mode))).collect();
         let attachments = links.into_iter().map(|(port, link)| (port, link.attachment())).collect();
-        Ok(Observed { machine, tables: self.tables.read()?, attachments })
+        let links = egress::links(&self.pins, self.egress_id)?;
+        let egress = Egress { links, support: self.support.clone() };
+        Ok(Observed { machine, tables: self.tables.read()?, attachments, egress })
     }
 
     fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError> {
@@ -224,12 +221,15 @@ impl Datapath for KernelDatapath {
             Action::Switch(config) => self.tables.switch(config)?,
             Action::Attach { port, index, choice, displace } => {
                 attach::displace(port, *index, displace)?;
-                let pin = self.pins.link(port);
+                let pin = self.pins.link(Hook::Ingress, port);
                 let placement = attach::attach(&mut self.program, port, *index, choice, &pin)?;
                 return Ok(Effect::Placed(port.clone(), placement));
             }
-            Action::Refresh { port } => self.refresh(port)?,
-            Action::Detach { port } => self.detach(port)?,
+            Action::AttachEgress { port, .. } => {
+                egress::attach(&mut self.egress, port, &self.pins.link(Hook::Egress, port))?;
+            }
+            Action::Refresh { hook, port } => self.refresh(*hook, port)?,
+            Action::Detach { hook, port } => self.detach(*hook, port)?,
         }
         Ok(Effect::Done)
     }
@@ -240,21 +240,28 @@ impl Datapath for KernelDatapath {
 }
 
 impl KernelDatapath {
-    fn refresh(&self, port: &PortName) -> Result<(), DatapathError> {
-        let path = self.pins.link(port);
+    fn refresh(&self, hook: Hook, port: &PortName) -> Result<(), DatapathError> {
+        let path = self.pins.link(hook, port);
         let failed = |source: io::Error| DatapathError::Pin { path: path.clone(), source };
         let link = bpf::open_pin(&path).map_err(failed)?;
-        bpf::update_link(link.as_fd(), self.program.fd()?.as_fd()).map_err(failed)?;
+        let program = match hook {
+            Hook::Ingress => self.program.fd()?,
+            Hook::Egress => self.egress.fd()?,
+        };
+        bpf::update_link(link.as_fd(), program.as_fd()).map_err(failed)?;
         // Links of another ABI version run over maps that are of no use once the last of them is renewed.
-        let others = self.pins.pinned_links()?;
-        if others.iter().all(|(_, link)| link.info.program == self.program_id) {
-            self.pins.remove_other_versions()?;
+        let current = [(Hook::Ingress, self.program_id), (Hook::Egress, self.egress_id)];
+        for (hook, program) in current {
+            if self.pins.pinned_links(hook)?.iter().any(|(_, link)| link.info.program != program) {
+                return Ok(());
+            }
         }
+        self.pins.remove_other_versions()?;
         Ok(())
     }
 
-    fn detach(&self, port: &PortName) -> Result<(), DatapathError> {
-        let path = self.pins.link(port);
+    fn detach(&self, hook: Hook, port: &PortName) -> Result<(), DatapathError> {
+        let path = self.pins.link(hook, port);
         let failed = |source: io::Error| DatapathError::Pin { path: path.clone(), source };
         let link = bpf::open_pin(&path).map_err(failed)?;
         if bpf::link_info(link.as_fd()).map_err(failed)?.ifindex != 0 {

@@ -3,11 +3,13 @@
 mod arrays;
 mod attach;
 mod counters;
+mod egress;
 mod inspect;
 mod kernel;
 mod observe;
 mod pins;
 mod plain;
+mod programs;
 mod prove;
 mod shapes;
 mod sweep;
@@ -20,7 +22,7 @@ use selvedge_agent_core::{Action, Observed, Placement, Proof};
 use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
 
-pub use inspect::{PinnedPort, PinnedState};
+pub use inspect::{PinnedEgress, PinnedPort, PinnedState};
 pub use kernel::{DatapathError, KernelDatapath, Sizes};
 pub use pins::{DetachedPort, PinError, PinLock, Pins, Was};
 pub(crate) use sweep::monotonic;

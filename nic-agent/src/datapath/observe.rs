@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_agent_core::{Attachment, IfIndex, Interface, Machine, Owner, Program, XdpProgram};
+use selvedge_agent_core::{Attachment, Hook, IfIndex, Interface, Machine, Owner, Program, XdpProgram};
 use selvedge_hw_profiles::Mode;
 use selvedge_topology::names::PortName;
 
@@ -23,13 +23,13 @@ impl Link {
     }
 }
 
-/// The pinned links by port. `current` is the number of the program that links should run.
+/// The pinned XDP links by port. `current` is the number of the program that links should run.
 pub(super) fn links(
     pins: &Pins,
     interfaces: &[RawInterface],
     current: u32,
 ) -> Result<BTreeMap<PortName, Link>, PinError> {
-    let links = pins.pinned_links()?.into_iter().map(|(port, link)| {
+    let links = pins.pinned_links(Hook::Ingress)?.into_iter().map(|(port, link)| {
         let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
         let on = interfaces.iter().find(|interface| Some(interface.index) == index);
         let program_id = link.info.program;

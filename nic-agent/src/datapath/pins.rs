@@ -1,8 +1,9 @@
 //! Where the agent keeps what outlives it: `<bpffs>/selvedge/<node>/`.
 //!
-//! `links/<port>` holds one link a port; `v<ABI>/` the maps, by name, and the program. A set of maps of another ABI version is
+//! `links/<port>` holds the XDP link of a port, `egress/<port>` its tcx link; `v<ABI>/` the maps, by name, and the programs. A set of maps of another ABI version is
 //! never adopted: a new set is made beside it, links are moved over one by one, and the old set is removed.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,6 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use selvedge_abi::ABI_VERSION;
+use selvedge_agent_core::Hook;
 use selvedge_topology::names::{NodeName, PortName};
 
 use crate::sys::bpf;
@@ -98,7 +100,7 @@ impl Pins {
                 .map_err(|source| PinError::Mount { path: bpffs.to_owned(), source })?;
         }
         let pins = Self::at(bpffs, node);
-        for directory in [pins.maps(), pins.links()] {
+        for directory in [pins.maps(), pins.links(Hook::Ingress), pins.links(Hook::Egress)] {
             fs::create_dir_all(&directory).map_err(failed("create", &directory))?;
         }
         Ok(pins)
@@ -133,17 +135,23 @@ impl Pins {
     }
 
     /// The pin of the program.
-    pub(crate) fn program(&self) -> PathBuf {
-        self.maps().join("program")
+    pub(crate) fn program(&self, hook: Hook) -> PathBuf {
+        self.maps().join(match hook {
+            Hook::Ingress => "program",
+            Hook::Egress => "egress-program",
+        })
     }
 
-    fn links(&self) -> PathBuf {
-        self.root.join("links")
+    fn links(&self, hook: Hook) -> PathBuf {
+        self.root.join(match hook {
+            Hook::Ingress => "links",
+            Hook::Egress => "egress",
+        })
     }
 
     /// The pin of a port's link.
-    pub(crate) fn link(&self, port: &PortName) -> PathBuf {
-        self.links().join(port.as_str())
+    pub(crate) fn link(&self, hook: Hook, port: &PortName) -> PathBuf {
+        self.links(hook).join(port.as_str())
     }
 
     /// The node's root directory.
@@ -151,11 +159,14 @@ impl Pins {
         &self.root
     }
 
-    /// Every pinned link and the port it was made for.
-    pub(crate) fn pinned_links(&self) -> Result<Vec<(PortName, PinnedLink)>, PinError> {
-        let mut links = Vec::new();
-        for name in names(&self.links())? {
-            let path = self.links().join(&name);
+    /// Every pinned link of a hook and the port it was made for.
+    pub(crate) fn pinned_links(&self, hook: Hook) -> Result<Vec<(PortName, PinnedLink)>, PinError> {
+        let (mut links, directory) = (Vec::new(), self.links(hook));
+        if !directory.exists() {
+            return Ok(links); // pinned by an agent that did not know the hook
+        }
+        for name in names(&directory)? {
+            let path = directory.join(&name);
             let Ok(port) = name.parse() else { continue }; // not of our making
             let fd = bpf::open_pin(&path).map_err(failed("open the link", &path))?;
             let info = bpf::link_info(fd.as_fd()).map_err(failed("read the link", &path))?;
@@ -177,20 +188,26 @@ impl Pins {
 
     /// Removes everything: links first, which opens their ports, then maps.
     pub fn remove(self) -> Result<Vec<DetachedPort>, PinError> {
-        let mut detached = Vec::new();
-        for (port, link) in self.pinned_links()? {
-            let path = self.link(&port);
-            let was = if link.info.ifindex == 0 { Was::Dead } else { Was::Attached };
-            // An explicit detach works even where somebody else holds the link too.
-            bpf::detach_link(link.fd.as_fd())
-                .or_else(|error| if was == Was::Dead { Ok(()) } else { Err(error) })
-                .map_err(failed("detach", &path))?;
-            fs::remove_file(&path).map_err(failed("remove", &path))?;
-            detached.push(DetachedPort { port: port.to_string(), was });
+        let mut detached = BTreeMap::new();
+        for hook in [Hook::Egress, Hook::Ingress] {
+            for (port, link) in self.pinned_links(hook)? {
+                let was = detach(&self.link(hook, &port), &link)?;
+                detached.insert(port, was);
+            }
         }
         fs::remove_dir_all(&self.root).map_err(failed("remove", &self.root))?;
-        Ok(detached)
+        Ok(detached.into_iter().map(|(port, was)| DetachedPort { port: port.to_string(), was }).collect())
     }
+}
+
+fn detach(path: &Path, link: &PinnedLink) -> Result<Was, PinError> {
+    let was = if link.info.ifindex == 0 { Was::Dead } else { Was::Attached };
+    // An explicit detach works even where somebody else holds the link too.
+    bpf::detach_link(link.fd.as_fd())
+        .or_else(|error| if was == Was::Dead { Ok(()) } else { Err(error) })
+        .map_err(failed("detach", path))?;
+    fs::remove_file(path).map_err(failed("remove", path))?;
+    Ok(was)
 }
 
 fn names(directory: &Path) -> Result<Vec<String>, PinError> {

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use selvedge_abi::ABI_VERSION;
 use selvedge_agent_core::prove::Coverage;
-use selvedge_agent_core::{Attachment, Interface, Placement, Proof, place};
+use selvedge_agent_core::{Attachment, Egress, Interface, Placement, Proof, Support, place};
 use selvedge_hw_profiles::Mode;
 use selvedge_proto::{
-    Count, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, Occupancy, PortReport, ProofReport, Refusal, Report,
+    Count, EgressReport, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, Occupancy, PortReport, ProofReport,
+    Refusal, Report,
 };
 use selvedge_topology::model::{PortRole, RuleId};
 use selvedge_topology::names::PortName;
@@ -77,7 +78,8 @@ impl<D: Datapath> Engine<D> {
         let Some(interface) = self.observed.machine.port(name) else {
             let reason = "the machine has no interface of this name; its workloads stay shut".to_owned();
             let (requested, granted) = (ReportMode::Native, ReportMode::None);
-            return PortReport { name: name.clone(), role, requested, granted, reason };
+            let egress = EgressReport::Unenforced { reason: reason.clone() };
+            return PortReport { name: name.clone(), role, requested, granted, reason, egress };
         };
         let attachment =
             self.observed.attachments.get(name).filter(|found| found.index == Some(interface.index));
@@ -92,7 +94,20 @@ impl<D: Datapath> Engine<D> {
                 (requested, ReportMode::None, failure.unwrap_or_else(|| "not attached yet".to_owned()))
             }
         };
-        PortReport { name: name.clone(), role, requested, granted, reason: cut(reason) }
+        let egress = self.egress(name, interface);
+        PortReport { name: name.clone(), role, requested, granted, reason: cut(reason), egress }
+    }
+
+    fn egress(&self, name: &PortName, interface: &Interface) -> EgressReport {
+        let Egress { support, .. } = &self.observed.egress;
+        let reason = match support {
+            Support::Tcx if self.observed.egress.is_on(name, interface.index) => {
+                return EgressReport::Enforced;
+            }
+            Support::Tcx => self.failure.clone().unwrap_or_else(|| "not attached yet".to_owned()),
+            Support::Missing { reason } => reason.clone(),
+        };
+        EgressReport::Unenforced { reason: cut(reason) }
     }
 
     /// The ledger's entry where it agrees with what is seen, else what can be said of what is seen.

@@ -16,7 +16,7 @@ const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
 const BPF_LINK_DETACH: libc::c_int = 34;
 pub(super) const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 
-/// What the kernel says of an XDP link.
+/// What the kernel says of an XDP or tcx link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LinkInfo {
     /// The link's number.
@@ -58,7 +58,7 @@ pub(crate) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
         length: u32,
         info: u64,
     }
-    // struct bpf_link_info: type, id, prog_id, a hole, then the union, which for XDP begins with ifindex.
+    // struct bpf_link_info: type, id, prog_id, a hole, then the union, which for both begins with ifindex.
     let mut info = [0_u32; 32];
     let fd = link.as_raw_fd() as u32;
     call(

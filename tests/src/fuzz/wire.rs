@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use prost::Message;
 use selvedge_proto::{
-    Count, Digest, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed, Occupancy, PortReport,
-    ProofReport, Refusal, Report, Summary, Target, TargetList, Transport, Verdict, decode_identity,
-    encode_identity, wire,
+    Count, Digest, EgressReport, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed, Occupancy,
+    PortReport, ProofReport, Refusal, Report, Summary, Target, TargetList, Transport, Verdict,
+    decode_identity, encode_identity, wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::{Identity, IdentityKey};
@@ -125,6 +125,7 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
             requested: Mode::Native,
             granted: Mode::Generic,
             reason: "the driver has no native XDP".into(),
+            egress: EgressReport::Unenforced { reason: "the kernel has no tcx".into() },
         }],
         reasons: vec![("policy-deny".into(), count)],
         rules: vec![(RuleId(9), count)],

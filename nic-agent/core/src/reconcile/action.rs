@@ -10,6 +10,7 @@ use selvedge_hw_profiles::ModeChoice;
 use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
 
+use super::Hook;
 use crate::machine::{IfIndex, XdpProgram};
 use crate::prove::Trial;
 
@@ -25,7 +26,7 @@ pub enum Action {
     Prove(Box<Trial>),
     /// Writes the configuration: the moment another generation is in force.
     Switch(Config),
-    /// Attaches the program to a port.
+    /// Attaches the XDP program to a port.
     Attach {
         /// The port.
         port: PortName,
@@ -36,13 +37,24 @@ pub enum Action {
         /// Somebody else's programs, to be taken off first.
         displace: Vec<XdpProgram>,
     },
+    /// Attaches the program for what the node itself sends to a port.
+    AttachEgress {
+        /// The port.
+        port: PortName,
+        /// Its interface.
+        index: IfIndex,
+    },
     /// Puts the current program in the place of an older one, at once.
     Refresh {
+        /// Where on the port.
+        hook: Hook,
         /// The port.
         port: PortName,
     },
-    /// Takes the program off a port, and its pin away: the port is open.
+    /// Takes the program off a port, and its pin away: the port is open there.
     Detach {
+        /// Where on the port.
+        hook: Hook,
         /// The port.
         port: PortName,
     },
@@ -103,8 +115,11 @@ impl fmt::Display for Action {
             Self::Attach { port, index, choice, .. } => {
                 write!(f, "attach to {port} (index {index}), {} first", choice.first)
             }
-            Self::Refresh { port } => write!(f, "renew the program on {port}"),
-            Self::Detach { port } => write!(f, "detach from {port}"),
+            Self::AttachEgress { port, index } => {
+                write!(f, "attach to {port} (index {index}), {}", Hook::Egress)
+            }
+            Self::Refresh { hook, port } => write!(f, "renew the program on {port}, {hook}"),
+            Self::Detach { hook, port } => write!(f, "detach from {port}, {hook}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From what is observed to what is wanted: a list of actions, to be executed in order.
 //!
 //! Traffic is never judged by half a generation, whichever action is the last that happens:
-//! 1. **protect**: new ports get the program, and are judged by the generation in force, or shut where there is none;
+//! 1. **protect**: new ports get the programs, and are judged by the generation in force, or shut where there is none;
 //! 2. **fill**: the slot that is not in use is written, and counters are made;
 //! 3. **prove**: packets of every class are judged by that slot, and all that follows waits for it;
 //! 4. **switch**: one write of the configuration puts that slot in use. A port whose role changes is shut around it,
@@ -12,6 +12,7 @@
 
 mod action;
 mod diff;
+mod egress;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ use selvedge_topology::names::PortName;
 use selvedge_topology::plan::{Generation, Plan};
 
 pub use action::{Action, Entry, Key};
+pub use egress::{Egress, EgressLink, Hook, Support};
 
 use crate::lower::{self, LowerError};
 use crate::machine::{ForeignPrograms, IfIndex, Machine};
@@ -51,11 +53,13 @@ pub struct Observed {
     pub machine: Machine,
     /// The maps.
     pub tables: Tables,
-    /// The agent's own links, by the port they were made for.
+    /// The agent's own XDP links, by the port they were made for.
     pub attachments: BTreeMap<PortName, Attachment>,
+    /// The links by which what the node itself sends is judged.
+    pub egress: Egress,
 }
 
-/// A link of the agent's own.
+/// An XDP link of the agent's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// The interface it is on; `None` when that interface is gone, and the link with it but for its pin.
@@ -145,29 +149,30 @@ fn half(plan: &Plan, machine: &Machine, tables: &Tables) -> Result<Half, LowerEr
     Ok(Half { slot, tables: lower::lower(plan, machine, slot, tables.slot(slot))? })
 }
 
-/// New ports get the program. Their entry comes first, so that what the node itself lives by passes from the first packet.
+/// New ports get the programs. Their entry comes first, so that what the node itself lives by passes from the first packet.
 fn protect(desired: Desired<'_>, observed: &Observed, ports: &WantedPorts, actions: &mut Vec<Action>) {
     let new_failsafe = desired.failsafe.difference(&observed.tables.failsafe);
     actions.extend(new_failsafe.map(|key| Action::Put(Entry::Failsafe(*key))));
     for (port, attachment) in &observed.attachments {
         if attachment.program == Program::Outdated && attachment.index.is_some() {
-            actions.push(Action::Refresh { port: port.clone() });
+            actions.push(Action::Refresh { hook: Hook::Ingress, port: port.clone() });
         }
     }
+    egress::renew(observed, actions);
     for (port, wanted) in ports {
         let missing = reasons(wanted.index).filter(|key| !observed.tables.reason_counters.contains(key));
         actions.extend(missing.map(|key| Action::Put(Entry::ReasonCounter(key))));
-        if observed.has(port, wanted.index) {
-            continue;
+        if !observed.has(port, wanted.index) {
+            if observed.attachments.contains_key(port) {
+                // The port was deleted and made again: the link died with it.
+                actions.push(Action::Detach { hook: Hook::Ingress, port: port.clone() });
+            }
+            if observed.tables.ports.get(&wanted.index) != Some(&wanted.entry) {
+                actions.push(Action::Put(Entry::Port(wanted.index, wanted.entry)));
+            }
+            actions.extend(attach(desired, &observed.machine, port));
         }
-        if observed.attachments.contains_key(port) {
-            // The port was deleted and made again: the link died with it.
-            actions.push(Action::Detach { port: port.clone() });
-        }
-        if observed.tables.ports.get(&wanted.index) != Some(&wanted.entry) {
-            actions.push(Action::Put(Entry::Port(wanted.index, wanted.entry)));
-        }
-        actions.extend(attach(desired, &observed.machine, port));
+        egress::attach(observed, port, wanted.index, actions);
     }
 }
 
@@ -212,19 +217,25 @@ fn clean(
     rules: &BTreeSet<RuleId>,
     actions: &mut Vec<Action>,
 ) {
-    let Observed { machine: _, tables, attachments } = observed;
+    let Observed { machine: _, tables, attachments, egress } = observed;
     let mut delete = |key: Key| actions.push(Action::Delete(key));
     tables.rule_counters.difference(rules).for_each(|rule| delete(Key::RuleCounter(*rule)));
     tables.failsafe.difference(desired.failsafe).for_each(|key| delete(Key::Failsafe(*key)));
 
     let planned: BTreeSet<&PortName> =
         desired.plan.iter().flat_map(|(plan, _)| &plan.ports).map(|port| &port.name).collect();
-    let unwanted = attachments.iter().filter(|(port, attachment)| {
-        let named = planned.contains(port) || desired.fail_closed.contains(*port);
+    let is_unwanted = |port: &PortName, index: Option<IfIndex>| {
+        let named = planned.contains(port) || desired.fail_closed.contains(port);
         // The pin of a link that died with its interface holds nothing.
-        !named || (attachment.index.is_none() && !ports.contains_key(*port))
-    });
-    actions.extend(unwanted.map(|(port, _)| Action::Detach { port: port.clone() }));
+        !named || (index.is_none() && !ports.contains_key(port))
+    };
+    let received = attachments.iter().map(|(port, attachment)| (Hook::Ingress, port, attachment.index));
+    let sent = egress.links.iter().map(|(port, link)| (Hook::Egress, port, link.index));
+    for (hook, port, index) in sent.chain(received) {
+        if is_unwanted(port, index) {
+            actions.push(Action::Detach { hook, port: port.clone() });
+        }
+    }
 
     let used: BTreeSet<IfIndex> = ports.values().map(|wanted| wanted.index).collect();
     let stale_ports = tables.ports.keys().filter(|index| !used.contains(index));

@@ -102,8 +102,11 @@ fn a_removed_port_is_detached_last_and_its_entries_go() {
     let wanted = Wanted::plan(plan, 2);
     let actions = wanted.actions(&world);
     let switch = position(&actions, |action| matches!(action, Action::Switch(_)));
-    let detach = position(&actions, |action| *action == Action::Detach { port: name("w1") });
-    assert!(switch < detach);
+    let detach =
+        position(&actions, |action| *action == Action::Detach { hook: Hook::Ingress, port: name("w1") });
+    let sent =
+        position(&actions, |action| *action == Action::Detach { hook: Hook::Egress, port: name("w1") });
+    assert!(switch < sent && sent < detach);
     wanted.execute(&mut world);
     let tables = world.observe().tables;
     assert_eq!(tables.ports.keys().copied().collect::<Vec<_>>(), [IfIndex(10)]);
@@ -163,8 +166,32 @@ fn an_outdated_program_is_replaced_before_anything_is_switched() {
     Wanted::plan(Sample::new().plan, 1).execute(&mut world);
     world.age_program("eth0");
     let actions = Wanted::plan(Sample::new().plan, 2).actions(&world);
-    assert_eq!(actions[0], Action::Refresh { port: name("eth0") });
-    assert!(matches!(actions[1..], [Action::Prove(_), Action::Switch(_)]));
+    assert_eq!(actions[0], Action::Refresh { hook: Hook::Ingress, port: name("eth0") });
+    assert_eq!(actions[1], Action::Refresh { hook: Hook::Egress, port: name("eth0") });
+    assert!(matches!(actions[2..], [Action::Prove(_), Action::Switch(_)]));
+}
+
+#[test]
+fn a_kernel_without_tcx_gets_the_xdp_programs_all_the_same() {
+    let mut world = World::new(machine(&["eth0", "w1"]));
+    world.without_tcx("no such thing");
+    let wanted = Wanted::plan(Sample::new().plan, 1);
+    assert!(!wanted.actions(&world).iter().any(|action| matches!(action, Action::AttachEgress { .. })));
+    wanted.execute(&mut world);
+    assert_eq!(world.observe().attachments.len(), 2);
+    assert_eq!(world.observe().tables.config.generation, 1);
+}
+
+#[test]
+fn a_node_that_was_enforced_without_it_gets_the_egress_program_and_nothing_else() {
+    let mut world = World::new(machine(&["eth0", "w1"]));
+    let wanted = Wanted::plan(Sample::new().plan, 1);
+    wanted.execute(&mut world);
+    for port in ["eth0", "w1"] {
+        world.apply(&Action::Detach { hook: Hook::Egress, port: name(port) });
+    }
+    let attach = |port, index| Action::AttachEgress { port: name(port), index: IfIndex(index) };
+    assert_eq!(wanted.actions(&world), [attach("eth0", 10), attach("w1", 11)]);
 }
 
 #[test]
@@ -228,6 +255,7 @@ fn traffic_is_judged_by_the_whole_old_or_the_whole_new_generation_at_every_step_
                 new.execute(&mut crashed);
                 assert_eq!(crashed.meaning(), goal.meaning());
                 assert_eq!(crashed.enforced(), goal.enforced());
+                assert_eq!(crashed.judged_when_sent(), goal.judged_when_sent());
             }
         }
         switches += actions.iter().filter(|action| matches!(action, Action::Switch(_))).count();

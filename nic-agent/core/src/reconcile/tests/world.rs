@@ -51,6 +51,10 @@ impl World {
         self.0.age_program(&name(port));
     }
 
+    pub(super) fn without_tcx(&mut self, reason: &str) {
+        self.0.without_tcx(reason);
+    }
+
     pub(super) fn indexes_of_local_addresses(&self) -> Vec<u32> {
         let meaning = self.meaning();
         meaning.addresses.values().map(|entry| entry.ifindex).filter(|index| *index != 0).collect()
@@ -83,11 +87,35 @@ impl World {
         live.collect()
     }
 
+    /// Ports with the program for what the node sends on them.
+    pub(super) fn judged_when_sent(&self) -> BTreeMap<PortName, IfIndex> {
+        let links = self.observe().egress.links;
+        links.into_iter().filter_map(|(port, link)| Some((port, link.index?))).collect()
+    }
+
+    /// That what the node sends is judged at every port of the plan once it is in force, and nowhere less than before until then.
+    fn assert_sent_is_judged(&self, before: &Self, new: &Plan, is_new: bool) {
+        let (now, then) = (self.judged_when_sent(), before.judged_when_sent());
+        for (port, (index, _)) in lower::ports(new, &self.observe().machine) {
+            let is_on = now.get(&port) == Some(&index);
+            assert!(is_on || !is_new, "what is sent by {port} is not judged under the new generation");
+            assert!(is_on || then.get(&port) != Some(&index), "what is sent by {port} was let go on the way");
+        }
+        for (port, index) in then.iter().filter(|_| !is_new) {
+            let found = self.observe().machine.port(port).map(|found| found.index);
+            assert!(
+                now.contains_key(port) || found != Some(*index),
+                "{port} was let go before the new generation"
+            );
+        }
+    }
+
     /// That this is a state between `before` and `goal` that may last.
     pub(super) fn assert_between(&self, before: &Self, goal: &Self, new: &Plan) {
         let meaning = self.meaning();
         let is_new = meaning == goal.meaning();
         assert!(is_new || meaning == before.meaning(), "half a generation is in force");
+        self.assert_sent_is_judged(before, new, is_new && meaning != before.meaning());
 
         let (now, then, machine) = (self.enforced(), before.enforced(), self.observe().machine);
         for (port, (index, _)) in lower::ports(new, &machine) {
