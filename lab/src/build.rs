@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::blueprint::{Blueprint, Interface, InterfaceKind, Space};
+use crate::blueprint::{Blueprint, Interface, InterfaceKind, Space, Tenant};
 use crate::clear::{ClearError, Cleared, clear};
 use crate::kernel::mounts;
 use crate::kernel::namespace::{self, Namespace, NamespaceError};
@@ -89,17 +89,23 @@ pub async fn build(blueprint: &Blueprint, documents: &Path) -> Result<Option<Cle
 }
 
 fn record(blueprint: &Blueprint, documents: &Path) -> Record {
-    let place = |space: &Space| Place {
-        target: space.target.clone(),
-        namespace: space.namespace.clone(),
-        addresses: space.addresses(),
+    let place = |space: &Space| {
+        let Space { target, namespace, tenant, .. } = space;
+        let own =
+            Place { target: target.clone(), namespace: namespace.clone(), addresses: space.addresses() };
+        let lent = tenant.iter().map(|Tenant { target, addresses }| Place {
+            target: target.clone(),
+            namespace: namespace.clone(),
+            addresses: addresses.clone(),
+        });
+        std::iter::once(own).chain(lent).collect::<Vec<_>>()
     };
     Record {
         lab: blueprint.lab.clone(),
         documents: std::path::absolute(documents).unwrap_or_else(|_| documents.to_owned()),
         since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         phase: Phase::Unfinished,
-        places: blueprint.spaces.iter().map(place).collect(),
+        places: blueprint.spaces.iter().flat_map(place).collect(),
     }
 }
 

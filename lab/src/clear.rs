@@ -1,6 +1,6 @@
 //! Removing a lab, whole or half-built.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub enum ClearError {
 /// the record goes last.
 pub fn clear(registry: &Registry, lab: &LabName) -> Result<Cleared, ClearError> {
     let places = registry::find(lab)?.map_or_else(Vec::new, |record| record.places);
-    let names: Vec<NamespaceName> = places.into_iter().map(|place| place.namespace).collect();
+    let names: BTreeSet<NamespaceName> = places.into_iter().map(|place| place.namespace).collect();
     let inodes: BTreeMap<u64, NamespaceName> =
         names.iter().filter_map(|name| Some((namespace::inode(name)?, name.clone()))).collect();
     let (ended, left) = processes::inside(lab, &inodes)

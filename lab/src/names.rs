@@ -38,7 +38,7 @@ impl fmt::Display for LabName {
     }
 }
 
-/// A place in a lab; each is a network namespace.
+/// A place in a lab; each is a network namespace, but for workloads that are a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "of", rename_all = "kebab-case")]
 pub enum Target {

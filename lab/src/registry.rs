@@ -23,7 +23,7 @@ pub struct Record {
     pub since: u64,
     /// How far it is.
     pub phase: Phase,
-    /// Its namespaces.
+    /// What is in it.
     pub places: Vec<Place>,
 }
 
@@ -37,12 +37,12 @@ pub enum Phase {
     Up,
 }
 
-/// A namespace of a lab.
+/// A place of a lab: a namespace, or a workload in that of its node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// What it stands for.
     pub target: Target,
-    /// Its name.
+    /// The namespace's name.
     pub namespace: NamespaceName,
     /// Its addresses, but link-local ones.
     pub addresses: Vec<IpAddr>,

@@ -82,6 +82,25 @@ fn workloads_behind_one_port_are_kept_apart_by_their_segment() {
 }
 
 #[test]
+fn a_workload_at_an_uplink_is_in_its_nodes_namespace_with_its_own_addresses() {
+    let text =
+        PLAIN.replacen("attachment: {node: left, port: w1}", "attachment: {node: left, port: eth0}", 1);
+    let blueprint = drawn(&text).unwrap();
+    assert!(!blueprint.spaces.iter().any(|space| space.target.to_string() == "one"));
+    let left = space(&blueprint, "left");
+    let tenant = left.tenant.as_ref().unwrap();
+    assert_eq!(tenant.target.to_string(), "one");
+    let text = |addresses: Vec<std::net::IpAddr>| -> Vec<String> {
+        addresses.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(text(tenant.addresses.clone()), ["10.1.0.1", "fd00:1::1"]);
+    assert_eq!(text(left.addresses()), ["10.255.0.11", "fd00:ff::11"]);
+    assert_eq!(left.loopback.len(), 4);
+    let there = "10.1.0.1/32 fe80::2 swp1 10.255.0.1".to_owned();
+    assert!(routes(&blueprint, "leaf").contains(&there), "{:?}", routes(&blueprint, "leaf"));
+}
+
+#[test]
 fn hosts_carry_no_packets_of_others() {
     // A host with two uplinks joins two leaves that have no other link.
     let text = "

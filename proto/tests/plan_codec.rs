@@ -307,7 +307,7 @@ fn what_breaks_the_promises_of_a_plan_is_refused_by_name() {
         PlanError::ManagementPort { port: "p0".parse().unwrap() }
     );
     assert_eq!(
-        refusal(|plan| plan.ports[0].role = PortRole::Uplink),
+        refusal(|plan| plan.ports[0].role = PortRole::Fabric),
         PlanError::WorkloadPort { workload: "web1".parse().unwrap(), port: "p0".parse().unwrap() }
     );
     assert_eq!(

@@ -60,9 +60,9 @@ pub struct Ground {
 pub fn ground(u: &mut Unstructured<'_>) -> Result<Ground> {
     let mut out = String::new();
     let nodes = u.int_in_range(1..=3)?;
-    fabric(u, &mut out, nodes)?;
+    let mut machines = fabric(u, &mut out, nodes)?;
     for index in 0..u.int_in_range(1..=6)? {
-        workload(u, &mut out, index, nodes)?;
+        workload(u, &mut out, index, &mut machines)?;
     }
     let groups = u.int_in_range(0..=2)?;
     for index in 0..groups {
@@ -106,7 +106,13 @@ fn head(out: &mut String, kind: &str, name: &str) {
     let _ = write!(out, "---\napiVersion: selvedge/v1\nkind: {kind}\nmetadata: {{name: {name}}}\n");
 }
 
-fn fabric(u: &mut Unstructured<'_>, out: &mut String, nodes: u8) -> Result<()> {
+/// A node, and whether a workload may still be it.
+#[derive(Clone, Copy)]
+struct Machine {
+    free: bool,
+}
+
+fn fabric(u: &mut Unstructured<'_>, out: &mut String, nodes: u8) -> Result<Vec<Machine>> {
     head(out, "Fabric", "random");
     let _ = writeln!(out, "spec:\n  defaultAction: {}", u.choose(&["allow", "deny"])?);
     if u.arbitrary()? {
@@ -117,8 +123,10 @@ fn fabric(u: &mut Unstructured<'_>, out: &mut String, nodes: u8) -> Result<()> {
         }
     }
     let _ = writeln!(out, "  nodes:");
+    let mut machines = Vec::new();
     for node in 0..nodes {
-        let role = u.choose(&["host", "dpu", "switch"])?;
+        let role = *u.choose(&["host", "dpu", "switch"])?;
+        machines.push(Machine { free: role != "switch" });
         let _ = write!(out, "    - name: n{node}\n      role: {role}\n");
         let own = node + 1;
         let _ = writeln!(out, "      addresses: [10.255.0.{own}, 10.1.0.{}, \"fd00:ff::{own}\"]", 100 + own);
@@ -129,10 +137,10 @@ fn fabric(u: &mut Unstructured<'_>, out: &mut String, nodes: u8) -> Result<()> {
         let _ =
             writeln!(out, "        - {{name: w0, role: workload}}\n        - {{name: w1, role: workload}}");
     }
-    Ok(())
+    Ok(machines)
 }
 
-fn workload(u: &mut Unstructured<'_>, out: &mut String, index: u8, nodes: u8) -> Result<()> {
+fn workload(u: &mut Unstructured<'_>, out: &mut String, index: u8, machines: &mut [Machine]) -> Result<()> {
     head(out, "Workload", &format!("w{index}"));
     let mut labels = Vec::new();
     if u.ratio(4, 5)? {
@@ -148,8 +156,16 @@ fn workload(u: &mut Unstructured<'_>, out: &mut String, index: u8, nodes: u8) ->
     if u.ratio(1, 6)? {
         let _ = writeln!(out, "  unmanaged: true");
     } else {
-        let node = u.int_in_range(0..=nodes - 1)?;
-        let _ = writeln!(out, "  attachment: {{node: n{node}, port: w{}}}", u.int_in_range(0..=1)?);
+        let node = u.choose_index(machines.len())?;
+        let port = match u.int_in_range(0..=4)? {
+            0 if machines[node].free => {
+                machines[node].free = false;
+                "up0"
+            }
+            0..=2 => "w0",
+            _ => "w1",
+        };
+        let _ = writeln!(out, "  attachment: {{node: n{node}, port: {port}}}");
     }
     let mut services = Vec::new();
     for name in SERVICES {

@@ -1,4 +1,4 @@
-//! A node and one of its ports: what the tables say there, and what should become of packets that arrive.
+//! A node and one of its ports: what the tables say there, and what should become of packets that arrive, or that the node sends.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -37,7 +37,24 @@ impl<'m> Scene<'m> {
         self.locals.get(&address).map(|(_, port)| *port)
     }
 
-    /// What is decided by who the ends are, before any policy.
+    /// Whether this node is a workload itself, and has the address as that.
+    pub fn is_machine(&self, address: IpAddr) -> bool {
+        let role =
+            |name: &PortName| self.plan.ports.iter().find(|port| port.name == *name).map(|port| port.role);
+        self.behind(address).and_then(role) == Some(PortRole::Uplink)
+    }
+
+    /// What is decided of a packet that the node sends, by who the ends are, before any policy.
+    pub fn decided_when_sent(&self, source: IpAddr, destination: IpAddr) -> Option<Reason> {
+        let who = Party::seen_from(self.model, &self.plan.node, source).who;
+        if !self.is_machine(source) && !matches!(who, Who::Host | Who::World) {
+            return Some(Reason::Spoofed);
+        }
+        let local = self.behind(source).is_some() || self.behind(destination).is_some();
+        (!local).then_some(Reason::FromNode)
+    }
+
+    /// What is decided of a packet that arrives, by who the ends are, before any policy.
     pub fn decided(&self, source: IpAddr, destination: IpAddr) -> Option<Reason> {
         let own = |address| matches!(Party::seen_from(self.model, &self.plan.node, address).who, Who::Host);
         let behind = self.behind(source);

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use arbitrary::{Result, Unstructured};
 use kernel::Kernel;
 use selvedge_abi::{Reason, Verdict};
+use selvedge_classifier::Way;
 use selvedge_classifier::testing::frame::{self, Transport};
 use selvedge_classifier::testing::{Hook, MemoryTables, Outcome as Effects};
 use selvedge_tests::cases::each;
@@ -49,8 +50,12 @@ struct Expected {
     rules: BTreeSet<u32>,
 }
 
-fn expect(scene: &Scene<'_>, source: IpAddr, destination: IpAddr, key: L4Key) -> Expected {
-    if let Some(reason) = scene.decided(source, destination) {
+fn expect(hook: Hook, scene: &Scene<'_>, source: IpAddr, destination: IpAddr, key: L4Key) -> Expected {
+    let decided = match hook {
+        Hook::Received => scene.decided(source, destination),
+        Hook::Sent => scene.decided_when_sent(source, destination),
+    };
+    if let Some(reason) = decided {
         return Expected { reason, rules: BTreeSet::new() };
     }
     let judged: Vec<_> = scene.judgements(source, destination, key).into_iter().flatten().collect();
@@ -63,20 +68,29 @@ fn expect(scene: &Scene<'_>, source: IpAddr, destination: IpAddr, key: L4Key) ->
     Expected { reason, rules: judged.iter().map(|judgement| judgement.rule.0).collect() }
 }
 
-/// Judges every opening packet between all addresses; `judge` says what a backend makes of a frame.
-fn run(scene: &Scene<'_>, seen: &mut Seen, mut judge: impl FnMut(&[u8]) -> Effects) {
+/// Judges every opening packet between all addresses, received at the port and sent by it; `judge` says what a backend makes of
+/// a frame.
+fn run(scene: &Scene<'_>, seen: &mut Seen, mut judge: impl FnMut(Hook, &[u8]) -> Effects) {
+    for hook in [Hook::Received, Hook::Sent] {
+        run_at(hook, scene, seen, |packet| judge(hook, packet));
+    }
+}
+
+fn run_at(hook: Hook, scene: &Scene<'_>, seen: &mut Seen, mut judge: impl FnMut(&[u8]) -> Effects) {
     let addresses = addresses(scene.model);
     let pairs = addresses.iter().flat_map(|a| addresses.iter().map(move |b| (*a, *b)));
     for (source, destination) in pairs.filter(|(a, b)| a != b && a.is_ipv4() == b.is_ipv4()) {
         for (key, transport) in openings(source.is_ipv4()) {
             let packet = frame::packet(&source.to_string(), &destination.to_string(), transport);
-            let expected = expect(scene, source, destination, key);
+            let expected = expect(hook, scene, source, destination, key);
             let effects = judge(&packet);
             let reasons: Vec<Reason> =
                 effects.reasons.keys().map(|number| Reason::from_number(*number).unwrap()).collect();
             let does = Expected { reason: reasons[0], rules: effects.rules.keys().copied().collect() };
-            let at =
-                format!("{source} -> {destination} {key} on {} of {}", scene.arrival.name, scene.plan.node);
+            let at = format!(
+                "{source} -> {destination} {key} {hook:?} at {} of {}",
+                scene.arrival.name, scene.plan.node
+            );
             assert_eq!(reasons.len(), 1, "{at}");
             if expected.reason == Reason::PolicyDeny {
                 // An egress that allows before an ingress that denies is counted too.
@@ -161,10 +175,20 @@ fn answers(scene: &Scene<'_>, tables: &MemoryTables, seen: &mut Answers) {
                 continue;
             }
             let tables = tables.clone();
+            let judge = |frame: &[u8], [source, destination]: [IpAddr; 2], [from, to]: [&PortName; 2]| {
+                if scene.is_machine(source) {
+                    // To the other one by its port; to itself by none.
+                    let leaves = index(if scene.is_machine(destination) { from } else { to });
+                    tables.classify_sent(frame, Way { received: 0, leaves }).unwrap()
+                } else {
+                    tables.classify(frame, index(from))
+                }
+            };
+            let (there, back) = ([*asking, *asked], [*asked, *asking]);
             let (asking, asked) = (asking.to_string(), asked.to_string());
-            let opened = tables.classify(&frame::packet(&asking, &asked, opening.1), index(from));
+            let opened = judge(&frame::packet(&asking, &asked, opening.1), there, [from, to]);
             assert_eq!(opened.verdict(), Verdict::Allowed, "{asking} -> {asked} {}", opening.0);
-            let reason = tables.classify(&frame::packet(&asked, &asking, answer.1), index(to));
+            let reason = judge(&frame::packet(&asked, &asking, answer.1), back, [to, from]);
             let expected = ends.iter().all(|(opening, answer)| match (opening, answer) {
                 (Outcome::AllowedStateless, Outcome::AllowedStateless) => true,
                 (Outcome::AllowedStateless, answer) => answer.is_allowed() && answer_may_open,
@@ -206,7 +230,14 @@ fn assert_enough(seen: &Seen, cases: u64) {
             "{reason:?} was seen too rarely: {seen:?}"
         );
     }
-    for reason in [Reason::Stateless, Reason::Spoofed, Reason::ToNode, Reason::Transit, Reason::NotLocal] {
+    for reason in [
+        Reason::Stateless,
+        Reason::Spoofed,
+        Reason::ToNode,
+        Reason::FromNode,
+        Reason::Transit,
+        Reason::NotLocal,
+    ] {
         assert!(
             seen.get(&reason).is_some_and(|n| *n >= cases / 1000),
             "{reason:?} was seen too rarely: {seen:?}"
@@ -221,7 +252,9 @@ fn assert_enough(seen: &Seen, cases: u64) {
 #[test]
 fn the_classifier_over_lowered_plans_decides_as_the_oracle_does() {
     let mut seen = Seen::new();
-    each(60, |u| scenes(u, |scene, tables| run(scene, &mut seen, |packet| Effects::of(tables, packet).1)));
+    each(60, |u| {
+        scenes(u, |scene, tables| run(scene, &mut seen, |hook, packet| Effects::at(hook, tables, packet).1))
+    });
     assert_enough(&seen, 500_000);
 }
 
@@ -231,8 +264,8 @@ fn the_loaded_program_over_lowered_plans_decides_as_the_oracle_does() {
     let mut kernel = Kernel::load();
     each(6, |u| {
         scenes(u, |scene, tables| {
-            run(scene, &mut seen, |packet| {
-                let (passed, effects) = kernel.judge(Hook::Received, tables, packet);
+            run(scene, &mut seen, |hook, packet| {
+                let (passed, effects) = kernel.judge(hook, tables, packet);
                 let reason = effects.reasons.keys().next().and_then(|number| Reason::from_number(*number));
                 assert_eq!(Some(passed), reason.map(|reason| reason.verdict() == Verdict::Allowed));
                 effects

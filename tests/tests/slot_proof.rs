@@ -8,18 +8,20 @@ use std::net::IpAddr;
 
 use arbitrary::{Result, Unstructured};
 use selvedge_abi::{Address, Event, Interval, PrefixKey, Verdict};
-use selvedge_agent_core::Trial;
 use selvedge_agent_core::lower::lower;
 use selvedge_agent_core::machine::{IfIndex, Interface, Machine};
 use selvedge_agent_core::prove::{Case, Found, LIMIT, Packet, trial};
 use selvedge_agent_core::tables::{Slot, SlotTables};
+use selvedge_agent_core::{Hook, Trial};
+use selvedge_classifier::Way;
 use selvedge_classifier::testing::MemoryTables;
 use selvedge_tests::cases::each;
 use selvedge_tests::random::{addresses, model};
 use selvedge_topology::compile::compile;
-use selvedge_topology::identity::IdentityTable;
+use selvedge_topology::identity::{Identity, IdentityTable};
 use selvedge_topology::l4::{L4Key, Protocol};
-use selvedge_topology::model::Model;
+use selvedge_topology::model::{Model, PortRole};
+use selvedge_topology::names::PortName;
 use selvedge_topology::plan::{Generation, Plan};
 
 const SLOT: Slot = Slot::B;
@@ -49,17 +51,24 @@ fn tables(trial: &Trial, slot: &SlotTables) -> MemoryTables {
 }
 
 /// Judges a packet on its own; what rules counted, and the event.
-fn judge(tables: &MemoryTables, packet: &Packet, port: IfIndex) -> (bool, Option<Event>, Vec<u32>) {
+fn judge(
+    tables: &MemoryTables,
+    packet: &Packet,
+    (hook, port): (Hook, IfIndex),
+) -> (bool, Option<Event>, Vec<u32>) {
     tables.connections.borrow_mut().clear();
     tables.passages.borrow_mut().clear();
     tables.rule_counters.borrow_mut().clear();
-    let reason = tables.classify(&packet.frame(), port.0);
+    let reason = match hook {
+        Hook::Ingress => tables.classify(&packet.frame(), port.0),
+        Hook::Egress => tables.classify_sent(&packet.frame(), Way { received: 0, leaves: port.0 }).unwrap(),
+    };
     let rules = tables.rule_counters.borrow().keys().copied().collect();
     (reason.verdict() == Verdict::Allowed, tables.events.take().pop(), rules)
 }
 
 fn found(tables: &MemoryTables, case: &Case) -> Found {
-    let (passed, event, rules) = judge(tables, &case.packet, case.port);
+    let (passed, event, rules) = judge(tables, &case.packet, (case.hook, case.port));
     Found { passed, event, counted: case.expected.unnamed().filter(|rule| rules.contains(&rule.0)).collect() }
 }
 
@@ -69,8 +78,12 @@ fn refuses(trial: &Trial, slot: &SlotTables) -> bool {
     trial.cases.iter().any(|case| trial.check(case, &found(&tables, case)).is_err())
 }
 
-/// Packets that could notice a change: between all addresses, at the keys of the trial and around every interval.
-fn witnesses(model: &Model, plan: &Plan, trial: &Trial) -> Vec<(Packet, IfIndex)> {
+/// A packet, and where it is judged.
+type Witness = (Packet, (Hook, IfIndex));
+
+/// Packets that could notice a change: between all addresses, at the keys of the trial and around every interval. The node
+/// sends in its own name and that of a workload that it is.
+fn witnesses(model: &Model, plan: &Plan, trial: &Trial) -> Vec<Witness> {
     let mut keys: Vec<L4Key> = trial.cases.iter().map(|case| case.packet.key).collect();
     let starts = plan.sets.iter().flat_map(|set| &set.intervals).map(|interval| interval.first.number());
     keys.extend(
@@ -88,15 +101,34 @@ fn witnesses(model: &Model, plan: &Plan, trial: &Trial) -> Vec<(Packet, IfIndex)
     let packets = pairs.flat_map(|(source, destination)| {
         keys.iter().map(move |key| Packet { source, destination, key: *key })
     });
-    packets.flat_map(|packet| ports.iter().map(move |port| (packet, *port))).collect()
+    let own = own(plan);
+    // What the node says to itself leaves by no port.
+    let leaves = |packet: &Packet| own.contains(&packet.source) && !own.contains(&packet.destination);
+    let places = |packet: Packet| {
+        let hooks: &[Hook] = if leaves(&packet) { &[Hook::Ingress, Hook::Egress] } else { &[Hook::Ingress] };
+        let ports = &ports;
+        hooks.iter().flat_map(move |hook| ports.iter().map(move |port| (packet, (*hook, *port))))
+    };
+    packets.flat_map(places).collect()
+}
+
+/// The addresses that a node sends from.
+fn own(plan: &Plan) -> Vec<IpAddr> {
+    let is_uplink =
+        |name: &PortName| plan.ports.iter().any(|port| port.name == *name && port.role == PortRole::Uplink);
+    let host = plan.addresses.iter().filter(|entry| entry.identity == Identity::HOST);
+    let machine = plan.workloads.iter().filter(|workload| is_uplink(&workload.port));
+    host.map(|entry| entry.prefix.addr())
+        .chain(machine.flat_map(|workload| workload.addresses.iter().copied()))
+        .collect()
 }
 
 /// What a packet makes visible; the interval's decision and rule, and who is who.
 type Seen = (bool, Option<(u32, u32, u32, u32, u32)>, Vec<u32>);
 
-fn see(tables: &MemoryTables, witnesses: &[(Packet, IfIndex)]) -> Vec<Seen> {
-    let one = |(packet, port): &(Packet, IfIndex)| {
-        let (passed, event, rules) = judge(tables, packet, *port);
+fn see(tables: &MemoryTables, witnesses: &[Witness]) -> Vec<Seen> {
+    let one = |(packet, at): &Witness| {
+        let (passed, event, rules) = judge(tables, packet, *at);
         let told = event.map(|e| (e.reason, e.rule, e.kind, e.source_identity, e.destination_identity));
         (passed, told, rules)
     };

@@ -236,7 +236,7 @@ pub struct Workload {
 /// Where a workload is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attachment {
-    /// Behind a workload port of a node with an agent, which enforces for it.
+    /// Behind a workload port of a node with an agent, which enforces for it; or, at an uplink, that node itself.
     Managed(Endpoint),
     /// Nobody enforces for it; the place is known or not.
     Unmanaged(Option<Endpoint>),

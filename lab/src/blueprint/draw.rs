@@ -2,7 +2,8 @@
 //!
 //! The fabric is routed: every wire between nodes carries link-local addresses only, every node knows the way to
 //! every address. A workload has its address alone (`/32`, `/128`) and one way out, through the node's port, as
-//! in Calico's or Cilium's routed modes; so two workloads never talk past the node.
+//! in Calico's or Cilium's routed modes; so two workloads never talk past the node. A workload at an uplink is the node, and
+//! lives in its namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,7 +15,7 @@ use selvedge_topology::names::{NodeName, PortName};
 use super::routes::Neighbours;
 use super::{
     Blueprint, BlueprintError, FIRST_INTERFACE_INDEX, Forwarding, Interface, InterfaceKind, NextHop,
-    PortIsolation, Route, Space, Wire, WireEnd,
+    PortIsolation, Route, Space, Tenant, Wire, WireEnd,
 };
 use crate::names::{LabName, NamespaceName, Target};
 
@@ -38,7 +39,7 @@ struct Guest<'a> {
 pub fn draw(model: &Model, lab: &LabName) -> Result<Blueprint, BlueprintError> {
     let mut drawing = Drawing { model, lab, spaces: Vec::new(), wires: Vec::new(), nodes: BTreeMap::new() };
     let guests = guests(model);
-    drawing.nodes();
+    drawing.nodes(&guests);
     drawing.links();
     drawing.management()?;
     drawing.attachments(&guests);
@@ -47,7 +48,8 @@ pub fn draw(model: &Model, lab: &LabName) -> Result<Blueprint, BlueprintError> {
     Ok(Blueprint { lab: lab.clone(), spaces: drawing.spaces, wires: drawing.wires })
 }
 
-/// Who is attached to which port. An unmanaged workload whose place nobody knows has no place in a lab either.
+/// Who is attached to which port, uplinks among them. An unmanaged workload whose place nobody knows has no place in a lab
+/// either.
 fn guests(model: &Model) -> BTreeMap<&Endpoint, Vec<Guest<'_>>> {
     let mut guests: BTreeMap<&Endpoint, Vec<Guest<'_>>> = BTreeMap::new();
     for workload in model.workloads.values() {
@@ -99,8 +101,8 @@ struct Drawing<'a> {
 impl<'a> Drawing<'a> {
     fn space(&mut self, target: Target, forwarding: Forwarding) -> usize {
         let namespace = NamespaceName::of(self.lab, &target);
-        let (loopback, interfaces, routes) = (Vec::new(), Vec::new(), Vec::new());
-        self.spaces.push(Space { target, namespace, forwarding, loopback, interfaces, routes });
+        let (loopback, interfaces, routes, tenant) = (Vec::new(), Vec::new(), Vec::new(), None);
+        self.spaces.push(Space { target, namespace, forwarding, loopback, tenant, interfaces, routes });
         self.spaces.len() - 1
     }
 
@@ -115,10 +117,19 @@ impl<'a> Drawing<'a> {
         self.spaces[end.space].interfaces[end.interface].index
     }
 
-    fn nodes(&mut self) {
+    fn nodes(&mut self, guests: &BTreeMap<&'a Endpoint, Vec<Guest<'a>>>) {
         for node in self.model.fabric.nodes.values() {
             let space = self.space(Target::Node(node.name.clone()), Forwarding::Routes);
-            self.spaces[space].loopback = node.addresses.iter().copied().map(IpNet::from).collect();
+            let is_here = |port: &Endpoint| port.node == node.name && is_uplink(node, &port.port);
+            let tenant = guests.iter().find(|(port, _)| is_here(port)).and_then(|(_, guests)| guests.first());
+            let tenant = tenant.map(|guest| Tenant {
+                target: guest.target.clone(),
+                addresses: guest.addresses.iter().copied().collect(),
+            });
+            let lent = tenant.iter().flat_map(|tenant| &tenant.addresses);
+            self.spaces[space].loopback =
+                node.addresses.iter().chain(lent).copied().map(IpNet::from).collect();
+            self.spaces[space].tenant = tenant;
             self.nodes.insert(&node.name, space);
         }
     }
@@ -160,8 +171,8 @@ impl<'a> Drawing<'a> {
                 let gateways = vec![IpNet::from(GATEWAY_V4), link_local(1)];
                 let port = Endpoint { node: node.name.clone(), port: port.clone() };
                 let end = self.interface(space, port.port.as_str(), InterfaceKind::WireEnd, gateways);
-                let guests = guests.get(&port).map_or(&[][..], Vec::as_slice);
-                self.behind(end, &port, guests);
+                let guests = guests.get(&port).filter(|_| !is_uplink(node, &port.port));
+                self.behind(end, &port, guests.map_or(&[][..], Vec::as_slice));
             }
         }
     }
@@ -273,6 +284,10 @@ impl<'a> Drawing<'a> {
         }
         Ok(())
     }
+}
+
+fn is_uplink(node: &Node, port: &PortName) -> bool {
+    node.ports.get(port) == Some(&PortRole::Uplink)
 }
 
 /// `fe80::<number>/64`.

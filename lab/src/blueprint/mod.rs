@@ -46,6 +46,8 @@ pub struct Space {
     pub forwarding: Forwarding,
     /// Addresses on its loopback.
     pub loopback: Vec<IpNet>,
+    /// The workload that the node itself is, if it is one. Its addresses are on the loopback too.
+    pub tenant: Option<Tenant>,
     /// Its interfaces beside the loopback.
     pub interfaces: Vec<Interface>,
     /// Its routes.
@@ -53,15 +55,30 @@ pub struct Space {
 }
 
 impl Space {
-    /// All its addresses, but link-local ones.
+    /// All its addresses, but link-local ones and those of its tenant.
     pub fn addresses(&self) -> Vec<IpAddr> {
+        let lent = |address: &IpAddr| self.tenant.iter().any(|tenant| tenant.addresses.contains(address));
         let local = |address: &IpAddr| match address {
             IpAddr::V4(address) => address.is_link_local(),
             IpAddr::V6(address) => address.is_unicast_link_local(),
         };
         let wired = self.interfaces.iter().flat_map(|interface| &interface.addresses);
-        self.loopback.iter().chain(wired).map(IpNet::addr).filter(|address| !local(address)).collect()
+        self.loopback
+            .iter()
+            .chain(wired)
+            .map(IpNet::addr)
+            .filter(|address| !local(address) && !lent(address))
+            .collect()
     }
+}
+
+/// A workload in the namespace of its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Which.
+    pub target: Target,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Whether a namespace forwards packets of others.

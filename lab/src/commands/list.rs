@@ -1,6 +1,6 @@
 //! `selvedge-lab list` and `inspect`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,11 +36,15 @@ fn table(records: &[Record]) -> Table {
             record.lab.to_string(),
             state.to_owned(),
             age(record.since),
-            record.places.len().to_string(),
+            namespaces(record).len().to_string(),
             record.documents.display().to_string(),
         ]);
     }
     table
+}
+
+fn namespaces(record: &Record) -> BTreeSet<&NamespaceName> {
+    record.places.iter().map(|place| &place.namespace).collect()
 }
 
 fn age(since: u64) -> String {
@@ -90,7 +94,7 @@ fn name(process: &Process) -> &str {
 }
 
 fn processes_by_namespace(record: &Record) -> BTreeMap<NamespaceName, Vec<Process>> {
-    let names = record.places.iter().map(|place| &place.namespace);
+    let names = namespaces(record).into_iter();
     let inodes = names.filter_map(|name| Some((namespace::inode(name)?, name.clone()))).collect();
     let mut by_namespace: BTreeMap<NamespaceName, Vec<Process>> = BTreeMap::new();
     for process in processes::inside(&record.lab, &inodes) {

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use nix::libc;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::timeout;
@@ -70,7 +71,10 @@ impl Question {
     }
 }
 
-fn seen_in(error: &io::Error) -> Seen {
+pub(super) fn seen_in(error: &io::Error) -> Seen {
+    if error.raw_os_error() == Some(libc::ENOBUFS) {
+        return Seen::Silence; // what sockets are told of a packet that was dropped on its way out
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Seen::Refused,
         io::ErrorKind::TimedOut => Seen::Silence,

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::ask::{Question, REQUEST, insist};
+use super::ask::{Question, REQUEST, insist, seen_in};
 use super::{Arrival, Seen};
 
 /// Bytes of an echo header (RFC 792, RFC 4443).
@@ -25,8 +25,7 @@ pub(super) async fn request(question: &Question) -> io::Result<(Seen, Arrival)> 
     let seen = match insist(question.patience, || socket.send(&message), receive).await {
         Some(Ok(length)) if answer[..length].get(HEADER..) == Some(REQUEST) => Seen::Answered,
         Some(Ok(length)) => Seen::WrongAnswer(format!("{:?}", &answer[..length])),
-        Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Seen::Refused,
-        Some(Err(error)) => Seen::NoWay(error.kind()),
+        Some(Err(error)) => seen_in(&error),
         None => Seen::Silence,
     };
     Ok((seen, trace))

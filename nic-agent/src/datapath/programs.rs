@@ -53,10 +53,15 @@ macro_rules! pinnable {
 pinnable!(Xdp, PROGRAM_XDP, aya_obj::programs::XdpAttachType::Interface);
 pinnable!(SchedClassifier, PROGRAM_EGRESS,);
 
+/// A program of `object`.
+pub(super) fn of<P: Pinnable>(object: &mut Ebpf) -> Result<&mut P, DatapathError> {
+    let missing = DatapathError::MissingProgram { name: P::NAME };
+    Ok(P::of(object.program_mut(P::NAME).ok_or(missing)?)?)
+}
+
 /// A program of `object`, loaded.
 pub(super) fn load<P: Pinnable>(object: &mut Ebpf) -> Result<&mut P, DatapathError> {
-    let missing = DatapathError::MissingProgram { name: P::NAME };
-    let program = P::of(object.program_mut(P::NAME).ok_or(missing)?)?;
+    let program = of::<P>(object)?;
     program.load()?;
     Ok(program)
 }

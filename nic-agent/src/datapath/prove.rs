@@ -1,4 +1,4 @@
-//! Proof in the kernel: the program, loaded a second time over the tables that a slot is part of and small maps of its own for
+//! Proof in the kernel: the programs, loaded a second time over the tables that a slot is part of and small maps of its own for
 //! everything else, judges packets that never were on a wire.
 //!
 //! Nothing that live packets are judged by is written: the configuration, ports, connections, counters and events are the
@@ -8,18 +8,19 @@ use std::collections::BTreeSet;
 use std::io;
 
 use aya::maps::{Array, HashMap, MapData, MapError, MapInfo, PerCpuHashMap, PerCpuValues, RingBuf};
-use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
+use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
-use selvedge_abi::{Config, Counter, Event, PROGRAM_XDP, PortEntry, map};
+use selvedge_abi::{Config, Counter, Event, PortEntry, map};
 use selvedge_agent_core::prove::{Case, Found, LIMIT};
-use selvedge_agent_core::{IfIndex, Proof, Trial};
+use selvedge_agent_core::{Hook, IfIndex, Proof, Trial};
 use selvedge_topology::model::RuleId;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::kernel::{DatapathError, chain};
 use super::pins::Pins;
 use super::plain::Plain;
+use super::programs;
 use super::tables::in_map;
 
 /// The maps that slots are in. A trial reads them and writes none.
@@ -35,8 +36,9 @@ const SHARED: [&str; 9] = [
     map::INTERVALS,
 ];
 
-/// What the program returns for a packet that passes (`XDP_PASS`).
+/// What the programs return for a packet that passes: `XDP_PASS`, and `TCX_NEXT`.
 const PASS: u32 = 2;
+const NEXT: i32 = -1;
 /// The kernel's own errno for what it does not support; libc has no name for it.
 const ENOTSUPP: i32 = 524;
 
@@ -70,7 +72,7 @@ fn shared(pins: &Pins) -> Result<Vec<u32>, DatapathError> {
     SHARED.into_iter().map(id).collect()
 }
 
-/// Running XDP programs is from Linux 4.12, doing so as if received at an interface from 5.15.
+/// Running XDP programs is from Linux 4.12, doing so as if received at an interface from 5.15; as if sent by one, from 5.6.
 fn is_unsupported(error: &ProgramError) -> bool {
     let ProgramError::SyscallError(error) = error else { return false };
     matches!(error.io_error.raw_os_error(), Some(ENOTSUPP | libc::EOPNOTSUPP | libc::EINVAL))
@@ -99,7 +101,8 @@ impl Instance {
         loader.map_max_entries(map::FRAGMENTS, 1);
         loader.map_max_entries(map::PASSAGES, 1); // its own too: a proof is by policy, not by what passed
         let mut object = loader.load(selvedge_object::OBJECT)?;
-        program(&mut object)?.load()?;
+        programs::load::<Xdp>(&mut object)?;
+        programs::load::<SchedClassifier>(&mut object)?;
         Ok(Self {
             shared,
             config: take(&mut object, map::CONFIG)?,
@@ -151,19 +154,26 @@ impl Instance {
     fn judge(&mut self, case: &Case) -> Result<Found, DatapathError> {
         let before = self.counts(case)?;
         let frame = case.packet.frame();
-        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-        let context = [0, frame.len() as u32, 0, case.port.0, 0, 0];
-        let options = TestRunOptions {
-            data_in: Some(&frame),
-            ctx_in: Some(context.as_bytes()),
-            ..TestRunOptions::new()
+        let passed = match case.hook {
+            Hook::Ingress => {
+                // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+                let context = [0, frame.len() as u32, 0, case.port.0, 0, 0];
+                let program = programs::of::<Xdp>(&mut self.object)?;
+                program.test_run(options(&frame, context.as_bytes()))?.return_value == PASS
+            }
+            Hook::Egress => {
+                // struct __sk_buff: ten words up to ingress_ifindex, which is 0 for what the node made; then ifindex.
+                let mut context = [0_u32; 11];
+                context[10] = case.port.0;
+                let program = programs::of::<SchedClassifier>(&mut self.object)?;
+                program.test_run(options(&frame, context.as_bytes()))?.return_value as i32 == NEXT
+            }
         };
-        let result = program(&mut self.object)?.test_run(options)?;
         let event = self.events.next().and_then(|item| Event::read_from_bytes(&item).ok());
         let after = self.counts(case)?;
         let counted = before.iter().zip(&after).filter(|(before, after)| before.1 < after.1);
         let counted = counted.map(|(_, (rule, _))| *rule).collect();
-        Ok(Found { passed: result.return_value == PASS, event, counted })
+        Ok(Found { passed, event, counted })
     }
 
     /// Packets counted by the rules that only counters tell of.
@@ -183,9 +193,8 @@ fn keys(
     keys.collect::<Result<_, _>>().map_err(in_map(name))
 }
 
-fn program(object: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
-    let missing = DatapathError::MissingProgram { name: PROGRAM_XDP };
-    Ok(object.program_mut(PROGRAM_XDP).ok_or(missing)?.try_into()?)
+fn options<'a>(frame: &'a [u8], context: &'a [u8]) -> TestRunOptions<'a> {
+    TestRunOptions { data_in: Some(frame), ctx_in: Some(context), ..TestRunOptions::new() }
 }
 
 fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(

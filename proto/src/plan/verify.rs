@@ -40,8 +40,8 @@ pub enum PlanError {
         /// The port.
         port: PortName,
     },
-    /// A workload behind something that is no workload port of the plan.
-    #[error("workload {workload} is behind {port}, which is no workload port of the plan")]
+    /// A workload at something that is neither a workload port nor an uplink of the plan.
+    #[error("workload {workload} is at {port}, which is neither a workload port nor an uplink of the plan")]
     WorkloadPort {
         /// The workload.
         workload: WorkloadName,
@@ -171,7 +171,8 @@ fn verify_workload(workload: &PlanWorkload, plan: &Plan) -> Result<(), PlanError
     let PlanWorkload { name, identity, port, addresses } = workload;
     let (workload, identity) = (name.clone(), *identity);
     let behind = plan.ports.binary_search_by(|candidate| candidate.name.cmp(port));
-    if !behind.is_ok_and(|index| plan.ports[index].role == PortRole::Workload) {
+    let may_be = |role| matches!(role, PortRole::Workload | PortRole::Uplink);
+    if !behind.is_ok_and(|index| may_be(plan.ports[index].role)) {
         return Err(PlanError::WorkloadPort { workload, port: port.clone() });
     }
     for address in addresses {

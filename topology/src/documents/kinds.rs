@@ -201,7 +201,8 @@ record! {
         /// Its addresses; no two workloads share one.
         Required "addresses" addresses: List<IpAddr, 1, { limits::ADDRESSES }>,
             hint "without an address nothing can be enforced for it";
-        /// Where it is: a workload port of a node with an agent, which enforces for it.
+        /// Where it is: a workload port of a node with an agent, which enforces for it; or an uplink of one that is the
+        /// workload itself (bare metal).
         Optional "attachment" attachment: AttachmentSpec;
         /// That nobody enforces for it. Written where that is so, so that nobody believes otherwise.
         Optional "unmanaged" unmanaged: bool;

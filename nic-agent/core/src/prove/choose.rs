@@ -13,6 +13,7 @@ use super::ends::{End, Ends, Place};
 use super::packet::{Packet, carried};
 use super::{Case, Expected};
 use crate::machine::{IfIndex, Machine};
+use crate::reconcile::Hook;
 
 /// Classes up to which all are tried.
 pub const LIMIT: usize = 1 << 14;
@@ -255,27 +256,31 @@ impl<'p> Chooser<'p> {
         able.next()
     }
 
-    /// Source, destination, and the port that the packet is received at; `None` where there is no such packet.
-    fn route(&self, row: usize, subject: usize, peer: usize) -> Option<(End, End, IfIndex)> {
+    /// Source, destination, and where the packet is judged; `None` where there is no such packet.
+    fn route(&self, row: usize, subject: usize, peer: usize) -> Option<(End, End, (Hook, IfIndex))> {
         let (subject, peer) = (self.ends.all[subject], self.ends.all[peer]);
         let (source, destination) = match self.rows[row].direction {
             Direction::Ingress => (peer, subject),
             Direction::Egress => (subject, peer),
         };
-        let port = match source.place {
-            Place::Behind(port) => port,
-            // What the node itself sends does not come in at a port.
-            Place::Away if source.identity != Identity::HOST => self.outside?,
-            Place::Away | Place::Mute => return None,
+        let at = match (source.place, destination.place) {
+            (Place::Behind(port), _) => (Hook::Ingress, port),
+            (Place::Away, _) if source.identity != Identity::HOST => (Hook::Ingress, self.outside?),
+            // The node's own, as itself or as a workload. What stays in its stack leaves by no port.
+            (Place::Away | Place::Here(_), Place::Behind(port)) => (Hook::Egress, port),
+            (Place::Here(port), Place::Away) if destination.identity != Identity::HOST => {
+                (Hook::Egress, port)
+            }
+            (Place::Away | Place::Here(_) | Place::Mute, _) => return None,
         };
-        (source.address != destination.address).then_some((source, destination, port))
+        (source.address != destination.address).then_some((source, destination, at))
     }
 
     fn case(&mut self, row: usize, subject: usize, peer: usize, key: L4Key) -> Option<Case> {
-        let (source, destination, port) = self.route(row, subject, peer)?;
+        let (source, destination, (hook, port)) = self.route(row, subject, peer)?;
         (self.used[subject], self.used[peer]) = (true, true);
         let packet = Packet { source: source.address, destination: destination.address, key };
-        Some(Case { packet, port, expected: self.expect(&source, &destination, key) })
+        Some(Case { packet, hook, port, expected: self.expect(&source, &destination, key) })
     }
 
     /// Every address that no packet had yet, or `limit` of them spread evenly.

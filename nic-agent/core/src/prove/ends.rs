@@ -25,7 +25,9 @@ pub(super) struct End {
 pub(super) enum Place {
     /// Behind this port of the node.
     Behind(IfIndex),
-    /// Behind a port that is gone, or that does not face workloads: nothing can come from there.
+    /// The node is the workload itself, at this uplink.
+    Here(IfIndex),
+    /// Behind a port that is gone, or that faces neither: nothing can come from there.
     Mute,
     /// Beyond the fabric-facing ports.
     Away,
@@ -90,6 +92,7 @@ fn local(plan: &Plan, machine: &Machine) -> HashMap<IpAddr, Place> {
         let interface = machine.port(&workload.port).map(|interface| interface.index);
         let place = match (interface, facing.get(&workload.port)) {
             (Some(index), Some(PortRole::Workload)) => Place::Behind(index),
+            (Some(index), Some(PortRole::Uplink)) => Place::Here(index),
             _ => Place::Mute,
         };
         workload.addresses.iter().map(move |address| (*address, place))

@@ -27,13 +27,16 @@ pub use ruling::{Expected, Found, Mismatch, RuleName, RuleNames, Ruling};
 
 use crate::lower;
 use crate::machine::{IfIndex, Machine};
+use crate::reconcile::Hook;
 use crate::tables::Slot;
 
-/// A packet, where it is received, and what should become of it.
+/// A packet, where it is judged, and what should become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The packet.
     pub packet: Packet,
+    /// Whether it is received, or the node's own.
+    pub hook: Hook,
     /// The port's interface.
     pub port: IfIndex,
     /// What the plan says.

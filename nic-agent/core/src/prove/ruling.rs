@@ -9,6 +9,7 @@ use selvedge_topology::model::RuleId;
 
 use super::{Case, Packet};
 use crate::machine::IfIndex;
+use crate::reconcile::Hook;
 
 /// What should become of a packet, by the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,17 +44,26 @@ pub struct RuleName(pub String);
 /// A packet that the tables judge otherwise than the plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the tables contradict the plan: {packet} (received at interface {port}) should be {expected}, and is {found}"
+    "the tables contradict the plan: {packet} ({} interface {port}) should be {expected}, and is {found}", way(*hook)
 )]
 pub struct Mismatch {
     /// The packet.
     pub packet: Packet,
-    /// Where it was received.
+    /// Whether it was received, or the node's own.
+    pub hook: Hook,
+    /// Where.
     pub port: IfIndex,
     /// What the plan says.
     pub expected: Ruling,
     /// What the program says.
     pub found: Ruling,
+}
+
+fn way(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Ingress => "received at",
+        Hook::Egress => "sent by the node at",
+    }
 }
 
 /// One side of a [`Mismatch`], in words.
@@ -123,7 +133,7 @@ fn named(rules: impl IntoIterator<Item = RuleId>, names: &RuleNames) -> Vec<Rule
 
 impl Mismatch {
     pub(super) fn new(case: &Case, found: &Found, names: &RuleNames) -> Self {
-        let Case { packet, port, expected } = *case;
+        let Case { packet, hook, port, expected } = *case;
         let Expected { reason, rule, other, logged, identities } = expected;
         let should = Ruling {
             reason: Some(reason),
@@ -141,7 +151,7 @@ impl Mismatch {
             logged: event.is_some_and(|event| event.kind == EventKind::Logged as u32),
             identities: event.map(|event| [event.source_identity, event.destination_identity].map(Identity)),
         };
-        Self { packet, port, expected: should, found }
+        Self { packet, hook, port, expected: should, found }
     }
 }
 

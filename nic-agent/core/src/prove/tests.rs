@@ -224,6 +224,43 @@ fn anything_that_differs_is_a_mismatch_that_names_the_packet_both_verdicts_and_t
 }
 
 #[test]
+fn what_the_node_sends_is_tried_where_it_leaves() {
+    let mut plan = Sample::new().plan;
+    let host: std::net::IpAddr = "10.9.9.9".parse().unwrap();
+    let machine: std::net::IpAddr = "10.9.9.10".parse().unwrap();
+    let batch = Identity(258);
+    plan.addresses.push(PlanAddress { prefix: host.into(), identity: Identity::HOST, class: Class(1) });
+    plan.addresses.push(PlanAddress { prefix: machine.into(), identity: batch, class: batch.into() });
+    plan.workloads.push(PlanWorkload {
+        name: name("batch"),
+        identity: batch,
+        port: name("eth0"),
+        addresses: [machine].into(),
+    });
+    let default = plan.rows[0].default;
+    plan.rows.extend(Direction::BOTH.map(|direction| PlanRow {
+        subject: batch,
+        direction,
+        default,
+        peers: vec![],
+    }));
+    let (trial, tried) = try_all(&plan, LIMIT);
+    let sent = |from| trial.cases.iter().filter(move |case| case.packet.source == from);
+    let w1 = IfIndex(11);
+    assert!(sent(host).count() > 0 && sent(host).all(|case| (case.hook, case.port) == (Hook::Egress, w1)));
+    assert!(sent(host).all(|case| case.packet.destination != machine), "that stays in the node");
+    let app = |case: &Case| plan.address(case.packet.destination).0 == APP;
+    assert!(sent(machine).any(app) && !sent(machine).all(app));
+    for case in sent(machine) {
+        assert_eq!((case.hook, case.port), (Hook::Egress, if app(case) { w1 } else { IfIndex(10) }));
+        assert_ne!(case.packet.destination, host);
+    }
+    assert!(
+        tried.iter().any(|(subject, direction, ..)| (*subject, *direction) == (batch, Direction::Egress))
+    );
+}
+
+#[test]
 fn a_plan_for_a_node_without_workloads_needs_no_packet() {
     let mut plan = Sample::new().plan;
     (plan.workloads, plan.rows) = (Vec::new(), Vec::new());

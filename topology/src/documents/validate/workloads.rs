@@ -11,8 +11,8 @@ use super::super::tree::Span;
 use super::addresses::{AddressBook, Owner};
 use super::fabric::Frame;
 use super::{Named, Names, at_most};
-use crate::model::{AgentPresence, Attachment, Endpoint, PortRole, Service, Workload};
-use crate::names::{ServiceName, WorkloadName};
+use crate::model::{AgentPresence, Attachment, Endpoint, NodeRole, PortRole, Service, Workload};
+use crate::names::{NodeName, ServiceName, WorkloadName};
 
 /// Reads every workload. What is wrong is reported and left out.
 pub(super) fn workloads(
@@ -24,12 +24,13 @@ pub(super) fn workloads(
     at_most(limits::WORKLOADS, "workloads", &specs, sink);
     let mut names = Names::new("Workload");
     let mut workloads = BTreeMap::new();
+    let mut machines = Machines::default();
     for Named { name, spec, .. } in specs {
         let new = names.claim(&name, sink);
         let owner = Owner { kind: "workload", name: name.value.as_str().into() };
         let addresses = book.claim(&owner, &spec.addresses, sink);
         let services = services(&spec, sink);
-        let attachment = frame.and_then(|frame| attachment(&spec, name.span, frame, sink));
+        let attachment = frame.and_then(|frame| attachment(&spec, name.span, frame, &mut machines, sink));
         if let (true, Some(attachment), Some(labels)) = (new, attachment, spec.labels.value()) {
             let place = sink.place(name.span);
             let workload = Workload {
@@ -68,7 +69,34 @@ enum Enforcer {
     Nobody(String),
 }
 
-fn attachment(spec: &WorkloadSpec, name: Span, frame: &Frame, sink: &mut Sink<'_>) -> Option<Attachment> {
+/// The nodes that are workloads themselves, and where that is said.
+#[derive(Default)]
+struct Machines(BTreeMap<NodeName, Span>);
+
+impl Machines {
+    /// Takes a node for a workload; what two of one machine would send each other passes no port.
+    fn claim(&mut self, end: &Endpoint, span: Span, sink: &mut Sink<'_>) -> Option<()> {
+        let Some(first) = self.0.get(&end.node) else {
+            self.0.insert(end.node.clone(), span);
+            return Some(());
+        };
+        let message = format!("node `{}` is another workload already, by its uplink", end.node);
+        let place = sink.place(*first);
+        let help = format!(
+            "the first is at {place}; give it these addresses too, or attach this to a port of role workload"
+        );
+        sink.error(Code::PortInUse, span, message, help);
+        None
+    }
+}
+
+fn attachment(
+    spec: &WorkloadSpec,
+    name: Span,
+    frame: &Frame,
+    machines: &mut Machines,
+    sink: &mut Sink<'_>,
+) -> Option<Attachment> {
     let unmanaged = spec.unmanaged.or(false)?;
     if spec.attachment.is_absent() {
         if spec.unmanaged.given().is_some() && !unmanaged {
@@ -79,6 +107,9 @@ fn attachment(spec: &WorkloadSpec, name: Span, frame: &Frame, sink: &mut Sink<'_
     }
     let written = spec.attachment.given()?;
     let (end, role) = frame.attachment(written, sink)?;
+    if role == PortRole::Uplink {
+        machines.claim(&end, written.span, sink)?;
+    }
     match enforcer(&end, role, written.span, frame, sink)? {
         Enforcer::Agent if unmanaged => {
             let message =
@@ -91,8 +122,8 @@ fn attachment(spec: &WorkloadSpec, name: Span, frame: &Frame, sink: &mut Sink<'_
         Enforcer::Nobody(_) if unmanaged => Some(Attachment::Unmanaged(Some(end))),
         Enforcer::Nobody(why) => {
             let message = format!("nobody enforces at `{end}`: {why}");
-            let help = "write `unmanaged: true` beside the attachment, or attach it to a workload port of a node \
-                        with an agent";
+            let help = "write `unmanaged: true` beside the attachment, or attach it to a port of role workload or \
+                        uplink of a node with an agent";
             sink.error(Code::Enforcement, written.span, message, help.to_owned());
             None
         }
@@ -107,8 +138,14 @@ fn enforcer(
     frame: &Frame,
     sink: &mut Sink<'_>,
 ) -> Option<Enforcer> {
+    let node = frame.fabric.nodes.get(&end.node);
     match role {
-        PortRole::Uplink | PortRole::Management => {
+        PortRole::Uplink if node.is_some_and(|node| node.role == NodeRole::Switch) => {
+            let message = format!("`{end}` is an uplink of a switch, which is no workload itself");
+            sink.error(Code::WrongPort, span, message, frame.ports_of_role(&end.node, PortRole::Workload));
+            None
+        }
+        PortRole::Management => {
             let message = format!("`{end}` is a port of role {role}; no workload can be behind it");
             sink.error(Code::WrongPort, span, message, frame.ports_of_role(&end.node, PortRole::Workload));
             None
@@ -117,7 +154,7 @@ fn enforcer(
             frame.unwired(end, span, sink)?;
             Some(Enforcer::Nobody("workloads at a port of role fabric are outside of enforcement".to_owned()))
         }
-        PortRole::Workload => Some(match frame.fabric.nodes.get(&end.node).map(|node| node.agent) {
+        PortRole::Workload | PortRole::Uplink => Some(match node.map(|node| node.agent) {
             Some(AgentPresence::Enabled) => Enforcer::Agent,
             _ => Enforcer::Nobody(format!("node `{}` has no agent", end.node)),
         }),
