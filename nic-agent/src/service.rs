@@ -178,8 +178,12 @@ impl<D: Datapath> Service<D> {
     fn report(&mut self) {
         let Outlets { reports, lost, sweeps, .. } = &self.outlets;
         let Sweep { kept, half_open } = *sweeps.borrow();
-        let (connections, half_open) = (kept.occupancy(), half_open.occupancy());
-        let tallies = Tallies { connections, half_open, events_lost: lost.total() };
+        let tallies = Tallies {
+            connections: kept.occupancy(),
+            half_open: half_open.occupancy(),
+            draining: kept.draining + half_open.draining,
+            events_lost: lost.total(),
+        };
         match self.engine.report(tallies, SystemTime::now()) {
             Ok(report) => drop(reports.send_replace(Some(report))),
             Err(error) => tracing::warn!(%error, "the counters can't be read"),

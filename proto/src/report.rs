@@ -24,6 +24,9 @@ pub const MAX_REASON_COUNTS: usize = 128;
 /// Most rules in a report; an agent with more names those with most packets.
 pub const MAX_RULE_COUNTS: usize = 1024;
 
+/// Most generations whose revocations are in a report.
+pub const MAX_REVOCATIONS: usize = 16;
+
 /// How a port is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
@@ -76,6 +79,10 @@ pub struct Report {
     pub connections: Occupancy,
     /// Those whose opener has not gone on after an answer, which give way to each other.
     pub half_open: Occupancy,
+    /// Those of both that drain.
+    pub draining: u64,
+    /// Connections that the latest generations revoked, by generation.
+    pub revocations: Vec<RevocationReport>,
     /// Events that found the ring full, or that could not be sent.
     pub events_lost: u64,
     /// When it was written, by the agent's clock.
@@ -112,6 +119,17 @@ pub struct Refusal {
     pub generation: Generation,
     /// Why: one sentence for the user.
     pub reason: String,
+}
+
+/// Connections that a generation no longer allows, each counted once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevocationReport {
+    /// The generation.
+    pub generation: Generation,
+    /// Ended at once, also after they had been draining.
+    pub cut: u64,
+    /// Began to go on until they end by themselves.
+    pub draining: u64,
 }
 
 /// A port and how it is enforced.
@@ -179,6 +197,8 @@ impl From<&Report> for wire::Report {
             rules,
             connections,
             half_open,
+            draining,
+            revocations,
             events_lost,
             time,
         } = report;
@@ -196,6 +216,8 @@ impl From<&Report> for wire::Report {
             rules: rules.iter().map(rule_to_wire).collect(),
             connections: Some(occupancy_to_wire(connections)),
             half_open: Some(occupancy_to_wire(half_open)),
+            draining: *draining,
+            revocations: revocations.iter().map(revocations_to_wire).collect(),
             events_lost: *events_lost,
             time_ms: millis(*time),
         }
@@ -218,9 +240,12 @@ impl TryFrom<wire::Report> for Report {
             rules,
             connections,
             half_open,
+            draining,
+            revocations,
             events_lost,
             time_ms,
         } = report;
+        at_most("revocations", revocations.len(), MAX_REVOCATIONS)?;
         at_most("ports", ports.len(), MAX_PORTS)?;
         at_most("reasons", reasons.len(), MAX_REASON_COUNTS)?;
         at_most("rules", rules.len(), MAX_RULE_COUNTS)?;
@@ -238,6 +263,8 @@ impl TryFrom<wire::Report> for Report {
             rules: rules.into_iter().map(rule_from_wire).collect(),
             connections: occupancy_from_wire(connections),
             half_open: occupancy_from_wire(half_open),
+            draining,
+            revocations: revocations.into_iter().map(revocations_from_wire).collect(),
             events_lost,
             time: time(time_ms)?,
         })
@@ -262,6 +289,16 @@ fn refusal_to_wire(refusal: &Refusal) -> wire::Refusal {
 fn refusal_from_wire(refusal: wire::Refusal) -> Result<Refusal, DecodeError> {
     let wire::Refusal { generation, reason } = refusal;
     Ok(Refusal { generation: Generation(generation), reason: prose("refusal", &reason, MAX_TEXT)? })
+}
+
+fn revocations_to_wire(revocations: &RevocationReport) -> wire::Revocations {
+    let RevocationReport { generation, cut, draining } = *revocations;
+    wire::Revocations { generation: generation.0, cut, draining }
+}
+
+fn revocations_from_wire(revocations: wire::Revocations) -> RevocationReport {
+    let wire::Revocations { generation, cut, draining } = revocations;
+    RevocationReport { generation: Generation(generation), cut, draining }
 }
 
 fn port_to_wire(port: &PortReport) -> wire::PortReport {

@@ -5,9 +5,9 @@
 use std::time::{Duration, SystemTime};
 
 use selvedge_proto::{
-    Count, DecodeError, Digest, EgressReport, Flow, FlowEnd, FlowRule, GenerationRecord, MAX_RULE_COUNTS,
-    Mode, Observed, Occupancy, PortReport, ProofReport, Refusal, Report, Summary, Target, TargetList,
-    Transport, Verdict, wire,
+    Count, DecodeError, Digest, EgressReport, Flow, FlowEnd, FlowRule, GenerationRecord, MAX_REVOCATIONS,
+    MAX_RULE_COUNTS, Mode, Observed, Occupancy, PortReport, ProofReport, Refusal, Report, RevocationReport,
+    Summary, Target, TargetList, Transport, Verdict, wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::Identity;
@@ -105,6 +105,8 @@ fn report() -> Report {
         rules: vec![(RuleId(9), count)],
         connections: Occupancy { entries: 5, room: 9 },
         half_open: Occupancy { entries: 6, room: 7 },
+        draining: 2,
+        revocations: vec![RevocationReport { generation: Generation(3), cut: 7, draining: 2 }],
         events_lost: 6,
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123),
     }
@@ -116,6 +118,9 @@ fn reports_come_back_and_are_bounded() {
     let rules = vec![(RuleId(1), Count::default()); MAX_RULE_COUNTS + 1];
     let large = DecodeError::TooLarge { field: "rules", value: 1025, limit: 1024 };
     assert_eq!(Report::decode(&Report { rules, ..report() }.encode()), Err(large));
+    let revocations = vec![report().revocations[0]; MAX_REVOCATIONS + 1];
+    let large = DecodeError::TooLarge { field: "revocations", value: 17, limit: 16 };
+    assert_eq!(Report::decode(&Report { revocations, ..report() }.encode()), Err(large));
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn address(u: &mut Unstructured) -> Result<IpAddr> {
 }
 
 fn decision(u: &mut Unstructured, rules: &[PlanRule]) -> Result<Decision> {
-    let outcomes = [Outcome::Denied, Outcome::Allowed, Outcome::AllowedStateless];
+    let outcomes = [Outcome::Denied, Outcome::Allowed, Outcome::AllowedStateless, Outcome::DeniedDraining];
     Ok(Decision { outcome: *u.choose(&outcomes)?, rule: u.choose(rules)?.id, logged: u.arbitrary()? })
 }
 

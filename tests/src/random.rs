@@ -115,6 +115,9 @@ struct Machine {
 fn fabric(u: &mut Unstructured<'_>, out: &mut String, nodes: u8) -> Result<Vec<Machine>> {
     head(out, "Fabric", "random");
     let _ = writeln!(out, "spec:\n  defaultAction: {}", u.choose(&["allow", "deny"])?);
+    if nodes > 1 {
+        let _ = writeln!(out, "  established: {}", if nodes == 2 { "drain" } else { "cut" });
+    }
     if u.arbitrary()? {
         let tiers = TIERS.map(|tier| (tier, u.choose(&["isolates", "open"]).copied()));
         let _ = writeln!(out, "  tiers:");
@@ -183,6 +186,9 @@ fn workload(u: &mut Unstructured<'_>, out: &mut String, index: u8, machines: &mu
 fn policy(u: &mut Unstructured<'_>, out: &mut String, index: u8, groups: u8) -> Result<()> {
     head(out, "SegmentationPolicy", &format!("p{index}"));
     let _ = writeln!(out, "spec:\n  tier: {}\n  selector: {}", u.choose(&TIERS)?, selector(u)?);
+    if index % 3 == 1 {
+        let _ = writeln!(out, "  established: drain");
+    }
     let sides: &[(&str, &str)] = match u.int_in_range(0..=2)? {
         0 => &[("ingress", "from")],
         1 => &[("egress", "to")],

@@ -47,13 +47,14 @@ fn native(_: &MemoryTables, _: &[u8]) -> Option<(bool, Outcome)> {
 }
 
 /// The least that a run must have seen of each reason, in thousandths of its packets.
-const FLOORS: [(Reason, u64); 12] = [
+const FLOORS: [(Reason, u64); 13] = [
     (Reason::PolicyAllow, 20),
     (Reason::PolicyDeny, 50),
     (Reason::Established, 50),
     (Reason::NotTracked, 50),
     (Reason::Stateless, 2),
     (Reason::Cut, 1),
+    (Reason::Draining, 1),
     (Reason::Related, 1),
     (Reason::ConnectionsFull, 1),
     (Reason::Spoofed, 10),

@@ -44,6 +44,8 @@ fn compiled_plans_answer_as_the_oracle_does() {
     struct Seen {
         cases: Cell<u64>,
         denied: Cell<u64>,
+        draining: Cell<u64>,
+        draining_by_default: Cell<u64>,
         allowed: Cell<u64>,
         stateless: Cell<u64>,
         by_default: Cell<u64>,
@@ -79,11 +81,15 @@ fn compiled_plans_answer_as_the_oracle_does() {
                         count(&seen.cases);
                         count(match says.outcome {
                             Outcome::Denied => &seen.denied,
+                            Outcome::DeniedDraining => &seen.draining,
                             Outcome::Allowed => &seen.allowed,
                             Outcome::AllowedStateless => &seen.stateless,
                         });
                         if says.place.is_none() {
                             count(&seen.by_default);
+                            if says.outcome == Outcome::DeniedDraining {
+                                count(&seen.draining_by_default);
+                            }
                         }
                         if class.0 != identity.0 {
                             count(&seen.refined);
@@ -97,6 +103,8 @@ fn compiled_plans_answer_as_the_oracle_does() {
     for (what, cell, floor) in [
         ("cases", &seen.cases, 100_000),
         ("denied", &seen.denied, 20_000),
+        ("denied, draining", &seen.draining, 5_000),
+        ("denied by a default, draining", &seen.draining_by_default, 2_000),
         ("allowed", &seen.allowed, 20_000),
         ("stateless", &seen.stateless, 500),
         ("decided by a default", &seen.by_default, 20_000),

@@ -50,6 +50,8 @@ pub struct Fabric {
     pub default_action: DefaultAction,
     /// The numbers under which that default is counted.
     pub default_rules: DefaultRules,
+    /// What becomes of established connections that this default denies from now on.
+    pub established: Established,
     /// How long silent connections count.
     pub timeouts: Timeouts,
 }
@@ -122,6 +124,7 @@ display_as_in_documents! {
     PortRole { Uplink => "uplink", Workload => "workload", Fabric => "fabric", Management => "management" }
     Isolation { Isolates => "isolates", Open => "open" }
     DefaultAction { Allow => "allow", Deny => "deny" }
+    Established { Cut => "cut", Drain => "drain" }
     Action { Allow => "allow", Deny => "deny", Pass => "pass" }
     Direction { Ingress => "ingress", Egress => "egress" }
     Entity { World => "world", Host => "host", RemoteNode => "remote-node", Unmanaged => "unmanaged", Any => "any" }
@@ -215,6 +218,17 @@ pub enum DefaultAction {
     Deny,
 }
 
+/// What becomes of established connections that a new generation denies. New ones are denied either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Established {
+    /// They end with their next packet.
+    #[default]
+    Cut,
+    /// They go on until they end by themselves or fall silent.
+    Drain,
+}
+
 /// A named thing with labels and addresses.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -264,6 +278,8 @@ pub struct Policy {
     pub tier: usize,
     /// The workloads it applies to.
     pub selector: Selector,
+    /// What becomes of established connections that it denies from now on.
+    pub established: Established,
     /// Rules on connections to them; `None`: the policy says nothing of ingress.
     pub ingress: Option<Vec<Rule>>,
     /// Rules on connections from them; `None`: the policy says nothing of egress.

@@ -9,14 +9,18 @@
 //!    the tier's default. Else: next tier.
 //! 4. After the last tier: the fabric's default.
 //!
+//! Who denies also says what becomes of connections that were established before: a deny rule as its policy says,
+//! and cut where several match and one of them cuts; a tier's default drains if all of its policies that select
+//! the workload for the direction do; the fabric's default as the fabric says.
+//!
 //! Everything else that decides (compiled tables, XDP programs, device programs) is checked against this.
 
 use std::net::IpAddr;
 
 use crate::l4::{L4Key, L4Match, Protocol};
 use crate::model::{
-    Action, Attachment, DefaultAction, Direction, Endpoint, Entity, Isolation, Logging, Model, Peer, Place,
-    Policy, Rule, RuleId, Tracking, Workload,
+    Action, Attachment, DefaultAction, Direction, Endpoint, Entity, Established, Isolation, Logging, Model,
+    Peer, Place, Policy, Rule, RuleId, Tracking, Workload,
 };
 use crate::names::NodeName;
 use crate::plan::Outcome;
@@ -98,21 +102,27 @@ pub fn judge(
                 rule.ports.iter().any(|port| port_matches(port, direction, subject, peer, key))
             })
             .collect();
-        // Where several rules would do, a tracked allow goes before an untracked one; then name and number decide.
-        matching.sort_by_key(|(policy, rule)| (rule.tracking, &policy.name, rule.id));
+        // Where several rules would do, a deny that cuts goes before one that drains, and a tracked allow before an
+        // untracked one; then name and number decide.
+        let drains = |policy: &Policy, rule: &Rule| {
+            rule.action == Action::Deny && policy.established == Established::Drain
+        };
+        matching.sort_by_key(|(policy, rule)| (drains(policy, rule), rule.tracking, &policy.name, rule.id));
         let deciding = [Action::Deny, Action::Allow, Action::Pass]
             .into_iter()
             .find_map(|action| matching.iter().find(|(_, rule)| rule.action == action));
         let Some((policy, rule)) = deciding else {
             if tier.isolation == Isolation::Isolates && !policies.is_empty() {
+                let all_drain = policies.iter().all(|(policy, _)| policy.established == Established::Drain);
+                let established = if all_drain { Established::Drain } else { Established::Cut };
                 let display = display_tier_default(&tier.name, direction);
-                return by_default(Outcome::Denied, tier.default_rules.of(direction), display);
+                return by_default(Outcome::denied(established), tier.default_rules.of(direction), display);
             }
             continue;
         };
         let outcome = match (rule.action, rule.tracking) {
             (Action::Pass, _) => continue,
-            (Action::Deny, _) => Outcome::Denied,
+            (Action::Deny, _) => Outcome::denied(policy.established),
             (Action::Allow, Tracking::Stateful) => Outcome::Allowed,
             (Action::Allow, Tracking::Stateless) => Outcome::AllowedStateless,
         };
@@ -123,7 +133,7 @@ pub fn judge(
     }
     let outcome = match model.fabric.default_action {
         DefaultAction::Allow => Outcome::Allowed,
-        DefaultAction::Deny => Outcome::Denied,
+        DefaultAction::Deny => Outcome::denied(model.fabric.established),
     };
     by_default(outcome, model.fabric.default_rules.of(direction), display_fabric_default(direction))
 }

@@ -6,6 +6,7 @@ use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::model::Model;
 use selvedge_topology::oracle::{FlowOutcome, FlowVerdict, flow};
+use selvedge_topology::plan::Outcome;
 
 /// Two hosts; web, app and db on them, a legacy server nobody enforces for; addresses end in .1 to .4.
 const FABRIC: &str = "
@@ -282,4 +283,67 @@ fn match_expressions_mean_what_kubernetes_says() {
         let model = with(&[("a", "application", &app_ingress("allow", &from))]);
         assert_eq!((allowed(&model, DB, APP, 80), allowed(&model, WEB, APP, 80)), (db, web), "{expression}");
     }
+}
+
+/// `deny` of everyone on TCP 80 by policies of these names, each with what it says of established connections.
+fn denials(policies: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    let spec = |established: &str| {
+        format!(
+            "established: {established}, selector: {{matchLabels: {{role: app}}}}, ingress: [{{name: r, action: deny, \
+             from: [{{entity: any}}], ports: [{{protocol: TCP, port: 80}}]}}]"
+        )
+    };
+    policies.iter().map(|(name, established)| (*name, spec(established))).collect()
+}
+
+fn app_denied(fabric: &str, tier: &str, policies: &[(&'static str, &str)]) -> (Outcome, String) {
+    let specs = denials(policies);
+    let policies: Vec<_> = specs.iter().map(|(name, spec)| (*name, tier, spec.as_str())).collect();
+    let judged = tcp(&with_fabric(fabric, &policies), WEB, APP, 80).ingress.unwrap();
+    (judged.outcome, judged.display)
+}
+
+#[test]
+fn a_denial_cuts_established_connections_unless_its_policy_says_drain() {
+    let silent = with(&[("p", "platform", &app_ingress("deny", "{entity: any}"))]);
+    assert_eq!(tcp(&silent, WEB, APP, 80).ingress.unwrap().outcome, Outcome::Denied);
+    assert_eq!(app_denied(FABRIC, "platform", &[("a", "cut")]).0, Outcome::Denied);
+    assert_eq!(app_denied(FABRIC, "platform", &[("a", "drain")]).0, Outcome::DeniedDraining);
+}
+
+#[test]
+fn of_several_denials_in_a_tier_one_that_cuts_decides() {
+    let decided = app_denied(FABRIC, "platform", &[("a", "drain"), ("b", "cut"), ("c", "drain")]);
+    assert_eq!(decided, (Outcome::Denied, "b/ingress/r".to_owned()));
+    let decided = app_denied(FABRIC, "platform", &[("a", "drain"), ("b", "drain")]);
+    assert_eq!(decided, (Outcome::DeniedDraining, "a/ingress/r".to_owned()));
+}
+
+#[test]
+fn a_tiers_default_drains_where_every_policy_that_selects_for_the_direction_does() {
+    let isolating = |established: &str, directions: &str| {
+        format!("established: {established}, selector: {{matchLabels: {{role: app}}}}, {directions}")
+    };
+    let (drains, cuts) = (isolating("drain", "ingress: []"), isolating("cut", "ingress: []"));
+    let cuts_egress = isolating("cut", "egress: []");
+    let ingress = |policies: &[(&str, &str, &str)]| {
+        let judged = tcp(&with(policies), WEB, APP, 80).ingress.unwrap();
+        assert_eq!(judged.display, "application/default-deny/ingress");
+        judged.outcome
+    };
+    assert_eq!(ingress(&[("a", "application", &drains)]), Outcome::DeniedDraining);
+    assert_eq!(ingress(&[("a", "application", &drains), ("b", "application", &cuts)]), Outcome::Denied);
+    let other_direction = [("a", "application", &*drains), ("b", "application", &*cuts_egress)];
+    assert_eq!(ingress(&other_direction), Outcome::DeniedDraining);
+}
+
+#[test]
+fn the_fabrics_default_drains_where_the_fabric_says_so() {
+    let closed = |more: &str| {
+        let fabric = FABRIC.replace("defaultAction: allow", &format!("defaultAction: deny{more}"));
+        tcp(&with_fabric(&fabric, &[]), WEB, APP, 80).egress.unwrap().outcome
+    };
+    assert_eq!(closed(""), Outcome::Denied);
+    assert_eq!(closed("\n  established: cut"), Outcome::Denied);
+    assert_eq!(closed("\n  established: drain"), Outcome::DeniedDraining);
 }

@@ -52,7 +52,7 @@ async fn wait(
     timeout: humantime::Duration,
 ) -> Result<Answer, CliError> {
     let status = status::fetch(client, generation, Some(*timeout)).await?;
-    output::print(&status::render(&status))?;
+    output::print(&status::render(&status, status::Width::Narrow))?;
     Ok(status::answer(&status))
 }
 

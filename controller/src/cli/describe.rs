@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use clap::Subcommand;
 use selvedge_proto::Count;
 use selvedge_topology::identity::{Identity, IdentityKey};
-use selvedge_topology::model::{Attachment, Direction, Model, Policy, Rule, Tier, Workload};
+use selvedge_topology::model::{
+    Action, Attachment, DefaultAction, Direction, Established, Model, Policy, Rule, Tier, Workload,
+};
 use selvedge_topology::names::{NodeName, PolicyName, WorkloadName};
 use selvedge_topology::timeouts::Bounds;
 
@@ -94,6 +96,7 @@ pub(super) fn fabric(snapshot: &Snapshot) -> String {
     let mut out = fields(&[
         ("Name", fabric.name.to_string()),
         ("Default action", fabric.default_action.to_string()),
+        ("Established", fabric.established.to_string()),
         ("Tiers", list(fabric.tiers.iter().map(tier))),
         ("Nodes", list(fabric.nodes.keys())),
         ("Externals", list(fabric.externals.keys())),
@@ -142,14 +145,19 @@ fn policy_of(model: &Model, workload: &Workload, direction: Direction) -> String
         for policy in &policies {
             let rules = policy.rules(direction).unwrap_or_default().iter();
             rows.extend(rules.map(|rule| {
-                [vec![tier.name.to_string(), policy.name.to_string()], rule_columns(rule)].concat()
+                [vec![tier.name.to_string(), policy.name.to_string()], rule_columns(policy, rule)].concat()
             }));
         }
         if !policies.is_empty() && tier.isolation == selvedge_topology::model::Isolation::Isolates {
-            rows.push(default_row(&tier.name.to_string(), "deny"));
+            let strictest = policies.iter().map(|policy| policy.established).min().unwrap_or_default();
+            rows.push(default_row(&tier.name.to_string(), denied(strictest)));
         }
     }
-    rows.push(default_row("(after all)", &model.fabric.default_action.to_string()));
+    let last = match model.fabric.default_action {
+        DefaultAction::Allow => "allow",
+        DefaultAction::Deny => denied(model.fabric.established),
+    };
+    rows.push(default_row("(after all)", last));
     let (title, peers) = match direction {
         Direction::Ingress => ("Ingress", "FROM"),
         Direction::Egress => ("Egress", "TO"),
@@ -162,10 +170,22 @@ fn default_row(tier: &str, action: &str) -> Vec<String> {
     [tier, "-", "default", action, "any", "any"].map(str::to_owned).to_vec()
 }
 
-fn rule_columns(rule: &Rule) -> Vec<String> {
+/// A denial, with what it says of established connections where that is not the rule.
+fn denied(established: Established) -> &'static str {
+    match established {
+        Established::Cut => "deny",
+        Established::Drain => "deny, drain",
+    }
+}
+
+fn rule_columns(policy: &Policy, rule: &Rule) -> Vec<String> {
     let name = rule.name.as_ref().map_or_else(|| rule.id.to_string(), ToString::to_string);
     let peers: Vec<String> = rule.peers.iter().map(ToString::to_string).collect();
-    vec![name, rule.action.to_string(), peers.join(" or "), list(&rule.ports)]
+    let action = match rule.action {
+        Action::Deny => denied(policy.established).to_owned(),
+        Action::Allow | Action::Pass => rule.action.to_string(),
+    };
+    vec![name, action, peers.join(" or "), list(&rule.ports)]
 }
 
 pub(super) fn policy(snapshot: &Snapshot, name: &PolicyName) -> Result<String, CliError> {
@@ -177,6 +197,7 @@ pub(super) fn policy(snapshot: &Snapshot, name: &PolicyName) -> Result<String, C
         ("Description", or_dash(policy.description.clone())),
         ("Tier", tier(model, policy)),
         ("Selector", policy.selector.to_string()),
+        ("Established", policy.established.to_string()),
         ("Workloads", list(selected.map(|workload| &workload.name))),
     ]);
     for direction in Direction::BOTH {
@@ -190,7 +211,7 @@ pub(super) fn policy(snapshot: &Snapshot, name: &PolicyName) -> Result<String, C
             Some([]) => writeln!(out, "{title}: no rules"),
             Some(rules) => {
                 let row = |rule: &Rule| {
-                    let mut columns = rule_columns(rule);
+                    let mut columns = rule_columns(policy, rule);
                     columns.insert(0, rule.id.to_string());
                     columns.push(or_dash(rule.description.clone()));
                     columns

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use selvedge_proto::wire::{self, NodeState};
-use selvedge_proto::{EgressReport, Mode, Occupancy, ProofReport, Report};
+use selvedge_proto::{EgressReport, Mode, Occupancy, ProofReport, Report, RevocationReport};
 use serde::Serialize;
 
 use super::client::{Client, connect, refused};
@@ -51,6 +51,8 @@ pub(super) struct NodeStatus {
     agent_version: Option<String>,
     connections: TableStatus,
     half_open: TableStatus,
+    draining: u64,
+    revocations: Vec<Revocations>,
     events_lost: u64,
     pub(super) ports: Vec<PortStatus>,
     #[serde(skip)]
@@ -71,6 +73,15 @@ impl From<Occupancy> for TableStatus {
     }
 }
 
+/// Connections that a generation no longer allows.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Revocations {
+    generation: u64,
+    cut: u64,
+    draining: u64,
+}
+
 /// How one port is enforced.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,7 +99,8 @@ pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
     let mut client = connect(server).await?;
     let status = fetch(&mut client, 0, args.wait.then_some(*args.timeout)).await?;
     let text = match args.output {
-        Format::Table | Format::Wide => render(&status),
+        Format::Table => render(&status, Width::Narrow),
+        Format::Wide => render(&status, Width::Wide),
         Format::Json => output::json(&status)?,
         Format::Yaml => output::yaml(&status)?,
     };
@@ -117,6 +129,16 @@ pub(super) fn answer(status: &Status) -> Answer {
 
 const IN_FORCE: &str = "in-force";
 const HEAD: [&str; 9] = ["NODE", "ROLE", "STATE", "WANTED", "IN-FORCE", "REPORT", "PORT", "MODE", "REASON"];
+/// Behind the report, where there is room: entries of the connection tables, those of them that drain, and how many the
+/// generation in force has cut.
+const WIDE: [&str; 4] = ["CONNECTIONS", "HALF-OPEN", "DRAINING", "CUT"];
+
+/// How much a line has room for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    Narrow,
+    Wide,
+}
 
 fn node(node: wire::NodeStatus) -> Result<NodeStatus, CliError> {
     let role = match node.role() {
@@ -153,10 +175,17 @@ fn node(node: wire::NodeStatus) -> Result<NodeStatus, CliError> {
         agent_version: report.as_ref().map(|report| report.agent_version.clone()),
         connections: report.as_ref().map(|report| report.connections).unwrap_or_default().into(),
         half_open: report.as_ref().map(|report| report.half_open).unwrap_or_default().into(),
+        draining: report.as_ref().map_or(0, |report| report.draining),
+        revocations: report.iter().flat_map(|report| &report.revocations).map(revocations).collect(),
         events_lost: report.as_ref().map_or(0, |report| report.events_lost),
         ports: report.iter().flat_map(|report| &report.ports).map(port).collect(),
         report,
     })
+}
+
+fn revocations(told: &RevocationReport) -> Revocations {
+    let RevocationReport { generation, cut, draining } = *told;
+    Revocations { generation: generation.0, cut, draining }
 }
 
 fn port(port: &selvedge_proto::PortReport) -> PortStatus {
@@ -175,11 +204,11 @@ fn port(port: &selvedge_proto::PortReport) -> PortStatus {
 }
 
 /// One line a port, and one that sums up.
-pub(super) fn render(status: &Status) -> String {
+pub(super) fn render(status: &Status, width: Width) -> String {
     if status.generation == 0 {
         return "nothing was applied yet; begin with `selvedge apply -f DIR`\n".to_owned();
     }
-    let mut out = table(&HEAD, status.nodes.iter().flat_map(rows));
+    let mut out = lines(status.nodes.iter(), width);
     let in_force = status.nodes.iter().filter(|node| node.state == IN_FORCE).count();
     let style = match answer(status) {
         Answer::Yes => AnsiColor::Green.on_default(),
@@ -188,6 +217,9 @@ pub(super) fn render(status: &Status) -> String {
     // Writing to a string can't fail.
     let (all, generation) = (status.nodes.len(), status.generation);
     let _ = writeln!(out, "{style}generation {generation} is in force on {in_force} of {all} nodes{style:#}");
+    if let Some(revoked) = revoked(status) {
+        let _ = writeln!(out, "{revoked}");
+    }
     let red: Style = AnsiColor::Red.on_default();
     for node in &status.nodes {
         if let Some(reason) = node.refusal.as_deref().filter(|_| node.state == "refused") {
@@ -223,23 +255,55 @@ pub(super) fn render(status: &Status) -> String {
 
 /// What is known of one node, and of each of its ports.
 pub(super) fn render_node(node: &NodeStatus) -> String {
-    table(&HEAD, rows(node))
+    lines([node].into_iter(), Width::Wide)
 }
 
-fn rows(node: &NodeStatus) -> Vec<Vec<String>> {
+/// What the newest generation did to connections that were there before it, where it did anything.
+fn revoked(status: &Status) -> Option<String> {
+    let all = status.nodes.iter().flat_map(|node| &node.revocations);
+    let (cut, draining) = all
+        .filter(|revocations| revocations.generation == status.generation)
+        .fold((0, 0), |(cut, draining), more| (cut + more.cut, draining + more.draining));
+    let told =
+        format!("generation {} revoked connections: {cut} cut, {draining} draining", status.generation);
+    (cut + draining > 0).then_some(told)
+}
+
+fn lines<'n>(nodes: impl Iterator<Item = &'n NodeStatus>, width: Width) -> String {
+    let mut head = HEAD.to_vec();
+    if width == Width::Wide {
+        head.splice(NODE_COLUMNS..NODE_COLUMNS, WIDE);
+    }
+    table(&head, nodes.flat_map(|node| rows(node, width)))
+}
+
+/// The leading columns, which are about the node and not about a port.
+const NODE_COLUMNS: usize = 6;
+
+fn rows(node: &NodeStatus, width: Width) -> Vec<Vec<String>> {
     let report = node.report_age_seconds.map_or_else(|| "-".to_owned(), |age| format!("{age}s ago"));
     let in_force =
         node.generation_in_force.map_or_else(|| "-".to_owned(), |generation| generation.to_string());
-    let first = [&node.name, node.role, node.state, &node.generation_wanted.to_string(), &in_force, &report];
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for port in &node.ports {
-        let mut row =
-            if rows.is_empty() { first.map(str::to_owned).to_vec() } else { vec![String::new(); 6] };
-        row.extend([port.name.clone(), port.granted_mode.clone(), or_dash(port.reason.clone())]);
-        rows.push(row);
+    let of_node =
+        [&node.name, node.role, node.state, &node.generation_wanted.to_string(), &in_force, &report];
+    let mut first = of_node.map(str::to_owned).to_vec();
+    if width == Width::Wide {
+        let in_force = |revocations: &&Revocations| Some(revocations.generation) == node.generation_in_force;
+        let cut = node.revocations.iter().find(in_force).map_or(0, |revocations| revocations.cut);
+        first.extend(
+            [node.connections.entries, node.half_open.entries, node.draining, cut]
+                .map(|count| count.to_string()),
+        );
     }
-    if rows.is_empty() {
-        rows.push(first.map(str::to_owned).into_iter().chain(["-", "-", "-"].map(str::to_owned)).collect());
+    let ports = node
+        .ports
+        .iter()
+        .map(|port| [port.name.clone(), port.granted_mode.clone(), or_dash(port.reason.clone())].to_vec());
+    let mut ports = ports.collect::<Vec<_>>();
+    if ports.is_empty() {
+        ports.push(vec!["-".to_owned(); HEAD.len() - NODE_COLUMNS]);
     }
-    rows
+    let blank = vec![String::new(); first.len()];
+    let of_node = [first].into_iter().chain(std::iter::repeat(blank));
+    of_node.zip(ports).map(|(node, port)| [node, port].concat()).collect()
 }

@@ -110,6 +110,8 @@ mod tests {
             rules: Vec::new(),
             connections: Occupancy::default(),
             half_open: Occupancy::default(),
+            draining: 0,
+            revocations: Vec::new(),
             events_lost: 0,
             time: SystemTime::UNIX_EPOCH,
         }

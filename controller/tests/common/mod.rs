@@ -185,6 +185,8 @@ pub(crate) fn report(node: &str, in_force: Option<u64>) -> Report {
         rules: Vec::new(),
         connections: Occupancy::default(),
         half_open: Occupancy::default(),
+        draining: 0,
+        revocations: Vec::new(),
         events_lost: 0,
         time: std::time::SystemTime::now(),
     }

@@ -119,6 +119,7 @@ impl Simulation {
             Entry::Failsafe(key) => drop(tables.failsafe.insert(key)),
             Entry::RuleCounter(rule) => drop(tables.rule_counters.insert(rule)),
             Entry::ReasonCounter(key) => drop(tables.reason_counters.insert(key)),
+            Entry::Revocations(generation) => drop(tables.revocations.insert(generation)),
         }
     }
 
@@ -132,6 +133,7 @@ impl Simulation {
             Key::Failsafe(key) => tables.failsafe.remove(key),
             Key::RuleCounter(rule) => tables.rule_counters.remove(rule),
             Key::ReasonCounter(key) => tables.reason_counters.remove(key),
+            Key::Revocations(generation) => tables.revocations.remove(generation),
         };
         if found { Ok(()) } else { Err(Mistake::Absent { key: *key }) }
     }

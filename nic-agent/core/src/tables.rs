@@ -7,6 +7,7 @@ use selvedge_abi::{
     PortEntry, PrefixKey, ReasonKey,
 };
 use selvedge_topology::model::RuleId;
+use selvedge_topology::plan::Generation;
 
 use crate::machine::IfIndex;
 
@@ -92,6 +93,8 @@ pub struct Tables {
     pub rule_counters: BTreeSet<RuleId>,
     /// Ports and reasons that have a counter.
     pub reason_counters: BTreeSet<ReasonKey>,
+    /// Generations whose revocations are counted.
+    pub revocations: BTreeSet<Generation>,
 }
 
 impl Tables {

@@ -1,9 +1,10 @@
 //! Counters: per-CPU values added up.
 
 use aya::maps::{MapError, PerCpuValues};
-use selvedge_abi::{Counter, Reason, map};
+use selvedge_abi::{Counter, Reason, Revocations, map};
 use selvedge_proto::Count;
 use selvedge_topology::model::RuleId;
+use selvedge_topology::plan::Generation;
 
 use super::Counters;
 use super::kernel::DatapathError;
@@ -24,6 +25,14 @@ pub(super) fn read(tables: &KernelTables) -> Result<Counters, DatapathError> {
         add(counters.rules.entry(RuleId(rule)).or_default(), &values);
     }
     counters.rules.retain(|_, count| count.packets > 0);
+    for entry in tables.revocations.iter() {
+        let (generation, values) = entry.map_err(in_map(map::REVOCATIONS))?;
+        let sum = counters.revocations.entry(Generation(generation)).or_default();
+        for Plain(Revocations { cut, draining }) in values.iter() {
+            sum.cut += cut;
+            sum.draining += draining;
+        }
+    }
     let lost: Result<_, MapError> = tables.events_lost.get(&0, 0);
     counters.events_lost = lost.map_err(in_map(map::EVENTS_LOST))?.iter().sum();
     Ok(counters)

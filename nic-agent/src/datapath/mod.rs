@@ -17,10 +17,11 @@ mod tables;
 
 use std::collections::BTreeMap;
 
-use selvedge_abi::Reason;
+use selvedge_abi::{Reason, Revocations};
 use selvedge_agent_core::{Action, Observed, Placement, Proof};
 use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
+use selvedge_topology::plan::Generation;
 
 pub use inspect::{PinnedEgress, PinnedPort, PinnedState};
 pub use kernel::{DatapathError, KernelDatapath, Sizes};
@@ -61,6 +62,8 @@ pub struct Counters {
     pub reasons: BTreeMap<Reason, Count>,
     /// Packets by rule.
     pub rules: BTreeMap<RuleId, Count>,
+    /// Connections that the latest generations revoked.
+    pub revocations: BTreeMap<Generation, Revocations>,
     /// Events that found the ring full.
     pub events_lost: u64,
 }

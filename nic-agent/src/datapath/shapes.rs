@@ -8,8 +8,8 @@ use selvedge_abi::{
     AddressEntry, Config, ConnectionEntry, ConnectionKey, Counter, DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN,
     EVENT_RING_BYTES, FailsafeKey, FragmentEntry, FragmentKey, INTERVALS_PER_SLOT, Interval, Ipv4Bucket,
     Ipv6Bucket, Layout, Lengths, MAX_ENDS, MAX_FAILSAFE, MAX_FRAGMENTS, MAX_IPV4, MAX_IPV6, MAX_POLICIES,
-    MAX_PORTS, MAX_PREFIXES, MAX_RULES, PASSAGE_BUCKETS, PassageBucket, PolicyEntry, PolicyKey, PortEntry,
-    Reason, ReasonKey, SLOTS, buckets, map,
+    MAX_PORTS, MAX_PREFIXES, MAX_REVOCATIONS, MAX_RULES, PASSAGE_BUCKETS, PassageBucket, PolicyEntry,
+    PolicyKey, PortEntry, Reason, ReasonKey, Revocations, SLOTS, buckets, map,
 };
 
 use super::kernel::DatapathError;
@@ -60,6 +60,7 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
         map::FAILSAFE => shape::<FailsafeKey, u32>(MapType::Hash, MAX_FAILSAFE),
         map::RULE_COUNTERS => shape::<u32, Counter>(MapType::PerCpuHash, MAX_RULES),
         map::REASON_COUNTERS => shape::<ReasonKey, Counter>(MapType::PerCpuHash, reasons),
+        map::REVOCATIONS => shape::<u64, Revocations>(MapType::PerCpuHash, MAX_REVOCATIONS),
         map::EVENTS_LOST => shape::<u32, u64>(MapType::PerCpuArray, 1),
         map::EVENTS => shape::<(), ()>(MapType::RingBuf, EVENT_RING_BYTES),
         _ => return None,

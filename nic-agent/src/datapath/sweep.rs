@@ -7,8 +7,8 @@ use std::time::Duration;
 use aya::maps::{Array, HashMap, MapData, MapError};
 use nix::time::{ClockId, clock_gettime};
 use selvedge_abi::{
-    CONNECTION_ASSURED, CONNECTION_CLOSING, CONNECTION_RESET, Config, ConnectionEntry, ConnectionKey,
-    FragmentEntry, FragmentKey, MAX_FRAGMENTS, Timeouts, map,
+    CONNECTION_ASSURED, CONNECTION_CLOSING, CONNECTION_DRAINING, CONNECTION_RESET, Config, ConnectionEntry,
+    ConnectionKey, FragmentEntry, FragmentKey, MAX_FRAGMENTS, Timeouts, map,
 };
 use selvedge_proto::Occupancy;
 use selvedge_topology::l4::Protocol;
@@ -41,6 +41,8 @@ pub struct Sweep {
 pub struct Swept {
     /// Entries that stay.
     pub live: u64,
+    /// Those of them that drain.
+    pub draining: u64,
     /// Entries that were deleted.
     pub expired: u64,
     /// Entries that the table has room for.
@@ -110,7 +112,11 @@ impl Table {
         let mut swept = Swept { room: self.room.into(), ..Swept::default() };
         let mut expired = Vec::new();
         let see = |key: &ConnectionKey, entry: &ConnectionEntry| {
-            if is_expired(key, entry, timeouts, now) { expired.push(*key) } else { swept.live += 1 }
+            if is_expired(key, entry, timeouts, now) {
+                return expired.push(*key);
+            }
+            swept.live += 1;
+            swept.draining += u64::from(entry.flags & CONNECTION_DRAINING != 0);
         };
         batch::each(self.data.fd().as_fd(), self.room, see)
             .map_err(|error| in_map(self.name)(MapError::IoError(error)))?;

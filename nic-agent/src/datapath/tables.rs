@@ -4,13 +4,14 @@ use std::collections::btree_map::Entry;
 use std::io;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
-use aya::util::nr_cpus;
+use aya::{Pod, util::nr_cpus};
 use selvedge_abi::{
-    Config, Counter, FailsafeKey, Interval, PolicyEntry, PolicyKey, PortEntry, ReasonKey, map,
+    Config, Counter, FailsafeKey, Interval, PolicyEntry, PolicyKey, PortEntry, ReasonKey, Revocations, map,
 };
 use selvedge_agent_core::storage::{AddressTables, Full};
 use selvedge_agent_core::{Entry as TableEntry, IfIndex, Key, Slot, Tables};
 use selvedge_topology::model::RuleId;
+use selvedge_topology::plan::Generation;
 
 use super::arrays;
 use super::kernel::DatapathError;
@@ -27,6 +28,7 @@ pub(super) struct KernelTables {
     failsafe: HashMap<MapData, Plain<FailsafeKey>, u32>,
     pub(super) rule_counters: PerCpuHashMap<MapData, u32, Plain<Counter>>,
     pub(super) reason_counters: PerCpuHashMap<MapData, Plain<ReasonKey>, Plain<Counter>>,
+    pub(super) revocations: PerCpuHashMap<MapData, u64, Plain<Revocations>>,
     pub(super) events_lost: PerCpuArray<MapData, u64>,
     cpus: usize,
 }
@@ -63,6 +65,7 @@ impl KernelTables {
             failsafe: open(pins, map::FAILSAFE)?,
             rule_counters: open(pins, map::RULE_COUNTERS)?,
             reason_counters: open(pins, map::REASON_COUNTERS)?,
+            revocations: open(pins, map::REVOCATIONS)?,
             events_lost: open(pins, map::EVENTS_LOST)?,
             cpus,
         })
@@ -98,6 +101,8 @@ impl KernelTables {
         tables.rule_counters = rules.collect::<Result<_, _>>().map_err(in_map(map::RULE_COUNTERS))?;
         let reasons = self.reason_counters.keys().map(|key| Ok(key?.0));
         tables.reason_counters = reasons.collect::<Result<_, _>>().map_err(in_map(map::REASON_COUNTERS))?;
+        let generations = self.revocations.keys().map(|generation| generation.map(Generation));
+        tables.revocations = generations.collect::<Result<_, _>>().map_err(in_map(map::REVOCATIONS))?;
         Ok(tables)
     }
 
@@ -131,12 +136,18 @@ impl KernelTables {
             TableEntry::ReasonCounter(key) => {
                 self.zeroes().and_then(|zeroes| self.reason_counters.insert(Plain(key), zeroes, 0))
             }
+            TableEntry::Revocations(Generation(generation)) => {
+                self.zeroes().and_then(|zeroes| self.revocations.insert(generation, zeroes, 0))
+            }
         };
         result.map_err(in_map(entry.table()))
     }
 
-    fn zeroes(&self) -> Result<PerCpuValues<Plain<Counter>>, MapError> {
-        PerCpuValues::try_from(vec![Plain(Counter::default()); self.cpus]).map_err(MapError::IoError)
+    fn zeroes<T: Copy + Default>(&self) -> Result<PerCpuValues<Plain<T>>, MapError>
+    where
+        Plain<T>: Pod,
+    {
+        PerCpuValues::try_from(vec![Plain(T::default()); self.cpus]).map_err(MapError::IoError)
     }
 
     /// Deletes one entry, if it is there.
@@ -155,6 +166,7 @@ impl KernelTables {
             Key::Failsafe(key) => self.failsafe.remove(&Plain(key)),
             Key::RuleCounter(rule) => self.rule_counters.remove(&rule.0),
             Key::ReasonCounter(key) => self.reason_counters.remove(&Plain(key)),
+            Key::Revocations(Generation(generation)) => self.revocations.remove(&generation),
         };
         absent_is_fine(result).map_err(in_map(key.table()))
     }

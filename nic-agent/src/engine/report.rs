@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use selvedge_abi::ABI_VERSION;
+use selvedge_abi::{ABI_VERSION, Revocations};
 use selvedge_agent_core::prove::Coverage;
 use selvedge_agent_core::{Attachment, Egress, Interface, Placement, Proof, Support, place};
 use selvedge_hw_profiles::Mode;
 use selvedge_proto::{
     Count, EgressReport, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, Occupancy, PortReport, ProofReport,
-    Refusal, Report,
+    Refusal, Report, RevocationReport,
 };
 use selvedge_topology::model::{PortRole, RuleId};
 use selvedge_topology::names::PortName;
@@ -25,6 +25,8 @@ pub struct Tallies {
     pub connections: Occupancy,
     /// Those before that.
     pub half_open: Occupancy,
+    /// Those of both that drain.
+    pub draining: u64,
     /// Events read and not sent.
     pub events_lost: u64,
 }
@@ -32,7 +34,7 @@ pub struct Tallies {
 impl<D: Datapath> Engine<D> {
     /// What is in force, and why it is not more.
     pub fn report(&mut self, tallies: Tallies, time: SystemTime) -> Result<Report, DatapathError> {
-        let Counters { reasons, rules, events_lost } = self.datapath.counters()?;
+        let Counters { reasons, rules, revocations, events_lost } = self.datapath.counters()?;
         let in_force = Generation(self.observed.tables.config.generation);
         Ok(Report {
             node: self.settings.node.clone(),
@@ -47,6 +49,8 @@ impl<D: Datapath> Engine<D> {
             rules: busiest(rules),
             connections: tallies.connections,
             half_open: tallies.half_open,
+            draining: tallies.draining,
+            revocations: revocations.into_iter().map(revocation_report).collect(),
             events_lost: events_lost + tallies.events_lost,
             time,
         })
@@ -134,6 +138,11 @@ fn proof_report(proof: Proof) -> ProofReport {
         }
         Proof::Unproven { reason } => ProofReport::Unproven { reason: cut(reason) },
     }
+}
+
+fn revocation_report((generation, revocations): (Generation, Revocations)) -> RevocationReport {
+    let Revocations { cut, draining } = revocations;
+    RevocationReport { generation, cut, draining }
 }
 
 /// The rules with most packets, as many as a report takes, by number.

@@ -59,6 +59,16 @@ pub(crate) fn allowing(port: u16) -> Plan {
     }
 }
 
+/// The same, where nobody is let in; `denied` says what becomes of who was.
+pub(crate) fn closed(denied: Outcome) -> Plan {
+    let mut plan = allowing(8080);
+    for interval in &mut plan.sets[0].intervals {
+        interval.decision = Decision { outcome: denied, rule: DENY, logged: false };
+    }
+    plan.sets[0].intervals.truncate(1);
+    plan
+}
+
 /// The same, for a node that has `eth0` only.
 pub(crate) fn uplink_only() -> Plan {
     let plan = allowing(8080);

@@ -15,6 +15,8 @@ pub enum EventKind {
     Drop = 2,
     /// A rule with `log` decided.
     Logged = 3,
+    /// A connection begins to drain: what denies it from now on lets it end by itself.
+    Draining = 4,
 }
 
 /// One packet's verdict. Fields that the packet did not have are zero.

@@ -15,6 +15,7 @@ mod fragment;
 mod hash;
 mod passage;
 mod reason;
+mod revocation;
 
 pub use bucket::{Bucket, BucketKey, Half, Ipv4Bucket, Ipv6Bucket, buckets, find};
 pub use end::{End, Layout, Lengths, MAX_PREFIX_LENGTHS, ipv4_prefix, ipv6_prefix};
@@ -23,9 +24,10 @@ pub use fragment::{FRAGMENT_CLAIMED, FragmentEntry, FragmentKey};
 pub use hash::{Seeds, choices};
 pub use passage::{Flow, FlowTag, NOTE_TICKS, Note, NoteSeeds, Passage, PassageBucket, TICK_BITS};
 pub use reason::{Reason, Verdict};
+pub use revocation::{Revocation, Revocations};
 
 /// Version of this contract. Part of the pin directory's name and of [`Config`].
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Number of table halves; a generation is written to the one that is not in use, then [`Config::slot`] flips.
 pub const SLOTS: u32 = 2;
@@ -53,6 +55,8 @@ pub const MAX_FRAGMENTS: u32 = 1 << 14;
 pub const PASSAGE_BUCKETS: u32 = 60_000;
 /// Rules that can have a counter.
 pub const MAX_RULES: u32 = 1 << 16;
+/// Generations whose revocations are counted.
+pub const MAX_REVOCATIONS: u32 = 16;
 /// Ports of one node.
 pub const MAX_PORTS: u32 = 1 << 10;
 /// Failsafe entries of one node.
@@ -102,6 +106,8 @@ pub mod map {
     pub const RULE_COUNTERS: &str = "RULE_COUNTERS";
     /// PERCPU_HASH [`super::ReasonKey`] → [`super::Counter`]. User space creates the entries.
     pub const REASON_COUNTERS: &str = "REASON_COUNTERS";
+    /// PERCPU_HASH `u64` generation → [`super::Revocations`]. User space creates the entries.
+    pub const REVOCATIONS: &str = "REVOCATIONS";
     /// PERCPU_ARRAY\[1\] of `u64`: events that found the ring full.
     pub const EVENTS_LOST: &str = "EVENTS_LOST";
     /// RINGBUF of [`super::Event`].
@@ -109,7 +115,7 @@ pub mod map {
     /// The maps whose number of entries the agent chooses when it makes them.
     pub const SIZED: [&str; 2] = [CONNECTIONS, HALF_OPEN];
     /// Every map, in the order above.
-    pub const ALL: [&str; 20] = [
+    pub const ALL: [&str; 21] = [
         CONFIG,
         PORTS,
         LAYOUT,
@@ -128,6 +134,7 @@ pub mod map {
         FAILSAFE,
         RULE_COUNTERS,
         REASON_COUNTERS,
+        REVOCATIONS,
         EVENTS_LOST,
         EVENTS,
     ];
@@ -370,7 +377,7 @@ pub struct Interval {
     pub start: u32,
     /// The rule, or tier default, that decides.
     pub rule: u32,
-    /// Bits: [`DECISION_ALLOW`], [`DECISION_STATELESS`], [`DECISION_LOG`]. Zero denies.
+    /// Bits: [`DECISION_ALLOW`], [`DECISION_STATELESS`], [`DECISION_LOG`], [`DECISION_DRAIN`]. Zero denies.
     pub decision: u32,
 }
 
@@ -380,6 +387,8 @@ pub const DECISION_ALLOW: u32 = 1;
 pub const DECISION_STATELESS: u32 = 2;
 /// The rule wants its decisions logged.
 pub const DECISION_LOG: u32 = 4;
+/// Denied, but connections that were established before go on until they end.
+pub const DECISION_DRAIN: u32 = 8;
 
 /// A connection, the same for both directions: the lower `(address, port)` is the first end.
 #[repr(C)]
@@ -424,17 +433,20 @@ pub const CONNECTION_ANSWERER_UNTRACKED: u32 = 64;
 /// never gets as far, though the server answers it; nor does a query that one answer ends.
 pub const CONNECTION_ASSURED: u32 = 128;
 
+/// No longer allowed: it goes on until it ends by itself or falls silent.
+pub const CONNECTION_DRAINING: u32 = 256;
+
 /// State of a tracked connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct ConnectionEntry {
     /// Time of the last packet: nanoseconds of CLOCK_MONOTONIC (`bpf_ktime_get_ns`).
     pub last_seen: u64,
-    /// The generation that allowed it. Another one in force: judge again before anything passes.
+    /// The generation that judged it last. Another one in force: judge again before anything passes.
     pub generation: u64,
     /// Bits `CONNECTION_*`.
     pub flags: u32,
-    /// The rule that allowed it (of the stricter end: ingress where this node judged both).
+    /// The rule that allowed it (of the stricter end: ingress where this node judged both), or that lets it drain.
     pub rule: u32,
 }
 

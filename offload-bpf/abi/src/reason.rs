@@ -73,6 +73,8 @@ reasons! {
     GroupMembership = 13, Allowed, "group-membership";
     /// Sent by the node itself, and neither end is a workload of this node.
     FromNode = 14, Allowed, "from-node";
+    /// A packet of a connection that policy no longer allows, and lets end by itself.
+    Draining = 15, Allowed, "draining";
 
     /// A rule, or a tier's or the fabric's default, denies it.
     PolicyDeny = 32, Denied, "policy-deny";

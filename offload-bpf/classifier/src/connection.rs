@@ -4,8 +4,8 @@ use core::ops::ControlFlow::{self, Break, Continue};
 
 use selvedge_abi::{
     CONNECTION_ANSWERED, CONNECTION_ANSWERER_UNTRACKED, CONNECTION_ASSURED, CONNECTION_CLOSING,
-    CONNECTION_CUT, CONNECTION_FROM_HIGH, CONNECTION_OPENER_UNTRACKED, CONNECTION_RESET, ConnectionEntry,
-    ConnectionKey, ECHO_FROM_HIGH, Reason, Timeouts,
+    CONNECTION_CUT, CONNECTION_DRAINING, CONNECTION_FROM_HIGH, CONNECTION_OPENER_UNTRACKED, CONNECTION_RESET,
+    ConnectionEntry, ConnectionKey, ECHO_FROM_HIGH, Reason, Revocation, Timeouts,
 };
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     passage::Noting,
     policy::{self, BOTH, EGRESS, INGRESS, Judgement, Ruling, Sides},
     report::Seen,
-    tables::Tables,
+    tables::{TableFull, Tables},
     transport::{ICMP, ICMPV6, SCTP, Segment, Stage, TCP, Tuple, UDP},
 };
 
@@ -22,26 +22,37 @@ const SECOND: u64 = 1_000_000_000;
 /// would move the entry's cache line between CPUs.
 const REFRESH: u64 = SECOND / 10;
 
-/// What policy is asked for. A case doesn't hold the connection it is about, which is looked up again where it is needed: these
-/// ways are rare, and the stack is short.
-#[derive(Clone, Copy)]
+/// Why policy is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Case {
     /// A new connection.
     New,
     /// A new connection in the place of one that is over.
     Renews,
-    /// The answering end opens the same tuple (simultaneous open). The entry keeps its opener.
+    /// Opens where there is a connection already: by the answering end (simultaneous open), or while it drains. The entry
+    /// stays as it is.
     Crossing,
     /// In the middle of a connection that nobody knows: only a stateless rule can allow it.
     MidStream,
-    /// Of a connection that another generation allowed; `answer`: the packet is of the answering end.
-    Earlier { answer: bool },
-    /// Of a live connection whose entry covers one end only: `sides` are to be asked of this packet by itself.
-    Covered { answer: bool, sides: Sides },
-    /// An ICMP error about a live connection, which doesn't cover these sides.
-    About { sides: Sides },
+    /// Of a connection that another generation allowed.
+    Earlier,
+    /// Of a live connection whose entry covers one end only: the other is asked of this packet by itself.
+    Covered,
+    /// An ICMP error about a live connection, which doesn't cover all sides.
+    About,
     /// Belongs to no connection by its nature.
     Alone,
+}
+
+/// What policy is asked. Whatever the case, all of it says something: what is left out in one would be a register that
+/// nobody wrote, and the verifier minds even where nobody reads it.
+#[derive(Clone, Copy)]
+struct Question {
+    case: Case,
+    /// The packet is of the answering end of the connection that the case is about.
+    answer: bool,
+    /// The sides that are asked.
+    sides: Sides,
 }
 
 /// Judges a packet by its connection, or else by policy. Not inlined: its stack frame is its own (see `lib.rs`).
@@ -57,59 +68,64 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
     let now = node.tables.now();
     let from_high = segment.tuple.source > segment.tuple.destination;
     let key = key(&segment.tuple, from_high);
-    let found = if segment.stage == Stage::Alone { None } else { node.tables.connection(&key) };
-    let mut case = place(node, segment, seen, &key, found, from_high, now)?;
-    let (asked, forward, sides) = match &case {
-        Case::Earlier { answer: true, .. } => (ends.reversed(), segment.forward_key(true), BOTH),
-        Case::Covered { sides, .. } | Case::About { sides } => (ends, segment.forward_key(false), *sides),
-        _ => (ends, segment.forward_key(false), BOTH),
-    };
+    let mut entry = ConnectionEntry::default();
+    let found = segment.stage != Stage::Alone && node.tables.connection(&key, &mut entry);
+    let mut question = Question { case: Case::Alone, answer: false, sides: BOTH };
+    let found = found.then_some(&entry);
+    if let Some(reason) = place(node, segment, seen, &key, found, from_high, now, &mut question) {
+        return Break(reason);
+    }
+    let Question { mut case, answer, sides } = question;
+    let turned = case == Case::Earlier && answer;
+    let (asked, forward) = (if turned { ends.reversed() } else { ends }, segment.forward_key(turned));
     let mut judgement = Judgement::NONE;
     policy::judge(node, &asked, forward, sides, &mut judgement);
-    if matches!(case, Case::Earlier { answer: true }) && judgement.untracked != 0 {
+    if turned && judgement.untracked != 0 {
         case = answer_untracked(node, segment, &ends, &key, &mut judgement);
     }
     let opens = matches!(segment.stage, Stage::Opens | Stage::Any);
-    let needs_stateless = matches!(case, Case::MidStream) || (matches!(case, Case::Covered { .. }) && !opens);
+    let needs_stateless = case == Case::MidStream || (case == Case::Covered && !opens);
     if needs_stateless && judgement.ruling != Ruling::Stateless {
         return Break(Reason::NotTracked); // no rule decided this
     }
     note(node, seen, &judgement);
     Break(match (case, judgement.ruling) {
-        (Case::Earlier { answer }, Ruling::Tracked) => {
+        (Case::Earlier, Ruling::Draining) if begins_anew(segment) => Reason::PolicyDeny,
+        (Case::Earlier, Ruling::Tracked | Ruling::Draining) => {
+            let draining = if judgement.ruling == Ruling::Draining { CONNECTION_DRAINING } else { 0 };
+            let begins = draining != 0 && revoke(node, &key, draining, Revocation::Drains);
             seen.logged = false; // it was, when the connection was new
-            let Some(entry) = node.tables.connection(&key) else { return Break(Reason::NotTracked) };
-            let before = entry.flags & !UNTRACKED;
-            let flags = advance(before, segment.stage, answer) | untracked_ends(&judgement);
+            let before = entry.flags & !(UNTRACKED | CONNECTION_DRAINING);
+            let flags = advance(before, segment.stage, answer) | untracked_ends(&judgement) | draining;
             let generation = node.generation;
             let renewed = ConnectionEntry { last_seen: now, generation, flags, rule: judgement.rule() };
-            write(node, &key, before, &renewed)?;
-            Reason::Established
+            if write(node, &key, before, &renewed).is_err() {
+                return Break(Reason::ConnectionsFull);
+            }
+            seen.logged = begins;
+            as_part_of(flags)
         }
-        (Case::Earlier { .. }, Ruling::Stateless) => {
+        (Case::Earlier, Ruling::Stateless) => {
             node.tables.remove_connection(&key);
             Reason::Stateless
         }
-        (Case::Earlier { answer }, _) => {
+        (Case::Earlier, _) => {
             let opener = if answer { ends.destination } else { ends.source };
             let stays = segment.stage == Stage::Any && opener.ifindex == 0;
-            if let (true, Some(entry)) = (stays, node.tables.connection(&key)) {
+            if stays {
+                revoke(node, &key, CONNECTION_CUT, Revocation::Cut);
                 let flags = entry.flags & CONNECTION_FROM_HIGH | CONNECTION_CUT | CONNECTION_ASSURED;
-                // Without room the next packet finds it as it was, and is judged again.
+                // Without room it is cut where it is, and gives way to others.
                 let _ = write(node, &key, entry.flags, &ConnectionEntry { last_seen: now, flags, ..entry });
-            } else {
-                node.tables.remove_connection(&key);
+            } else if node.tables.remove_connection(&key) {
+                node.tables.count_revocation(node.generation, Revocation::Cut);
             }
             Reason::Cut
         }
         (_, Ruling::NoPolicy) => Reason::NoPolicy,
-        (_, Ruling::Denied) => Reason::PolicyDeny,
-        (Case::Covered { answer, .. }, _) => {
-            let Some(entry) = node.tables.connection(&key) else { return Break(Reason::NotTracked) };
-            carry_on(node, &key, entry, segment.stage, answer, now)?;
-            Reason::Established
-        }
-        (Case::About { .. }, _) => Reason::Related,
+        (_, Ruling::Denied | Ruling::Draining) => Reason::PolicyDeny,
+        (Case::Covered, _) => carry_on(node, &key, &entry, advance(entry.flags, segment.stage, answer), now),
+        (Case::About, _) => Reason::Related,
         (_, Ruling::Stateless) => Reason::Stateless,
         (Case::New | Case::Renews, Ruling::Tracked) => {
             let opener = if from_high { CONNECTION_FROM_HIGH } else { 0 };
@@ -133,9 +149,10 @@ fn answer_untracked<T: Tables>(
     judgement: &mut Judgement,
 ) -> Case {
     let sides = match judgement.ruling {
-        Ruling::Tracked => policy::reversed(judgement.untracked), // one of them; the other tracks
+        // One of them; the other tracks.
+        Ruling::Tracked | Ruling::Draining => policy::reversed(judgement.untracked),
         Ruling::Stateless => BOTH,
-        Ruling::Denied | Ruling::NoPolicy => return Case::Earlier { answer: true },
+        Ruling::Denied | Ruling::NoPolicy => return Case::Earlier,
     };
     let mut own = Judgement::NONE;
     policy::judge(node, ends, segment.forward_key(false), sides, &mut own);
@@ -149,75 +166,122 @@ fn answer_untracked<T: Tables>(
         ruling => ruling == Ruling::Stateless,
     };
     if passes {
-        return Case::Earlier { answer: true };
+        return Case::Earlier;
     }
     *judgement = own;
-    Case::Covered { answer: true, sides }
+    Case::Covered
 }
 
-/// Finds the packet's case; breaks where a connection of this generation answers for it.
+/// The reason of a packet that passes as part of a connection.
 #[inline(always)]
+fn as_part_of(flags: u32) -> Reason {
+    if flags & CONNECTION_DRAINING != 0 { Reason::Draining } else { Reason::Established }
+}
+
+/// Marks a connection that the generation no longer allows; whether this packet is the first to. Each is counted once,
+/// whatever other CPUs see of it in this moment.
+#[inline(always)]
+fn revoke<T: Tables>(node: &Node<'_, T>, key: &ConnectionKey, mark: u32, revocation: Revocation) -> bool {
+    let is_first = node.tables.mark_connection(key, mark) & mark == 0;
+    if is_first {
+        node.tables.count_revocation(node.generation, revocation);
+    }
+    is_first
+}
+
+/// Whether the packet asks for a connection of its own, whatever there was before: a SYN or an INIT. An echo request may as
+/// well be one more of many.
+#[inline(always)]
+fn begins_anew(segment: &Segment) -> bool {
+    segment.stage == Stage::Opens && matches!(segment.tuple.protocol, TCP | SCTP)
+}
+
+/// Finds what policy is to be asked; a reason where a connection of this generation answers for the packet.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "it is one with `track`, and inlined there")]
 fn place<T: Tables>(
     node: &Node<'_, T>,
     segment: &Segment,
     seen: &mut Seen,
     key: &ConnectionKey,
-    found: Option<ConnectionEntry>,
+    found: Option<&ConnectionEntry>,
     from_high: bool,
     now: u64,
-) -> ControlFlow<Reason, Case> {
-    let Some(entry) = found else { return Continue(without_connection(segment.stage)) };
-    if !is_alive(&entry, segment.tuple.protocol, &node.tables.config().timeouts, now) {
-        return Continue(match without_connection(segment.stage) {
-            Case::New => Case::Renews,
-            case => case,
-        });
+    question: &mut Question,
+) -> Option<Reason> {
+    question.case = without_connection(segment.stage);
+    let entry = found?;
+    if !is_alive(entry, segment.tuple.protocol, &node.tables.config().timeouts, now) {
+        if question.case == Case::New {
+            question.case = Case::Renews;
+        }
+        return None;
     }
     let answer = from_high != (entry.flags & CONNECTION_FROM_HIGH != 0);
+    question.answer = answer;
     if entry.flags & CONNECTION_CUT != 0 {
-        return after_cut(node, key, segment.stage, answer, now);
+        return after_cut(node, key, segment.stage, question, now);
     }
     let current = entry.generation == node.generation;
     let ending = entry.flags & (CONNECTION_CLOSING | CONNECTION_RESET) != 0;
+    let knocks = begins_anew(segment) && entry.flags & CONNECTION_DRAINING != 0;
     let untracked = uncovered(entry.flags, answer);
-    match segment.stage {
+    question.case = match segment.stage {
         Stage::Quotes if current => {
             // Who isn't an end of the connection has no part in it: an error of a third workload is that workload's.
             let stranger = if seen.source == segment.tuple.source { 0 } else { EGRESS };
-            let sides = untracked | stranger;
-            return if sides == 0 { Break(Reason::Related) } else { Continue(Case::About { sides }) };
+            question.sides = untracked | stranger;
+            if question.sides == 0 {
+                return Some(Reason::Related);
+            }
+            Case::About
         }
-        Stage::Quotes => return Continue(Case::Alone),
-        Stage::Opens if ending => return Continue(Case::Renews),
-        Stage::Opens if answer => return Continue(Case::Crossing),
-        _ if !current => return Continue(Case::Earlier { answer }),
-        _ => {}
-    }
-    if untracked != 0 {
-        return Continue(Case::Covered { answer, sides: untracked });
-    }
-    let flags = carry_on(node, key, entry, segment.stage, answer, now)?;
-    seen.noting = Noting::of(segment.stage, flags);
-    Break(Reason::Established)
+        Stage::Quotes => Case::Alone,
+        Stage::Opens if ending => Case::Renews,
+        Stage::Opens if answer => Case::Crossing,
+        _ if !current => {
+            question.sides = policy::again(BOTH & !uncovered(entry.flags, false));
+            Case::Earlier
+        }
+        _ if knocks => Case::Crossing,
+        _ if untracked != 0 => {
+            question.sides = untracked;
+            Case::Covered
+        }
+        _ => {
+            let flags = advance(entry.flags, segment.stage, answer);
+            let reason = carry_on(node, key, entry, flags, now);
+            if reason == Reason::Established {
+                seen.noting = Noting::of(segment.stage, flags);
+            }
+            return Some(reason);
+        }
+    };
+    None
 }
 
-/// Notes one more packet of a live connection, and says which flags it has now.
+/// Notes one more packet of a live connection, which has these flags with it; the reason it ends in.
 #[inline(always)]
 fn carry_on<T: Tables>(
     node: &Node<'_, T>,
     key: &ConnectionKey,
-    entry: ConnectionEntry,
-    stage: Stage,
-    answer: bool,
+    entry: &ConnectionEntry,
+    flags: u32,
     now: u64,
-) -> ControlFlow<Reason, u32> {
-    let flags = advance(entry.flags, stage, answer);
-    if flags != entry.flags {
-        write(node, key, entry.flags, &ConnectionEntry { last_seen: now, flags, ..entry })?;
-    } else if now.saturating_sub(entry.last_seen) >= REFRESH {
+) -> Reason {
+    let (news, over) = (flags & !entry.flags, entry.flags & !flags);
+    if over != 0 || news & CONNECTION_ASSURED != 0 {
+        let written = write(node, key, entry.flags, &ConnectionEntry { last_seen: now, flags, ..*entry });
+        return if written.is_ok() { as_part_of(flags) } else { Reason::ConnectionsFull };
+    }
+    if news != 0 {
+        // Only what is new, so that what another CPU marks in this moment stays.
+        node.tables.mark_connection(key, news);
+    }
+    if news != 0 || now.saturating_sub(entry.last_seen) >= REFRESH {
         node.tables.touch_connection(key, now);
     }
-    Continue(flags)
+    as_part_of(flags)
 }
 
 /// Writes an entry whose flags were `before`: where it is, or to where it stays from now on.
@@ -227,36 +291,33 @@ fn write<T: Tables>(
     key: &ConnectionKey,
     before: u32,
     entry: &ConnectionEntry,
-) -> ControlFlow<Reason> {
-    if entry.flags & !before & CONNECTION_ASSURED == 0 {
-        node.tables.store_connection(key, entry);
-    } else if node.tables.keep_connection(key, entry).is_err() {
-        return Break(Reason::ConnectionsFull);
+) -> Result<(), TableFull> {
+    if entry.flags & !before & CONNECTION_ASSURED != 0 {
+        return node.tables.keep_connection(key, entry);
     }
-    Continue(())
+    node.tables.store_connection(key, entry);
+    Ok(())
 }
 
 const UNTRACKED: u32 = CONNECTION_OPENER_UNTRACKED | CONNECTION_ANSWERER_UNTRACKED;
 
-/// The flags for what a judgement in the opener's direction leaves untracked.
+/// How far above a side's bit the flag stands that says it isn't covered, where that is in the opener's direction.
+const UNTRACKED_SHIFT: u32 = CONNECTION_OPENER_UNTRACKED.trailing_zeros();
+const _: () = assert!(EGRESS << UNTRACKED_SHIFT == CONNECTION_OPENER_UNTRACKED);
+const _: () = assert!(INGRESS << UNTRACKED_SHIFT == CONNECTION_ANSWERER_UNTRACKED);
+
+/// The flags for what a judgement in the opener's direction leaves untracked. By arithmetic, as is the next: the verifier
+/// would follow each case that it is told of.
 #[inline(always)]
 fn untracked_ends(judgement: &Judgement) -> u32 {
-    let opener = if judgement.untracked & EGRESS != 0 { CONNECTION_OPENER_UNTRACKED } else { 0 };
-    let answerer = if judgement.untracked & INGRESS != 0 { CONNECTION_ANSWERER_UNTRACKED } else { 0 };
-    opener | answerer
+    judgement.untracked << UNTRACKED_SHIFT
 }
 
 /// The sides that the entry doesn't cover, in the direction of the packet.
 #[inline(always)]
 fn uncovered(flags: u32, answer: bool) -> Sides {
-    let (source, destination) = if answer {
-        (CONNECTION_ANSWERER_UNTRACKED, CONNECTION_OPENER_UNTRACKED)
-    } else {
-        (CONNECTION_OPENER_UNTRACKED, CONNECTION_ANSWERER_UNTRACKED)
-    };
-    let egress = if flags & source != 0 { EGRESS } else { 0 };
-    let ingress = if flags & destination != 0 { INGRESS } else { 0 };
-    egress | ingress
+    let forward = flags >> UNTRACKED_SHIFT & BOTH;
+    if answer { forward >> 1 | (forward & EGRESS) << 1 } else { forward }
 }
 
 /// The opener may try again, which policy judges. The answering end stays silent for as long as the opener's own node may still
@@ -266,17 +327,19 @@ fn after_cut<T: Tables>(
     node: &Node<'_, T>,
     key: &ConnectionKey,
     stage: Stage,
-    answer: bool,
+    question: &mut Question,
     now: u64,
-) -> ControlFlow<Reason, Case> {
-    match stage {
-        Stage::Quotes => Continue(Case::Alone),
-        _ if answer => Break(Reason::Cut),
-        _ => {
-            node.tables.touch_connection(key, now);
-            Continue(Case::Renews)
-        }
+) -> Option<Reason> {
+    if stage == Stage::Quotes {
+        question.case = Case::Alone;
+        return None;
     }
+    if question.answer {
+        return Some(Reason::Cut);
+    }
+    node.tables.touch_connection(key, now);
+    question.case = Case::Renews;
+    None
 }
 
 #[inline(always)]
@@ -290,7 +353,7 @@ fn without_connection(stage: Stage) -> Case {
 
 #[inline(always)]
 fn open<T: Tables>(node: &Node<'_, T>, key: &ConnectionKey, case: Case, entry: ConnectionEntry) -> Reason {
-    if matches!(case, Case::Renews) {
+    if case == Case::Renews {
         node.tables.remove_connection(key);
     }
     match node.tables.open_connection(key, &entry) {

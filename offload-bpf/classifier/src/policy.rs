@@ -1,8 +1,8 @@
 //! Policy: which rule decides a layer-4 key between two ends, and how.
 
 use selvedge_abi::{
-    AddressEntry, DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS, Direction, Interval, MAX_SEARCH_STEPS,
-    PolicyEntry, PolicyKey,
+    AddressEntry, DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Direction, Interval,
+    MAX_SEARCH_STEPS, PolicyEntry, PolicyKey,
 };
 
 use crate::{
@@ -17,6 +17,14 @@ pub(crate) const EGRESS: Sides = 1;
 /// Ingress policy of the destination.
 pub(crate) const INGRESS: Sides = 2;
 pub(crate) const BOTH: Sides = EGRESS | INGRESS;
+/// How far above the sides that are asked those stand of which the connection is established, so that it may drain.
+const ESTABLISHED: u32 = 2;
+
+/// Both sides, about a connection that is established at `covered`.
+#[inline(always)]
+pub(crate) fn again(covered: Sides) -> Sides {
+    BOTH | covered << ESTABLISHED
+}
 
 /// The same ends, in the other direction.
 #[inline(always)]
@@ -32,6 +40,8 @@ pub(crate) enum Ruling {
     /// Allowed, and none does.
     Stateless,
     Denied,
+    /// An end denies, and lets what is established at it go on; the other end doesn't object.
+    Draining,
     /// The tables say nothing, which they should.
     NoPolicy,
 }
@@ -63,22 +73,27 @@ impl Judgement {
         }
     }
 
-    /// Adds what the next end says.
+    /// Adds what the next end says of `sides`; the rule behind it. Next to one that lets drain, one that allows has no part.
     #[inline(always)]
-    fn and(&mut self, decided: Option<Interval>, side: Sides) -> u32 {
+    fn and(&mut self, decided: Option<Interval>, side: Sides, sides: Sides) -> u32 {
         let Some(Interval { rule, decision, .. }) = decided else {
             self.ruling = Ruling::NoPolicy;
             return 0;
         };
         self.logged |= decision & DECISION_LOG != 0;
+        let drains = self.ruling == Ruling::Draining;
         if decision & DECISION_ALLOW == 0 {
-            self.ruling = Ruling::Denied;
-        } else if decision & DECISION_STATELESS != 0 {
+            let established = sides & side << ESTABLISHED != 0;
+            let drains = established && decision & DECISION_DRAIN != 0;
+            self.ruling = if drains { Ruling::Draining } else { Ruling::Denied };
+            return rule;
+        }
+        if decision & DECISION_STATELESS != 0 {
             self.untracked |= side;
-        } else {
+        } else if !drains {
             self.ruling = Ruling::Tracked;
         }
-        rule
+        if drains { 0 } else { rule }
     }
 }
 
@@ -94,12 +109,12 @@ pub(crate) fn judge<T: Tables>(
 ) {
     if sides & EGRESS != 0 && ends.source.ifindex != 0 {
         let decided = decide(node, ends.source, ends.destination, Direction::Egress, key);
-        judgement.egress_rule = judgement.and(decided, EGRESS);
+        judgement.egress_rule = judgement.and(decided, EGRESS, sides);
     }
-    let open = matches!(judgement.ruling, Ruling::Tracked | Ruling::Stateless);
+    let open = !matches!(judgement.ruling, Ruling::Denied | Ruling::NoPolicy);
     if open && sides & INGRESS != 0 && ends.destination.ifindex != 0 {
         let decided = decide(node, ends.destination, ends.source, Direction::Ingress, key);
-        judgement.ingress_rule = judgement.and(decided, INGRESS);
+        judgement.ingress_rule = judgement.and(decided, INGRESS, sides);
     }
 }
 

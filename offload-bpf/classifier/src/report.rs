@@ -20,7 +20,7 @@ pub(crate) struct Seen {
     pub(crate) destination: Ip,
     pub(crate) ends: Ends,
     pub(crate) rule: u32,
-    /// The rule wants an event.
+    /// The rule wants an event, or the connection begins to drain.
     pub(crate) logged: bool,
     pub(crate) ether_type: u16,
     /// Ports; ICMP: type and code.
@@ -35,12 +35,13 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Counts the packet, and writes an event for a new connection, a denial, a drop, or where a rule asks. Not
+    /// Counts the packet, and writes an event for a new connection, one that begins to drain, a denial, a drop, or where a rule asks. Not
     /// inlined: its stack frame is its own (see `lib.rs`).
     #[inline(never)]
     pub(crate) fn report<T: Tables>(&self, tables: &T, ifindex: u32, reason: Reason) {
         tables.count_reason(&ReasonKey { ifindex, reason: reason as u32 }, self.length);
         let kind = match reason.verdict() {
+            _ if self.logged && reason == Reason::Draining => EventKind::Draining,
             _ if self.logged => EventKind::Logged,
             Verdict::Denied | Verdict::Dropped => EventKind::Drop,
             Verdict::Allowed if reason == Reason::PolicyAllow => EventKind::New,

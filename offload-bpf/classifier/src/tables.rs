@@ -2,7 +2,7 @@
 
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Event, FailsafeKey, Flow, Interval,
-    Passage, PolicyEntry, PolicyKey, PortEntry, ReasonKey,
+    Passage, PolicyEntry, PolicyKey, PortEntry, ReasonKey, Revocation,
 };
 
 use crate::FragmentTable;
@@ -27,9 +27,9 @@ pub trait Tables: FragmentTable {
     /// Whether the failsafe table has the key.
     fn failsafe(&self, key: &FailsafeKey) -> bool;
 
-    /// The connection, half-open or not, whether its time is over or not. Other CPUs may write it at the same time, so writes
-    /// are few and each leaves an entry that is right by itself.
-    fn connection(&self, key: &ConnectionKey) -> Option<ConnectionEntry>;
+    /// Copies the entry of a connection, half-open or not, whether its time is over or not; whether there is one. Other CPUs may
+    /// write it at the same time, so writes are few and each leaves an entry that is right by itself.
+    fn connection(&self, key: &ConnectionKey, entry: &mut ConnectionEntry) -> bool;
     /// Writes the time of a connection's last packet only.
     fn touch_connection(&self, key: &ConnectionKey, now: u64);
     /// Writes the whole entry of a connection, where it is.
@@ -38,8 +38,11 @@ pub trait Tables: FragmentTable {
     fn open_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull>;
     /// Moves a connection from the half-open ones to those that stay. `Ok` too where another CPU was faster.
     fn keep_connection(&self, key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), TableFull>;
-    /// Forgets a connection.
-    fn remove_connection(&self, key: &ConnectionKey);
+    /// Sets flags of a connection at once; those that were set before, all where it is gone. Of several CPUs one is the first to
+    /// set a flag.
+    fn mark_connection(&self, key: &ConnectionKey, flags: u32) -> u32;
+    /// Forgets a connection; whether it was there.
+    fn remove_connection(&self, key: &ConnectionKey) -> bool;
 
     /// Whether such a packet passed a moment ago, as [`Tables::note_passage`] was told. It may have been forgotten.
     fn passed(&self, passage: &Passage) -> bool;
@@ -54,6 +57,8 @@ pub trait Tables: FragmentTable {
     fn count_rule(&self, rule: u32, bytes: u32);
     /// Adds a packet of `bytes` to the reason's counter of a port, where it has one.
     fn count_reason(&self, key: &ReasonKey, bytes: u32);
+    /// Adds a connection to the generation's revocations, where it has a counter.
+    fn count_revocation(&self, generation: u64, revocation: Revocation);
     /// Writes an event, or counts it as lost.
     fn emit(&self, event: impl FnOnce() -> Event);
 }

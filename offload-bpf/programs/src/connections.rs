@@ -1,6 +1,8 @@
 //! The tables of connections. What writes them is in global functions, which the verifier follows once and not once for
 //! each way that leads to them; so their pointers have to be looked at, though they are never null.
 
+use core::intrinsics::{AtomicOrdering, atomic_or};
+
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
     macros::map,
@@ -17,9 +19,8 @@ static CONNECTIONS: HashMap<ConnectionKey, ConnectionEntry> = HashMap::with_max_
 static HALF_OPEN: LruHashMap<ConnectionKey, ConnectionEntry> = LruHashMap::with_max_entries(DEFAULT_HALF_OPEN, 0);
 
 #[inline(always)]
-pub(crate) fn load(key: &ConnectionKey) -> Option<ConnectionEntry> {
-    let mut entry = ConnectionEntry::default();
-    (selvedge_load_connection(key, &mut entry) != 0).then_some(entry)
+pub(crate) fn load(key: &ConnectionKey, entry: &mut ConnectionEntry) -> bool {
+    selvedge_load_connection(key, entry) != 0
 }
 
 #[inline(always)]
@@ -49,8 +50,13 @@ pub(crate) fn keep(key: &ConnectionKey, entry: &ConnectionEntry) -> Result<(), T
 }
 
 #[inline(always)]
-pub(crate) fn remove(key: &ConnectionKey) {
-    selvedge_remove_connection(key);
+pub(crate) fn mark(key: &ConnectionKey, flags: u32) -> u32 {
+    selvedge_mark_connection(key, flags)
+}
+
+#[inline(always)]
+pub(crate) fn remove(key: &ConnectionKey) -> bool {
+    selvedge_remove_connection(key) != 0
 }
 
 #[inline(always)]
@@ -102,6 +108,17 @@ extern "C" fn selvedge_open_connection(key: *const ConnectionKey, entry: *const 
     is_full(HALF_OPEN.insert(key, entry, BPF_NOEXIST as u64))
 }
 
+/// By intrinsic: this target's atomic types have no such method, though its instruction set has (v3).
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn selvedge_mark_connection(key: *const ConnectionKey, flags: u32) -> u32 {
+    // SAFETY: the caller's reference.
+    let Some(key) = (unsafe { key.as_ref() }) else { return u32::MAX };
+    let Some(entry) = find(key) else { return u32::MAX };
+    // SAFETY: as for loading; four bytes of a map's value, aligned to four.
+    unsafe { atomic_or::<u32, u32, { AtomicOrdering::SeqCst }>(&raw mut (*entry).flags, flags) }
+}
+
 /// In the one table before it leaves the other, so that no packet finds it in neither.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -121,8 +138,8 @@ extern "C" fn selvedge_keep_connection(key: *const ConnectionKey, entry: *const 
 extern "C" fn selvedge_remove_connection(key: *const ConnectionKey) -> u32 {
     // SAFETY: the caller's reference.
     let Some(key) = (unsafe { key.as_ref() }) else { return 0 };
-    let _absent = (CONNECTIONS.remove(key), HALF_OPEN.remove(key));
-    0
+    let (kept, half_open) = (CONNECTIONS.remove(key), HALF_OPEN.remove(key));
+    (kept.is_ok() || half_open.is_ok()).into()
 }
 
 #[inline(always)]

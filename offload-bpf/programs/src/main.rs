@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics, adt_const_params)]
-#![expect(internal_features, reason = "see `fragments`")]
+#![expect(internal_features, reason = "see `fragments` and `connections`")]
 #![warn(clippy::all)]
 
 mod addresses;

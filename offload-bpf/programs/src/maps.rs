@@ -12,8 +12,8 @@ use aya_ebpf::{
 };
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, Event,
-    FailsafeKey, Flow, INTERVALS_PER_SLOT, Interval, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS, MAX_RULES, Passage, PolicyEntry,
-    PolicyKey, PortEntry, Reason, ReasonKey, SLOTS,
+    FailsafeKey, Flow, INTERVALS_PER_SLOT, Interval, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS, MAX_REVOCATIONS, MAX_RULES, Passage, PolicyEntry,
+    PolicyKey, PortEntry, Reason, ReasonKey, Revocation, Revocations, SLOTS,
 };
 use selvedge_classifier::{TableFull, Tables};
 
@@ -37,6 +37,9 @@ static RULE_COUNTERS: PerCpuHashMap<u32, Counter> = PerCpuHashMap::with_max_entr
 #[map]
 static REASON_COUNTERS: PerCpuHashMap<ReasonKey, Counter> =
     PerCpuHashMap::with_max_entries(MAX_PORTS * Reason::ALL.len() as u32, GROWING);
+#[map]
+static REVOCATIONS: PerCpuHashMap<u64, Revocations> =
+    PerCpuHashMap::with_max_entries(MAX_REVOCATIONS, GROWING);
 #[map]
 static EVENTS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
@@ -85,8 +88,8 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn connection(&self, key: &ConnectionKey) -> Option<ConnectionEntry> {
-        connections::load(key)
+    fn connection(&self, key: &ConnectionKey, entry: &mut ConnectionEntry) -> bool {
+        connections::load(key, entry)
     }
 
     #[inline(always)]
@@ -110,8 +113,13 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn remove_connection(&self, key: &ConnectionKey) {
-        connections::remove(key);
+    fn mark_connection(&self, key: &ConnectionKey, flags: u32) -> u32 {
+        connections::mark(key, flags)
+    }
+
+    #[inline(always)]
+    fn remove_connection(&self, key: &ConnectionKey) -> bool {
+        connections::remove(key)
     }
 
     #[inline(always)]
@@ -143,6 +151,15 @@ impl Tables for Maps {
     #[inline(always)]
     fn count_reason(&self, key: &ReasonKey, bytes: u32) {
         count(REASON_COUNTERS.get_ptr_mut(key), bytes);
+    }
+
+    /// Rare, so its key doesn't burden the caller's stack frame.
+    #[inline(never)]
+    fn count_revocation(&self, generation: u64, revocation: Revocation) {
+        if let Some(revocations) = REVOCATIONS.get_ptr_mut(generation) {
+            // SAFETY: this CPU's element, and programs are not interrupted by themselves.
+            unsafe { (*revocations).count(revocation) }
+        }
     }
 
     #[inline(always)]

@@ -24,7 +24,7 @@ const MAX_PART: usize = 1024;
 const TARGET_PART: u64 = 256;
 
 enumerations! {
-    outcome_to_wire, outcome_from_wire, "outcome", Outcome, Outcome { Denied, Allowed, AllowedStateless }
+    outcome_to_wire, outcome_from_wire, "outcome", Outcome, Outcome { Denied, Allowed, AllowedStateless, DeniedDraining }
 }
 
 pub(super) fn timeouts_to_wire(timeouts: &Timeouts) -> wire::Timeouts {

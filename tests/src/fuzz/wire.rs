@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use prost::Message;
 use selvedge_proto::{
     Count, Digest, EgressReport, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed, Occupancy,
-    PortReport, ProofReport, Refusal, Report, Summary, Target, TargetList, Transport, Verdict,
-    decode_identity, encode_identity, wire,
+    PortReport, ProofReport, Refusal, Report, RevocationReport, Summary, Target, TargetList, Transport,
+    Verdict, decode_identity, encode_identity, wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::{Identity, IdentityKey};
@@ -131,6 +131,8 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
         rules: vec![(RuleId(9), count)],
         connections: Occupancy { entries: 5, room: 9 },
         half_open: Occupancy { entries: 6, room: 7 },
+        draining: 2,
+        revocations: vec![RevocationReport { generation: Generation(3), cut: 7, draining: 2 }],
         events_lost: 6,
         time: time(),
     };

@@ -4,9 +4,10 @@
 //! connection lets all of it pass; one that doesn't judges every packet by itself. A packet that either end stops is not seen
 //! by the other.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use selvedge_abi::{Reason, Timeouts};
+use selvedge_abi::{Reason, Revocation, Revocations, Timeouts};
 use selvedge_topology::l4::Protocol;
 
 use super::packet::{Kind, Packet, Segment};
@@ -14,8 +15,10 @@ use super::packet::{Kind, Packet, Segment};
 /// What the policy of one end says of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opinion {
-    /// It may not.
+    /// It may not, nor may those that did before.
     Denied,
+    /// It may not, but those that did before go on.
+    Draining,
     /// It may, and is tracked.
     Tracked,
     /// It may, and nothing is noted.
@@ -32,16 +35,25 @@ pub struct Opinions {
 }
 
 impl Opinions {
-    /// What they come to: each may deny, and one that tracks is enough for a connection.
+    /// What they come to: each may deny, and cut rather than let drain; one that tracks is enough for a connection.
     pub fn joint(self) -> Option<Opinion> {
         let both = [self.source, self.destination];
-        [Opinion::Denied, Opinion::Tracked, Opinion::Untracked]
+        [Opinion::Denied, Opinion::Draining, Opinion::Tracked, Opinion::Untracked]
             .into_iter()
             .find(|opinion| both.contains(&Some(*opinion)))
     }
 
     fn reversed(self) -> Self {
         Self { source: self.destination, destination: self.source }
+    }
+
+    /// The same about a connection of which they `said` that before: an end that tracked nothing has nothing to drain.
+    fn about_what_was(self, said: Self) -> Self {
+        let of = |opinion, said| match (opinion, said) {
+            (Some(Opinion::Draining), Some(Opinion::Untracked)) => Some(Opinion::Denied),
+            (opinion, _) => opinion,
+        };
+        Self { source: of(self.source, said.source), destination: of(self.destination, said.destination) }
     }
 
     /// Of the ends that don't track a connection, which `said` this of the packet that opened it.
@@ -72,6 +84,14 @@ struct Connection {
     last: u64,
     heard: Heard,
     life: Life,
+    standing: Standing,
+}
+
+/// What became of a connection when it was last judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Allowed,
+    Draining,
 }
 
 /// Who was heard of a connection.
@@ -112,17 +132,23 @@ pub struct Connections {
     /// For those that stay. For the others there is more than any history opens.
     room: usize,
     timeouts: Timeouts,
+    revocations: BTreeMap<u64, Revocations>,
 }
 
 impl Connections {
     /// None yet, and room for so many.
     pub fn new(room: usize, timeouts: Timeouts) -> Self {
-        Self { all: Vec::new(), room, timeouts }
+        Self { all: Vec::new(), room, timeouts, revocations: BTreeMap::new() }
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
         self.all.len()
+    }
+
+    /// How many each generation revoked.
+    pub fn revocations(&self) -> &BTreeMap<u64, Revocations> {
+        &self.revocations
     }
 
     /// What becomes of a packet between two ends of which one at least is behind the node.
@@ -155,12 +181,13 @@ impl Connections {
         if segment.opens() && answers {
             return alone(opinions); // both open at once; the first stays the opener
         }
-        let mut said = connection.said;
+        let (mut said, mut standing) = (connection.said, connection.standing);
         if connection.generation != now.generation {
-            said = node.opinions(&Packet::Segment(connection.opening()));
+            said = node.opinions(&Packet::Segment(connection.opening())).about_what_was(said);
             match said.joint() {
                 Some(Opinion::Denied) => return self.cut(now, index, node),
-                Some(Opinion::Tracked) => {}
+                Some(Opinion::Draining) => standing = Standing::Draining,
+                Some(Opinion::Tracked) => standing = Standing::Allowed,
                 Some(Opinion::Untracked) | None => {
                     self.all.remove(index);
                     return self.without_connection(now, segment, None, node);
@@ -171,26 +198,44 @@ impl Connections {
         match opinions.of_those_that_track_nothing(said_this_way).joint() {
             None | Some(Opinion::Untracked) => {}
             Some(Opinion::Tracked) if segment.begins() => {}
-            Some(Opinion::Denied) if segment.begins() => return Reason::PolicyDeny,
+            Some(Opinion::Denied | Opinion::Draining) if segment.begins() => return Reason::PolicyDeny,
             Some(_) => return Reason::NotTracked,
         }
-        let mut seen = connection;
+        if standing == Standing::Draining && segment.asks_for_its_own() {
+            return alone(opinions);
+        }
+        if (connection.standing, standing) == (Standing::Allowed, Standing::Draining) {
+            self.all[index].standing = standing;
+            self.revoke(now, Revocation::Drains);
+        }
+        let mut seen = Connection { standing, ..connection };
         seen.see(now, segment, said);
         if seen.stays() && !connection.stays() && self.is_full() {
             return Reason::ConnectionsFull;
         }
         self.all[index] = seen;
-        Reason::Established
+        match standing {
+            Standing::Allowed => Reason::Established,
+            Standing::Draining => Reason::Draining,
+        }
     }
 
-    /// What generations no longer allow is forgotten, or remembered as cut.
+    fn revoke(&mut self, now: Moment, revocation: Revocation) {
+        self.revocations.entry(now.generation).or_default().count(revocation);
+    }
+
+    /// What generations no longer allow is forgotten, or remembered as cut: where there is room, as one that stays.
     fn cut(&mut self, now: Moment, index: usize, node: &impl Node) -> Reason {
+        self.revoke(now, Revocation::Cut);
         let is_full = self.is_full();
         let connection = &mut self.all[index];
         if connection.protocol != Protocol::UDP || node.is_behind(connection.opener.ip()) {
             self.all.remove(index);
-        } else if connection.stays() || !is_full {
-            (connection.life, connection.last) = (Life::Cut, now.second);
+            return Reason::Cut;
+        }
+        connection.life = Life::Cut;
+        if connection.stays() || !is_full {
+            (connection.heard, connection.last) = (Heard::OpenerAgain, now.second);
         }
         Reason::Cut
     }
@@ -224,6 +269,7 @@ impl Connections {
             last: now.second,
             heard: Heard::Opener,
             life: Life::Open,
+            standing: Standing::Allowed,
         };
         match over {
             Some(index) => self.all[index] = connection,
@@ -242,7 +288,10 @@ impl Connections {
         if sender != about.destination.ip() {
             asked.source = opinions.source;
         }
-        if asked.joint() == Some(Opinion::Denied) { Reason::PolicyDeny } else { Reason::Related }
+        match asked.joint() {
+            Some(Opinion::Denied | Opinion::Draining) => Reason::PolicyDeny,
+            _ => Reason::Related,
+        }
     }
 
     /// The live connection, allowed by this generation, that a quoted packet is of.
@@ -303,7 +352,7 @@ impl Connection {
 
     /// Whether nothing makes room in its place but its end.
     fn stays(&self) -> bool {
-        self.heard == Heard::OpenerAgain || self.life == Life::Cut
+        self.heard == Heard::OpenerAgain
     }
 
     fn is_ending(&self) -> bool {
@@ -328,6 +377,11 @@ impl Segment {
         matches!(self.kind, Kind::Syn | Kind::Init | Kind::EchoRequest)
     }
 
+    /// Whether it is of no connection that there may be already. An echo request can be one more of many.
+    fn asks_for_its_own(&self) -> bool {
+        matches!(self.kind, Kind::Syn | Kind::Init)
+    }
+
     /// Whether it can be the first of a connection.
     fn begins(&self) -> bool {
         self.opens() || self.kind == Kind::Datagram
@@ -337,7 +391,7 @@ impl Segment {
 /// What becomes of a packet that is judged by itself.
 fn alone(opinions: Opinions) -> Reason {
     match opinions.joint() {
-        None | Some(Opinion::Denied) => Reason::PolicyDeny,
+        None | Some(Opinion::Denied | Opinion::Draining) => Reason::PolicyDeny,
         Some(Opinion::Tracked) => Reason::PolicyAllow,
         Some(Opinion::Untracked) => Reason::Stateless,
     }

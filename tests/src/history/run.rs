@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use selvedge_abi::{Counter, Passage, Reason, Verdict};
+use selvedge_abi::{Counter, Passage, Reason, Revocations, Verdict};
 use selvedge_classifier::testing::{CONNECTION_LIMIT, MemoryTables, Outcome as Effects, PORT, SECOND};
 use selvedge_topology::compile::compile;
 use selvedge_topology::documents::{SourceFile, load};
@@ -99,6 +99,7 @@ pub fn run(history: &History, seen: &mut Seen, backend: &mut Backend<'_>) -> Res
         now: Moment { second: 1_000, generation: 1 },
         connections: Connections::new(CONNECTION_LIMIT as usize, timeouts),
         carried: MemoryTables::default(),
+        revocations: BTreeMap::new(),
     };
     for (step, what) in history.steps.iter().enumerate() {
         match what {
@@ -123,6 +124,8 @@ struct Course {
     connections: Connections,
     /// Tables of which the connections and passages count: all ports and generations share them.
     carried: MemoryTables,
+    /// Connections that the classifier counted as revoked, by generation.
+    revocations: BTreeMap<u64, Revocations>,
 }
 
 impl Course {
@@ -146,6 +149,15 @@ impl Course {
         std::mem::swap(&mut tables.connections, &mut self.carried.connections);
         self.carried.passages = renumbered(tables.passages.take(), PORT, stage.port).into();
         agreed?;
+        for (generation, revoked) in tables.revocations.take() {
+            let Revocations { cut, draining } = revoked;
+            let sum = self.revocations.entry(generation).or_default();
+            (sum.cut, sum.draining) = (sum.cut + cut, sum.draining + draining);
+        }
+        if self.revocations != *self.connections.revocations() {
+            let (found, wanted) = (&self.revocations, self.connections.revocations());
+            return Err(format!("{expected:?} is counted as {found:?}, not {wanted:?}"));
+        }
         let (tracked, expected_tracked) = (self.carried.connections.borrow().len(), self.connections.count());
         if tracked != expected_tracked {
             return Err(format!("{expected:?} leaves {tracked} connections, not {expected_tracked}"));
@@ -176,6 +188,7 @@ impl Node for Scene<'_> {
             Outcome::Allowed => Opinion::Tracked,
             Outcome::AllowedStateless => Opinion::Untracked,
             Outcome::Denied => Opinion::Denied,
+            Outcome::DeniedDraining => Opinion::Draining,
         };
         Opinions { source: egress.map(opinion), destination: ingress.map(opinion) }
     }

@@ -12,8 +12,8 @@ use aya::{
 use nix::time::{ClockId, clock_gettime};
 use selvedge_abi::{
     CONNECTION_ASSURED, ConnectionEntry, ConnectionKey, Counter, Event, FragmentEntry, FragmentKey, Interval,
-    Layout, Note, NoteSeeds, PROGRAM_EGRESS, PROGRAM_XDP, Passage, PassageBucket, Reason, ReasonKey, SLOTS,
-    Seeds, map,
+    Layout, Note, NoteSeeds, PROGRAM_EGRESS, PROGRAM_XDP, Passage, PassageBucket, Reason, ReasonKey,
+    Revocations, SLOTS, Seeds, map,
 };
 use selvedge_agent_core::{
     Slot, SlotTables,
@@ -199,6 +199,10 @@ impl Kernel {
         PerCpuHashMap::try_from(self.ebpf.map_mut(name).unwrap()).unwrap()
     }
 
+    fn revocations(&mut self) -> PerCpuHashMap<&mut MapData, u64, Plain<Revocations>> {
+        PerCpuHashMap::try_from(self.ebpf.map_mut(map::REVOCATIONS).unwrap()).unwrap()
+    }
+
     fn array<V: Bytes>(&mut self, name: &str) -> Array<&mut MapData, Plain<V>> {
         Array::try_from(self.ebpf.map_mut(name).unwrap()).unwrap()
     }
@@ -236,6 +240,8 @@ impl Kernel {
         reset(&mut self.counters(map::RULE_COUNTERS), rules(tables), cpus);
         let reasons = Reason::ALL.iter().map(|reason| ReasonKey { ifindex: PORT, reason: *reason as u32 });
         reset(&mut self.counters(map::REASON_COUNTERS), reasons, cpus);
+        let zero = PerCpuValues::try_from(vec![Plain(Revocations::default()); cpus]).unwrap();
+        self.revocations().insert(tables.config.generation, zero, 0).unwrap();
         drop(self.drain_events());
     }
 
@@ -291,11 +297,18 @@ impl Kernel {
             .iter()
             .map(|entry| entry.expect("nothing else writes the map"))
             .collect();
+        let revocations = self.revocations().get(&tables.config.generation, 0).unwrap();
+        let revocations = revocations.iter().fold(Revocations::default(), |sum, Plain(more)| Revocations {
+            cut: sum.cut + more.cut,
+            draining: sum.draining + more.draining,
+        });
+        self.revocations().remove(&tables.config.generation).unwrap();
         let reasons = Reason::ALL.iter().map(|reason| ReasonKey { ifindex: PORT, reason: *reason as u32 });
         let reasons = counted(&self.counters(map::REASON_COUNTERS), reasons);
         Outcome {
             reasons: reasons.into_iter().map(|(key, counter)| (key.reason, counter)).collect(),
             rules: counted(&self.counters(map::RULE_COUNTERS), rules(tables)),
+            revocations,
             connections: connections
                 .into_iter()
                 .map(|(key, entry)| (key, Tracked::at(now, &entry)))

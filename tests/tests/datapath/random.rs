@@ -1,9 +1,9 @@
 //! Random tables and packets: the world of the cases, varied, and its packets, damaged.
 
 use selvedge_abi::{
-    Address, AddressEntry, AddressKey, CONNECTION_ASSURED, ConnectionEntry, DECISION_ALLOW, DECISION_LOG,
-    DECISION_STATELESS, Direction, FragmentEntry, FragmentKey, Interval, NodeRole, PortRole, PrefixKey,
-    Reason,
+    Address, AddressEntry, AddressKey, CONNECTION_ASSURED, ConnectionEntry, DECISION_ALLOW, DECISION_DRAIN,
+    DECISION_LOG, DECISION_STATELESS, Direction, FragmentEntry, FragmentKey, Interval, NodeRole, PortRole,
+    PrefixKey, Reason,
 };
 use selvedge_classifier::{
     Way,
@@ -125,8 +125,15 @@ impl Random {
         }
         starts.sort_unstable();
         starts.dedup();
-        let decisions =
-            [0, 0, DECISION_ALLOW, DECISION_ALLOW, DECISION_ALLOW | DECISION_STATELESS, DECISION_LOG];
+        let decisions = [
+            0,
+            0,
+            DECISION_DRAIN,
+            DECISION_ALLOW,
+            DECISION_ALLOW,
+            DECISION_ALLOW | DECISION_STATELESS,
+            DECISION_LOG,
+        ];
         let decided = starts.into_iter().map(|start| {
             let decision = self.pick(&decisions) | if self.one_in(8) { DECISION_LOG } else { 0 };
             Interval { start, rule: 1 + self.below(30) as u32, decision }
@@ -153,8 +160,24 @@ impl Random {
             .map(|(key, entry)| {
                 let age = self.pick(&[0, 0, 1, 3, 7, 15, 30, 90]);
                 let generation = self.pick(&[GENERATION, GENERATION - 1]);
-                let flags =
-                    entry.flags ^ self.pick(&[0, 0, 1, 2, 2, 4, 6, 8, 16, 16, 128 | 2, 128 | 2, 128 | 16]);
+                let flags = entry.flags
+                    ^ self.pick(&[
+                        0,
+                        0,
+                        1,
+                        2,
+                        2,
+                        4,
+                        6,
+                        8,
+                        16,
+                        16,
+                        128 | 2,
+                        128 | 2,
+                        128 | 16,
+                        256,
+                        256 | 128 | 2,
+                    ]);
                 let flags = if full { flags | CONNECTION_ASSURED } else { flags };
                 (
                     key,

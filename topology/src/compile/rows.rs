@@ -9,7 +9,7 @@ use super::sets::{Candidate, Stage, fold};
 use crate::identity::{Class, Identity};
 use crate::l4::L4Match;
 use crate::model::{
-    Action, DefaultAction, Direction, Isolation, Model, Peer, Policy, Rule, RuleId, Workload,
+    Action, DefaultAction, Direction, Established, Isolation, Model, Peer, Policy, Rule, RuleId, Workload,
 };
 use crate::plan::{PlanRow, PlanRule, PlanSet, SetId};
 use crate::rules::{display, display_fabric_default, display_tier_default};
@@ -69,7 +69,11 @@ impl<'m> Rows<'m> {
         let policies = model.policies.values().filter(|policy| policy.selector.matches(&example.labels));
         let policies: Vec<(&Policy, &[Rule])> =
             policies.filter_map(|policy| Some((policy, policy.rules(direction)?))).collect();
-        let isolating: BTreeSet<usize> = policies.iter().map(|(policy, _)| policy.tier).collect();
+        let mut isolating: BTreeMap<usize, Established> = BTreeMap::new();
+        for (policy, _) in &policies {
+            let strictest = isolating.entry(policy.tier).or_insert(policy.established);
+            *strictest = policy.established.min(*strictest);
+        }
         let applying: Vec<Applying<'m>> = policies
             .iter()
             .flat_map(|(policy, rules)| rules.iter().map(|rule| Applying { tier: policy.tier, rule, policy }))
@@ -157,11 +161,11 @@ fn has_service(rule: &Rule) -> bool {
 }
 
 /// The tiers as [`fold`] wants them: the rules (indexes into `applying`) that match one class, and what each tier
-/// does with the rest. `peer` is who the class is; `None` for the class of nobody in particular.
+/// does with the rest: `isolating` are those whose default applies, and what it says of established connections. `peer` is who the class is; `None` for the class of nobody in particular.
 fn stages(
     model: &Model,
     direction: Direction,
-    isolating: &BTreeSet<usize>,
+    isolating: &BTreeMap<usize, Established>,
     applying: &[Applying<'_>],
     rules: &[usize],
     subject: &Workload,
@@ -176,11 +180,11 @@ fn stages(
         let candidates = rules.iter().map(|i| &applying[*i]).filter(|candidate| candidate.tier == index);
         let candidates =
             candidates.map(|candidate| Candidate::new(candidate.policy, candidate.rule, destination));
-        let isolates = tier.isolation == Isolation::Isolates && isolating.contains(&index);
-        Stage::tier(candidates.collect(), isolates.then(|| tier.default_rules.of(direction)))
+        let established = isolating.get(&index).filter(|_| tier.isolation == Isolation::Isolates);
+        let deny = established.map(|established| (tier.default_rules.of(direction), *established));
+        Stage::tier(candidates.collect(), deny)
     });
-    let last = Stage::last(model.fabric.default_action, model.fabric.default_rules.of(direction));
-    tiers.chain([last]).collect()
+    tiers.chain([Stage::last(&model.fabric, direction)]).collect()
 }
 
 /// Every rule and every default of the model, as plans name them.

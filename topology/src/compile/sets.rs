@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use crate::l4::{L4Key, L4Match, L4Range};
-use crate::model::{Action, DefaultAction, Logging, Policy, Rule, RuleId, Tracking, Workload};
+use crate::model::{
+    Action, DefaultAction, Direction, Established, Fabric, Logging, Policy, Rule, RuleId, Tracking, Workload,
+};
 use crate::names::PolicyName;
 use crate::plan::{Decision, Outcome, PlanInterval, PlanSet, SetId};
 
 /// A rule with its ports resolved to ranges.
 pub(super) struct Candidate {
     action: Action,
-    /// The order in which rules with the same action are named as the one that decides.
-    rank: (Tracking, PolicyName, RuleId),
+    /// The order in which rules with the same action are named as the one that decides. What becomes of established
+    /// connections only denials say.
+    rank: (Established, Tracking, PolicyName, RuleId),
     log: Logging,
     ranges: Vec<L4Range>,
 }
@@ -21,9 +24,13 @@ pub(super) struct Candidate {
 impl Candidate {
     /// `destination`: the workload whose service names count, if the destination is one.
     pub(super) fn new(policy: &Policy, rule: &Rule, destination: Option<&Workload>) -> Self {
+        let established = match rule.action {
+            Action::Deny => policy.established,
+            Action::Allow | Action::Pass => Established::Cut,
+        };
         Self {
             action: rule.action,
-            rank: (rule.tracking, policy.name.clone(), rule.id),
+            rank: (established, rule.tracking, policy.name.clone(), rule.id),
             log: rule.log,
             ranges: rule.ports.iter().filter_map(|port| resolve(port, destination)).collect(),
         }
@@ -38,18 +45,20 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// A tier, with the number of its default deny where it isolates the subject.
-    pub(super) fn tier(candidates: Vec<Candidate>, default_deny: Option<RuleId>) -> Self {
-        let deny = |rule| Decision { outcome: Outcome::Denied, rule, logged: false };
+    /// A tier, with its default deny where it isolates the subject.
+    pub(super) fn tier(candidates: Vec<Candidate>, default_deny: Option<(RuleId, Established)>) -> Self {
+        let deny =
+            |(rule, established)| Decision { outcome: Outcome::denied(established), rule, logged: false };
         Self { candidates, rest: default_deny.map(deny) }
     }
 
     /// What comes after the last tier.
-    pub(super) fn last(action: DefaultAction, rule: RuleId) -> Self {
-        let outcome = match action {
+    pub(super) fn last(fabric: &Fabric, direction: Direction) -> Self {
+        let outcome = match fabric.default_action {
             DefaultAction::Allow => Outcome::Allowed,
-            DefaultAction::Deny => Outcome::Denied,
+            DefaultAction::Deny => Outcome::denied(fabric.established),
         };
+        let rule = fabric.default_rules.of(direction);
         Self { candidates: Vec::new(), rest: Some(Decision { outcome, rule, logged: false }) }
     }
 
@@ -59,10 +68,10 @@ impl Stage {
         let Some(winner) = [Action::Deny, Action::Allow, Action::Pass].into_iter().find_map(best) else {
             return self.rest;
         };
-        let (tracking, _, rule) = &winner.rank;
+        let (established, tracking, _, rule) = &winner.rank;
         let outcome = match (winner.action, tracking) {
             (Action::Pass, _) => return None,
-            (Action::Deny, _) => Outcome::Denied,
+            (Action::Deny, _) => Outcome::denied(*established),
             (Action::Allow, Tracking::Stateful) => Outcome::Allowed,
             (Action::Allow, Tracking::Stateless) => Outcome::AllowedStateless,
         };

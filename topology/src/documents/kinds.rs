@@ -13,7 +13,9 @@ use super::scalars::{
 use super::schema::Definitions;
 use crate::l4::PortProtocol;
 use crate::labels::{LabelKey, LabelValue};
-use crate::model::{Action, AgentPresence, DefaultAction, Entity, Isolation, NodeRole, PortRole};
+use crate::model::{
+    Action, AgentPresence, DefaultAction, Entity, Established, Isolation, NodeRole, PortRole,
+};
 use crate::names::{ExternalName, GroupName, NodeName, PortName, RackName, RuleName, ServiceName, TierName};
 use crate::timeouts;
 use std::net::IpAddr;
@@ -106,6 +108,8 @@ record! {
     FabricSpec {
         /// What happens to a connection that no tier decides: `allow` or `deny`.
         Required "defaultAction" default_action: DefaultAction;
+        /// What becomes of established connections that `defaultAction` denies from now on: `cut` (by default) or `drain`.
+        Optional "established" established: Established;
         /// The tiers of policy, in the order in which they decide. By default emergency, platform, application (which
         /// isolates) and baseline.
         Optional "tiers" tiers: List<TierSpec, 1, { limits::TIERS }>,
@@ -231,6 +235,8 @@ record! {
         /// The workloads it applies to; `{}` for every workload.
         Required "selector" selector: SelectorSpec,
             hint "write `selector: {}` for every workload; nothing omitted ever widens access";
+        /// What becomes of established connections that this policy denies from now on: `cut` (by default) or `drain`.
+        Optional "established" established: Established;
         /// Rules on connections to them. `[]` isolates without rules.
         Optional "ingress" ingress: List<IngressRuleSpec, 0, { limits::RULES }>;
         /// Rules on connections from them. `[]` isolates without rules.
@@ -382,6 +388,10 @@ choices! {
     DefaultAction {
         "allow" => DefaultAction::Allow, "Allowed.";
         "deny" => DefaultAction::Deny, "Denied.";
+    }
+    Established {
+        "cut" => Established::Cut, "They end with their next packet.";
+        "drain" => Established::Drain, "They go on until they end by themselves or fall silent.";
     }
     Isolation {
         "open" => Isolation::Open, "What no rule of the tier decides goes to the next tier.";

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::{Class, Identity};
 use crate::l4::L4Key;
 use crate::labels::Labels;
-use crate::model::{Action, Direction, NodeRole, PortRole, RuleId};
+use crate::model::{Action, Direction, Established, NodeRole, PortRole, RuleId};
 use crate::names::{NodeName, PortName, TierName, WorkloadName};
 use crate::timeouts::Timeouts;
 
@@ -151,15 +151,25 @@ pub struct Decision {
 /// What happens to a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// Denied.
+    /// Denied, and what is established is cut.
     Denied,
     /// Allowed and tracked.
     Allowed,
     /// Allowed packet by packet, without tracking.
     AllowedStateless,
+    /// Denied, but what is established goes on until it ends.
+    DeniedDraining,
 }
 
 impl Outcome {
+    /// Denied, with what is said of established connections.
+    pub fn denied(established: Established) -> Self {
+        match established {
+            Established::Cut => Self::Denied,
+            Established::Drain => Self::DeniedDraining,
+        }
+    }
+
     /// Whether it passes.
     pub fn is_allowed(self) -> bool {
         matches!(self, Self::Allowed | Self::AllowedStateless)

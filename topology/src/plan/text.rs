@@ -96,6 +96,7 @@ impl<'p> Names<'p> {
     fn decision(&self, decision: Decision) -> String {
         let outcome = match decision.outcome {
             Outcome::Denied => "denied",
+            Outcome::DeniedDraining => "denied, draining",
             Outcome::Allowed => "allowed",
             Outcome::AllowedStateless => "allowed, stateless",
         };

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_abi::{
-    DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS, Direction, Interval, PolicyEntry, PolicyKey,
+    DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Direction, Interval, PolicyEntry,
+    PolicyKey,
 };
 use selvedge_topology::identity::Class;
 use selvedge_topology::l4::L4Key;
@@ -82,6 +83,7 @@ fn interval(interval: &selvedge_topology::plan::PlanInterval) -> Interval {
     let Decision { outcome, rule, logged } = interval.decision;
     let outcome = match outcome {
         Outcome::Denied => 0,
+        Outcome::DeniedDraining => DECISION_DRAIN,
         Outcome::Allowed => DECISION_ALLOW,
         Outcome::AllowedStateless => DECISION_ALLOW | DECISION_STATELESS,
     };

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use selvedge_abi::{
-    Address, AddressEntry, AddressKey, DECISION_ALLOW, DECISION_LOG, DECISION_STATELESS, End,
+    Address, AddressEntry, AddressKey, DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, End,
     INTERVALS_PER_SLOT, Interval, MAX_ENDS, MAX_IPV4, MAX_IPV6, MAX_POLICIES, MAX_PORTS, MAX_PREFIX_LENGTHS,
     MAX_PREFIXES, MAX_RULES, PolicyEntry, PolicyKey, PrefixKey, SLOTS,
 };
@@ -128,6 +128,16 @@ fn an_address_counts_as_one_that_needs_an_entry_of_its_own_where_buckets_have_no
         let needed = usize::from(End::elsewhere(&entry).is_none());
         assert_eq!(Table::Ends.needed(&plan), needed, "{entry:?}");
     }
+}
+
+#[test]
+fn a_denial_that_lets_drain_says_so_to_programs() {
+    let mut plan = Sample::new().plan;
+    plan.sets[0] = set(1, &[(0, Outcome::DeniedDraining, 100)]);
+    let machine = machine(&["eth0", "w1"]);
+    let tables = lower(&plan, &machine, Slot::B, &SlotTables::default()).unwrap();
+    let drains = Interval { start: 0, rule: 100, decision: DECISION_DRAIN };
+    assert!(tables.intervals.values().any(|interval| *interval == drains), "{:?}", tables.intervals);
 }
 
 #[test]

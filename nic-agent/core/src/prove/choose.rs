@@ -326,7 +326,7 @@ impl<'p> Chooser<'p> {
         }
         let reason = if decisions.iter().any(Option::is_none) {
             Reason::NoPolicy
-        } else if decisions.iter().flatten().any(|decision| decision.outcome == Outcome::Denied) {
+        } else if decisions.iter().flatten().any(|decision| !decision.outcome.is_allowed()) {
             Reason::PolicyDeny
         } else if decisions.iter().flatten().all(|decision| decision.outcome == Outcome::AllowedStateless) {
             Reason::Stateless // an end that tracks gets its entry, though the other doesn't

@@ -107,7 +107,12 @@ fn large() -> Plan {
 /// Eight intervals of TCP, each by a rule of its own.
 fn list(id: u32) -> PlanSet {
     let interval = |number: u32| {
-        let outcome = [Outcome::Denied, Outcome::Allowed, Outcome::AllowedStateless][number as usize % 3];
+        let outcome = match number % 5 {
+            0 => Outcome::Denied,
+            2 => Outcome::AllowedStateless,
+            3 => Outcome::DeniedDraining,
+            _ => Outcome::Allowed,
+        };
         (if number == 0 { 0 } else { 6 << 16 | (number * 1000) }, outcome, 1 + id * 8 + number)
     };
     let intervals: Vec<_> = (0..8).map(interval).collect();
@@ -154,7 +159,7 @@ fn what_is_expected_is_what_the_plan_says_of_both_ends() {
             })
             .collect();
         both += usize::from(expected.other.is_some());
-        let denied = says.iter().find(|decision| decision.outcome == Outcome::Denied);
+        let denied = says.iter().find(|decision| !decision.outcome.is_allowed());
         match denied {
             Some(denied) => {
                 assert_eq!((expected.reason, expected.rule), (Reason::PolicyDeny, Some(denied.rule)));

@@ -9,6 +9,7 @@ use selvedge_abi::{
 use selvedge_hw_profiles::ModeChoice;
 use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
+use selvedge_topology::plan::Generation;
 
 use super::Hook;
 use crate::machine::{IfIndex, XdpProgram};
@@ -79,6 +80,8 @@ pub enum Entry {
     RuleCounter(RuleId),
     /// A reason's counter, at zero.
     ReasonCounter(ReasonKey),
+    /// A generation's counter of revoked connections, at zero.
+    Revocations(Generation),
 }
 
 /// The key of an entry that can be deleted. Intervals can't: they are an array.
@@ -98,6 +101,8 @@ pub enum Key {
     RuleCounter(RuleId),
     /// Of the reason counters.
     ReasonCounter(ReasonKey),
+    /// Of the counters of revoked connections.
+    Revocations(Generation),
 }
 
 impl fmt::Display for Action {
@@ -144,6 +149,7 @@ impl Entry {
             Self::Failsafe(_) => map::FAILSAFE,
             Self::RuleCounter(_) => map::RULE_COUNTERS,
             Self::ReasonCounter(_) => map::REASON_COUNTERS,
+            Self::Revocations(_) => map::REVOCATIONS,
         }
     }
 }
@@ -159,6 +165,7 @@ impl Key {
             Self::Failsafe(_) => map::FAILSAFE,
             Self::RuleCounter(_) => map::RULE_COUNTERS,
             Self::ReasonCounter(_) => map::REASON_COUNTERS,
+            Self::Revocations(_) => map::REVOCATIONS,
         }
     }
 }

@@ -95,6 +95,7 @@ pub fn reconcile(desired: Desired<'_>, observed: &Observed) -> Result<Vec<Action
         let half = half(plan, &observed.machine, &observed.tables)?;
         let rules = lower::rules(plan);
         create_rule_counters(&observed.tables, &rules, &mut actions);
+        count_revocations(&observed.tables, generation, &mut actions);
         diff::fill(observed.tables.slot(half.slot), &half.tables, &mut actions);
         let config = lower::config(plan, generation, half.slot);
         if observed.tables.config != config {
@@ -193,6 +194,20 @@ fn reasons(index: IfIndex) -> impl Iterator<Item = ReasonKey> {
 fn create_rule_counters(tables: &Tables, rules: &BTreeSet<RuleId>, actions: &mut Vec<Action>) {
     actions
         .extend(rules.difference(&tables.rule_counters).map(|rule| Action::Put(Entry::RuleCounter(*rule))));
+}
+
+/// Generations of which it is still told how many connections they revoked.
+const TOLD_GENERATIONS: usize = 8;
+
+/// Makes the generation's counter of revoked connections, in the place of the oldest one where there are enough.
+fn count_revocations(tables: &Tables, generation: Generation, actions: &mut Vec<Action>) {
+    if tables.revocations.contains(&generation) {
+        return;
+    }
+    let too_many = (tables.revocations.len() + 1).saturating_sub(TOLD_GENERATIONS);
+    let oldest = tables.revocations.iter().take(too_many);
+    actions.extend(oldest.map(|oldest| Action::Delete(Key::Revocations(*oldest))));
+    actions.push(Action::Put(Entry::Revocations(generation)));
 }
 
 fn switch(observed: &Observed, config: Config, ports: &WantedPorts, actions: &mut Vec<Action>) {

@@ -73,23 +73,44 @@ fn a_first_plan_attaches_every_port_before_the_switch() {
 }
 
 #[test]
-fn a_generation_that_changes_nothing_here_is_one_write() {
+fn a_generation_that_changes_nothing_here_is_one_write_and_a_counter() {
     let mut world = World::new(machine(&["eth0", "w1"]));
     Wanted::plan(Sample::new().plan, 1).execute(&mut world);
     let actions = Wanted::plan(Sample::new().plan, 2).actions(&world);
     let slot = world.observe().tables.config.slot;
-    assert!(matches!(&actions[..], [Action::Prove(trial), Action::Switch(config)]
-            if config.generation == 2 && config.slot == slot && trial.config.slot == slot));
+    assert!(
+        matches!(&actions[..], [Action::Put(Entry::Revocations(_)), Action::Prove(trial), Action::Switch(config)]
+            if config.generation == 2 && config.slot == slot && trial.config.slot == slot)
+    );
 }
 
 #[test]
-fn a_change_of_timeouts_alone_is_one_write() {
+fn a_change_of_timeouts_alone_is_one_write_and_a_counter() {
     let mut world = World::new(machine(&["eth0", "w1"]));
     Wanted::plan(Sample::new().plan, 1).execute(&mut world);
     let mut plan = Sample::new().plan;
     plan.timeouts.udp = Seconds(90);
     let actions = Wanted::plan(plan, 2).actions(&world);
-    assert!(matches!(&actions[..], [Action::Prove(_), Action::Switch(config)] if config.timeouts.udp == 90));
+    let [Action::Put(Entry::Revocations(_)), Action::Prove(_), Action::Switch(config)] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(config.timeouts.udp, 90);
+}
+
+#[test]
+fn a_generation_gets_a_counter_of_what_it_revokes_before_it_is_in_force_and_old_ones_go() {
+    let mut world = World::new(machine(&["eth0", "w1"]));
+    for generation in 1..=20 {
+        let wanted = Wanted::plan(Sample::new().plan, generation);
+        let actions = wanted.actions(&world);
+        let counter = Action::Put(Entry::Revocations(Generation(generation)));
+        let counted = position(&actions, |action| *action == counter);
+        assert!(counted < position(&actions, |action| matches!(action, Action::Switch(_))));
+        wanted.execute(&mut world);
+    }
+    let told: Vec<u64> = world.observe().tables.revocations.iter().map(|generation| generation.0).collect();
+    assert_eq!(told, (13..=20).collect::<Vec<_>>());
+    assert!(told.len() <= selvedge_abi::MAX_REVOCATIONS as usize);
 }
 
 #[test]
@@ -168,7 +189,10 @@ fn an_outdated_program_is_replaced_before_anything_is_switched() {
     let actions = Wanted::plan(Sample::new().plan, 2).actions(&world);
     assert_eq!(actions[0], Action::Refresh { hook: Hook::Ingress, port: name("eth0") });
     assert_eq!(actions[1], Action::Refresh { hook: Hook::Egress, port: name("eth0") });
-    assert!(matches!(actions[2..], [Action::Prove(_), Action::Switch(_)]));
+    assert!(matches!(
+        actions[2..],
+        [Action::Put(Entry::Revocations(_)), Action::Prove(_), Action::Switch(_)]
+    ));
 }
 
 #[test]

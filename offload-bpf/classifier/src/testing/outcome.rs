@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, vec::Vec};
 
-use selvedge_abi::{ConnectionEntry, ConnectionKey, Counter, Event, FragmentEntry, FragmentKey, Reason};
+use selvedge_abi::{
+    ConnectionEntry, ConnectionKey, Counter, Event, FragmentEntry, FragmentKey, Reason, Revocations,
+};
 
 use super::{MemoryTables, PORT, SECOND};
 use crate::Way;
@@ -14,6 +16,8 @@ pub struct Outcome {
     pub reasons: BTreeMap<u32, Counter>,
     /// Packets and bytes per rule.
     pub rules: BTreeMap<u32, Counter>,
+    /// Connections that the generation in force revoked.
+    pub revocations: Revocations,
     /// The connection table afterwards.
     pub connections: BTreeMap<ConnectionKey, Tracked>,
     /// The fragment table afterwards.
@@ -96,6 +100,7 @@ impl Outcome {
                 .map(|(key, counter)| (key.reason, counter))
                 .collect(),
             rules: tables.rule_counters.take(),
+            revocations: tables.revocations.take().remove(&tables.config.generation).unwrap_or_default(),
             connections: tables
                 .connections
                 .take()

@@ -9,7 +9,7 @@ use std::{
 use selvedge_abi::{
     AddressEntry, AddressKey, CONNECTION_ASSURED, Config, ConnectionEntry, ConnectionKey, Counter, Event,
     FailsafeKey, Flow, FragmentEntry, FragmentKey, Interval, NOTE_TICKS, Passage, PolicyEntry, PolicyKey,
-    PortEntry, PrefixKey, Reason, ReasonKey, TICK_BITS,
+    PortEntry, PrefixKey, Reason, ReasonKey, Revocation, Revocations, TICK_BITS,
 };
 
 use super::{CONNECTION_LIMIT, HALF_OPEN_LIMIT, SECOND};
@@ -44,6 +44,8 @@ pub struct MemoryTables {
     pub rule_counters: RefCell<BTreeMap<u32, Counter>>,
     /// Counted per port and reason.
     pub reason_counters: RefCell<BTreeMap<ReasonKey, Counter>>,
+    /// Counted per generation.
+    pub revocations: RefCell<BTreeMap<u64, Revocations>>,
     /// Events, oldest first.
     pub events: RefCell<Vec<Event>>,
 }
@@ -64,6 +66,7 @@ impl Default for MemoryTables {
             clock: Cell::new(1_000 * SECOND),
             rule_counters: RefCell::default(),
             reason_counters: RefCell::default(),
+            revocations: RefCell::default(),
             events: RefCell::default(),
         }
     }
@@ -110,8 +113,9 @@ impl Tables for &MemoryTables {
         self.failsafe.contains(key)
     }
 
-    fn connection(&self, key: &ConnectionKey) -> Option<ConnectionEntry> {
-        self.connections.borrow().get(key).copied()
+    fn connection(&self, key: &ConnectionKey, entry: &mut ConnectionEntry) -> bool {
+        let connections = self.connections.borrow();
+        connections.get(key).map(|found| *entry = *found).is_some()
     }
 
     fn touch_connection(&self, key: &ConnectionKey, now: u64) {
@@ -144,8 +148,16 @@ impl Tables for &MemoryTables {
         Ok(())
     }
 
-    fn remove_connection(&self, key: &ConnectionKey) {
-        self.connections.borrow_mut().remove(key);
+    fn mark_connection(&self, key: &ConnectionKey, flags: u32) -> u32 {
+        let mut connections = self.connections.borrow_mut();
+        let Some(entry) = connections.get_mut(key) else { return u32::MAX };
+        let before = entry.flags;
+        entry.flags |= flags;
+        before
+    }
+
+    fn remove_connection(&self, key: &ConnectionKey) -> bool {
+        self.connections.borrow_mut().remove(key).is_some()
     }
 
     fn passed(&self, passage: &Passage) -> bool {
@@ -172,6 +184,10 @@ impl Tables for &MemoryTables {
 
     fn count_reason(&self, key: &ReasonKey, bytes: u32) {
         count(self.reason_counters.borrow_mut().entry(*key).or_default(), bytes);
+    }
+
+    fn count_revocation(&self, generation: u64, revocation: Revocation) {
+        self.revocations.borrow_mut().entry(generation).or_default().count(revocation);
     }
 
     fn emit(&self, event: impl FnOnce() -> Event) {

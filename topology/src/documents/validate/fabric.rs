@@ -56,6 +56,7 @@ pub(super) fn fabric(
         // Where it is missing there is no model, and an error says so.
         default_action: spec.default_action.value().copied().unwrap_or(DefaultAction::Deny),
         default_rules: UNNUMBERED,
+        established: spec.established.value().copied().unwrap_or_default(),
         timeouts: spec.timeouts.value().map(timeouts).unwrap_or_default(),
     };
     let mut frame = Frame { fabric, wires: BTreeMap::new() };

@@ -57,6 +57,7 @@ fn policy(
         description: description.clone(),
         tier: tier?,
         selector: selector?,
+        established: spec.established.value().copied().unwrap_or_default(),
         ingress,
         egress,
         place: sink.place(name.span),

@@ -337,9 +337,11 @@ fn generations() -> Vec<Case> {
             Reason::Cut,
         )
         .by(&[66])
+        .cuts()
         .effect(Effect::Removed(http())),
         Case::at(earlier(changed(Uplink, 0)), "an answer is cut with it", back(), Reason::Cut)
             .by(&[66])
+            .cuts()
             .effect(Effect::Removed(http())),
         Case::at(
             earlier(changed(Workload, 3)),

@@ -40,9 +40,11 @@ pub(super) fn cases() -> Vec<Case> {
     section::CUT_DATAGRAMS.of(vec![
         Case::at(earlier(Uplink), "a cut of datagrams from afar is remembered", query(), Reason::Cut)
             .by(&[WEB_INGRESS + DEFAULT])
+            .cuts()
             .effect(cut(GENERATION - 1)),
         Case::at(earlier(Workload), "an answer to them is cut, and remembered", answer(), Reason::Cut)
             .by(&[WEB_INGRESS + DEFAULT])
+            .cuts()
             .effect(cut(GENERATION - 1)),
         Case::at(
             was_cut(Workload, 19),
@@ -90,6 +92,7 @@ pub(super) fn cases() -> Vec<Case> {
             Reason::Cut,
         )
         .by(&[66])
+        .cuts()
         .effect(Effect::Removed(own())),
     ])
 }

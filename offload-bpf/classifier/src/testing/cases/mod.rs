@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, vec, vec::Vec};
 
-use selvedge_abi::{ConnectionKey, Counter, EventKind, FragmentKey, PortRole, Reason, Verdict};
+use selvedge_abi::{
+    ConnectionKey, Counter, EventKind, FragmentKey, PortRole, Reason, Revocation, Revocations, Verdict,
+};
 
 use super::{Datagram, Hook, MemoryTables, Outcome, Tracked, world};
 
 mod connections;
 mod control;
 mod cuts;
+mod drains;
 mod ends;
 mod extensions;
 mod fragments;
@@ -50,6 +53,8 @@ pub struct Expected {
     pub rule: u32,
     /// The one event, if any.
     pub event: Option<EventKind>,
+    /// Connections that are counted as revoked.
+    pub revocations: Revocations,
     /// What becomes of the connection table.
     pub effect: Effect<ConnectionKey, Tracked>,
     /// What becomes of the fragment table.
@@ -92,6 +97,7 @@ pub fn all() -> Vec<Case> {
         policy::cases(),
         connections::cases(),
         cuts::cases(),
+        drains::cases(),
         ends::cases(),
         sent::cases(),
     ]
@@ -116,6 +122,7 @@ impl Case {
             rules: vec![],
             rule: 0,
             event,
+            revocations: Revocations::default(),
             effect: Effect::Unchanged,
             datagram: Effect::Unchanged,
         };
@@ -146,6 +153,19 @@ impl Case {
         self
     }
 
+    /// A connection is counted as cut.
+    fn cuts(mut self) -> Self {
+        self.expected.revocations.count(Revocation::Cut);
+        self
+    }
+
+    /// A connection is counted as draining, and told of.
+    fn begins_to_drain(mut self) -> Self {
+        self.expected.revocations.count(Revocation::Drains);
+        self.expected.event = Some(EventKind::Draining);
+        self
+    }
+
     fn effect(mut self, effect: Effect<ConnectionKey, Tracked>) -> Self {
         self.expected.effect = effect;
         self
@@ -163,7 +183,7 @@ impl Case {
 
     /// Says what `outcome` has got wrong; empty where it is as expected.
     pub fn faults(&self, outcome: &Outcome) -> Vec<&'static str> {
-        let Expected { reason, rules, rule, event, effect, datagram } = &self.expected;
+        let Expected { reason, rules, rule, event, revocations, effect, datagram } = &self.expected;
         let once = Counter { packets: 1, bytes: self.frame.len() as u64 };
         let now = self.tables.clock.get();
         let before = self.tables.connections.borrow();
@@ -179,6 +199,7 @@ impl Case {
         [
             (outcome.reasons == BTreeMap::from([(*reason as u32, once)]), "the reason counters"),
             (outcome.rules == rules.iter().map(|rule| (*rule, once)).collect(), "the rule counters"),
+            (outcome.revocations == *revocations, "the revocations"),
             (outcome.connections == connections, "the connections"),
             (outcome.datagrams == datagrams, "the datagrams"),
             (events == expected_events, "the events"),

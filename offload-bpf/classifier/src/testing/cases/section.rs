@@ -128,7 +128,11 @@ sections! {
     FAILING_TABLES = 16, "Missing policy, full tables", "",
         "What is not there allows nothing. A full connection table denies new connections; established ones go on.";
     GENERATIONS = 17, "Connections of another generation", "",
-        "Judged again in the direction of their opener at the next packet, and cut where they are no longer allowed.";
+        "Judged again in the direction of their opener at the next packet, and cut where they are no longer allowed, \
+         unless the denial lets them drain.";
+    DRAINING = 17, "Connections that drain", "",
+        "Where the denial says so, what is established goes on until it ends by itself or falls silent; what is new is denied at \
+         once. It is counted and told of once, and judged again by the next generation.";
     CUT_DATAGRAMS = 17, "Datagrams after a cut", "",
         "What was cut is remembered while the other end's node may still have it, so that a late answer does not open it again.";
 }
