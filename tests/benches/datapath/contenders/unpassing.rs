@@ -5,16 +5,17 @@
 //! the verdict, and no further.
 
 use std::collections::HashSet;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
+use aya::maps::MapData;
 use aya_obj::btf::Btf;
 use aya_obj::generated::bpf_insn;
 use aya_obj::{Map, Object};
-use selvedge_abi::PROGRAM_XDP;
+use selvedge_abi::{PROGRAM_XDP, map};
 use selvedge_agent::datapath::Pins;
 
-use crate::bpf::{Functions, load_xdp, object_at};
+use crate::bpf::{Functions, load_xdp, object_at, update};
 
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
@@ -26,7 +27,7 @@ const ENDING: [u64; 3] = [0x0000_0002_0001_0055, 0x0000_0001_0000_00b7, EXIT as 
 pub(super) fn load(pins: &Pins) -> Result<OwnedFd> {
     let mut object = Object::parse(selvedge_object::OBJECT)?;
     let maps = object.maps.clone().into_iter().map(|(name, map)| {
-        let fd = object_at(&pins.map(&name)).with_context(|| format!("map {name} is not pinned"))?;
+        let fd = opened(pins, &name, &map).with_context(|| format!("map {name}"))?;
         Ok((name, fd, map))
     });
     let maps = maps.collect::<Result<Vec<(String, OwnedFd, Map)>>>()?;
@@ -43,6 +44,18 @@ pub(super) fn load(pins: &Pins) -> Result<OwnedFd> {
     let moved = |start: u32| if start as usize >= main { start + ENDING.len() as u32 } else { start };
     let starts = starts.map(|info| [moved(info.insn_off), info.type_id]).collect();
     load_xdp(&code, &Functions { types, starts }).context("our program, never passing")
+}
+
+/// The map where the agent pinned it; one that is no part of the ABI is the program's own, and made anew.
+fn opened(pins: &Pins, name: &str, map: &Map) -> Result<OwnedFd> {
+    if map::ALL.contains(&name) {
+        return Ok(object_at(&pins.map(name))?);
+    }
+    let made = MapData::create(map.clone(), name, None)?;
+    if !map.data().is_empty() {
+        update(made.fd().as_fd(), &0_u32.to_ne_bytes(), map.data())?;
+    }
+    Ok(made.fd().as_fd().try_clone_to_owned()?)
 }
 
 /// `code` is the main function, of `main` instructions, and then what it calls. Its exits jump to the ending, which is
