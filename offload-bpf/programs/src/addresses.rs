@@ -46,7 +46,9 @@ extern "C" fn selvedge_search(slot: u32, high: u64, low: u64) -> u32 {
             let half = Half { slot, buckets: layout.ipv4 };
             let prefixes = Half { slot, buckets: layout.ipv4_prefixes };
             find(address, &layout.seeds, half, |at| IPV4.get(at)).or_else(|| {
-                by_prefix(layout, &lengths.ipv4, prefixes, &IPV4_PREFIXES, |length| ipv4_prefix(address, length))
+                by_prefix(layout, &lengths.ipv4, prefixes, &IPV4_PREFIXES, |length| {
+                    ipv4_prefix(address, length)
+                })
             })
         }
         None => {
@@ -54,7 +56,9 @@ extern "C" fn selvedge_search(slot: u32, high: u64, low: u64) -> u32 {
             let prefixes = Half { slot, buckets: layout.ipv6_prefixes };
             let address = [high, low];
             find(address, &layout.seeds, half, |at| IPV6.get(at)).or_else(|| {
-                by_prefix(layout, &lengths.ipv6, prefixes, &IPV6_PREFIXES, |length| ipv6_prefix(address, length))
+                by_prefix(layout, &lengths.ipv6, prefixes, &IPV6_PREFIXES, |length| {
+                    ipv6_prefix(address, length)
+                })
             })
         }
     };

@@ -14,9 +14,11 @@ use selvedge_classifier::TableFull;
 use crate::maps::EEXIST;
 
 #[map]
-static CONNECTIONS: HashMap<ConnectionKey, ConnectionEntry> = HashMap::with_max_entries(DEFAULT_CONNECTIONS, 0);
+static CONNECTIONS: HashMap<ConnectionKey, ConnectionEntry> =
+    HashMap::with_max_entries(DEFAULT_CONNECTIONS, 0);
 #[map]
-static HALF_OPEN: LruHashMap<ConnectionKey, ConnectionEntry> = LruHashMap::with_max_entries(DEFAULT_HALF_OPEN, 0);
+static HALF_OPEN: LruHashMap<ConnectionKey, ConnectionEntry> =
+    LruHashMap::with_max_entries(DEFAULT_HALF_OPEN, 0);
 
 #[inline(always)]
 pub(crate) fn load(key: &ConnectionKey, entry: &mut ConnectionEntry) -> bool {

@@ -12,8 +12,8 @@ use aya_ebpf::{
 };
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, Event,
-    FailsafeKey, Flow, INTERVALS_PER_SLOT, Interval, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS, MAX_REVOCATIONS, MAX_RULES, Passage, PolicyEntry,
-    PolicyKey, PortEntry, Reason, ReasonKey, Revocation, Revocations, SLOTS,
+    FailsafeKey, Flow, INTERVALS_PER_SLOT, Interval, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS, MAX_REVOCATIONS,
+    MAX_RULES, Passage, PolicyEntry, PolicyKey, PortEntry, Reason, ReasonKey, Revocation, Revocations, SLOTS,
 };
 use selvedge_classifier::{TableFull, Tables};
 

@@ -1,6 +1,8 @@
 //! Notes of what passed, which only programs write.
 
-use aya_ebpf::{bindings::BPF_F_MMAPABLE, helpers::generated::bpf_ktime_get_coarse_ns, macros::map, maps::Array};
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE, helpers::generated::bpf_ktime_get_coarse_ns, macros::map, maps::Array,
+};
 use selvedge_abi::{Flow, Note, PASSAGE_BUCKETS, Passage, PassageBucket};
 
 use crate::addresses::LAYOUT;
