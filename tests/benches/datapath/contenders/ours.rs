@@ -66,7 +66,7 @@ impl Node {
         let machine = self.machine.clone();
         let observed = Observed { machine, tables, ..Observed::default() };
         for action in reconcile(desired, &observed)? {
-            if !matches!(action, Action::Attach { .. }) {
+            if !matches!(action, Action::Attach { .. } | Action::AttachEgress { .. }) {
                 self.datapath.execute(&action).with_context(|| action.to_string())?;
             }
         }
