@@ -79,6 +79,8 @@ fn an_agent_that_wants_more_room_adopts_the_table_that_is_there_with_what_it_hol
     drop(before);
     fill(&mut table(&pins), 100);
     let (_, after) = datapath(&node, Sizes { connections: 4096, ..small });
-    let swept = after.sweeper().unwrap().sweep().unwrap().kept;
+    let mut sweeper = after.sweeper().unwrap();
+    assert_eq!(sweeper.sizes(), small);
+    let swept = sweeper.sweep().unwrap().kept;
     assert_eq!(swept, Swept { live: 50, draining: 0, expired: 50, room: 2048 });
 }

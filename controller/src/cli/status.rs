@@ -235,7 +235,7 @@ pub(super) fn render(status: &Status, width: Width) -> String {
             let yellow = AnsiColor::Yellow.on_default();
             let _ = writeln!(
                 out,
-                "{yellow}{} tracks {connections} connections: when that is full, new ones are refused; give its agent more with --connections{yellow:#}",
+                "{yellow}{} tracks {connections} connections: when that is full, new ones are refused; `selvedge-agent detach` there, which opens its ports, and start it with larger --connections{yellow:#}",
                 node.name
             );
         }

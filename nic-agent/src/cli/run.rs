@@ -96,6 +96,7 @@ async fn serve(options: Options, state: StateDir, datapath: KernelDatapath) -> O
     let settings = options.settings();
     let node = settings.node.clone();
     let (ring, sweeper) = (datapath.events()?, datapath.sweeper()?);
+    warn_of_sizes(options.sizes(), sweeper.sizes());
     let (netlink, links) = machine::watch()?;
     let engine = Engine::new(settings, datapath, state.clone())?;
     let (reports, to_publish) = watch::channel(None);
@@ -120,6 +121,17 @@ async fn serve(options: Options, state: StateDir, datapath: KernelDatapath) -> O
     Ok(ExitCode::SUCCESS)
 }
 
+fn warn_of_sizes(wanted: Sizes, found: Sizes) {
+    if wanted != found {
+        let Sizes { connections, half_open } = found;
+        tracing::warn!(
+            connections,
+            half_open,
+            "tables of connections that are there keep their size; `selvedge-agent detach` before the next start makes way for others (and opens the ports)"
+        );
+    }
+}
+
 /// Sweeps until nobody wants to know what it found.
 async fn sweep_forever(mut sweeper: Sweeper, found: watch::Sender<Sweep>) {
     let mut due = interval(SWEEP_EVERY);
@@ -131,7 +143,7 @@ async fn sweep_forever(mut sweeper: Sweeper, found: watch::Sender<Sweep>) {
             Ok(sweep) => {
                 let connections = sweep.kept.occupancy();
                 if connections.is_pressing() && !pressing {
-                    tracing::warn!(%connections, "the table of connections fills up; when it is full, new ones are refused (--connections gives more room)");
+                    tracing::warn!(%connections, "the table of connections fills up; when it is full, new ones are refused (after `selvedge-agent detach`, which opens the ports, a start with --connections gives more room)");
                 }
                 pressing = connections.is_pressing();
                 found.send_replace(sweep);

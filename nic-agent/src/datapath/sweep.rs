@@ -13,7 +13,7 @@ use selvedge_abi::{
 use selvedge_proto::Occupancy;
 use selvedge_topology::l4::Protocol;
 
-use super::kernel::DatapathError;
+use super::kernel::{DatapathError, Sizes};
 use super::pins::Pins;
 use super::plain::Plain;
 use super::tables::{in_map, open};
@@ -64,6 +64,11 @@ impl Sweeper {
             half_open: Table::open(pins, map::HALF_OPEN)?,
             fragments: open(pins, map::FRAGMENTS)?,
         })
+    }
+
+    /// How large the tables of connections are, whatever was asked for.
+    pub fn sizes(&self) -> Sizes {
+        Sizes { connections: self.kept.room, half_open: self.half_open.room }
     }
 
     /// Those that the programs go by.
