@@ -128,7 +128,7 @@ fn a_map_of_another_making_is_refused_by_name() {
     fs::rename(&ports, &config).unwrap();
     let (code, log) = node.agent(&[]).wait_end();
     assert_eq!(code, Some(1));
-    assert!(log.contains(&format!("{set}/CONFIG is Hash of 1024")), "{log}");
+    assert!(log.contains(&format!("{set}/CONFIG is Array of 2048")), "{log}");
     assert!(log.contains("not Array of 1"), "{log}");
 }
 

@@ -130,7 +130,7 @@ fn the_program_notes_what_the_classifier_notes_and_goes_by_it() {
 
         tables.connections.borrow_mut().clear();
         assert!(kernel.judge(Hook::Received, &tables, &segment(frame::ACK)).0, "by the note alone");
-        tables.clock.set(tables.clock.get() + SECOND);
+        tables.clock.set(tables.clock.get() + 11 * SECOND);
         assert!(!kernel.judge(Hook::Received, &tables, &segment(frame::ACK)).0, "which is too old now");
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use aya::maps::{Array, MapData, MapError};
 use selvedge_abi::{Layout, SLOTS, map};
-use selvedge_agent_core::storage::{AddressArrays, AddressTables, Memory};
+use selvedge_agent_core::storage::{AddressArrays, AddressTables, Memory, PortTable};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::kernel::DatapathError;
@@ -32,7 +32,7 @@ pub(super) fn establish(pins: &Pins) -> Result<(), DatapathError> {
         ipv4_prefixes: half(map::IPV4_PREFIXES)?,
         ipv6_prefixes: half(map::IPV6_PREFIXES)?,
         passages: all(map::PASSAGES)?,
-        reserved: 0,
+        denials: all(map::DENIALS)?,
     };
     map.set(0, Plain(layout), 0).map_err(failed)
 }
@@ -59,12 +59,28 @@ pub(super) fn addresses(pins: &Pins) -> Result<AddressTables, DatapathError> {
     Ok(AddressTables::new(&layout, arrays))
 }
 
+/// The table of ports.
+pub(super) fn ports(pins: &Pins) -> Result<PortTable, DatapathError> {
+    ports_of(&data(pins, map::PORTS)?)
+}
+
+/// The table of ports in a map that may be pinned nowhere.
+pub(super) fn ports_of(data: &MapData) -> Result<PortTable, DatapathError> {
+    Ok(PortTable::new(share(data, map::PORTS)?))
+}
+
 fn shared<T: FromBytes + IntoBytes + Immutable + Copy + Send + 'static>(
     pins: &Pins,
     name: &'static str,
 ) -> Result<Box<dyn Memory<T> + Send>, DatapathError> {
-    let data = data(pins, name)?;
-    let array = SharedArray::<T>::new(data.fd(), elements(&data, name)?);
+    share(&data(pins, name)?, name)
+}
+
+fn share<T: FromBytes + IntoBytes + Immutable + Copy + Send + 'static>(
+    data: &MapData,
+    name: &'static str,
+) -> Result<Box<dyn Memory<T> + Send>, DatapathError> {
+    let array = SharedArray::<T>::new(data.fd(), elements(data, name)?);
     Ok(Box::new(array.map_err(|error| in_map(name)(MapError::IoError(error)))?))
 }
 

@@ -1,7 +1,7 @@
 //! Counters: per-CPU values added up.
 
 use aya::maps::{MapError, PerCpuValues};
-use selvedge_abi::{Counter, Reason, Revocations, map};
+use selvedge_abi::{Counter, NotedCounters, Reason, Revocations, map};
 use selvedge_proto::Count;
 use selvedge_topology::model::RuleId;
 use selvedge_topology::plan::Generation;
@@ -19,6 +19,15 @@ pub(super) fn read(tables: &KernelTables) -> Result<Counters, DatapathError> {
         let sum = counters.reasons.entry(reason).or_default();
         add(sum, &values);
     }
+    for values in tables.noted().map_err(in_map(map::NOTED_COUNTERS))? {
+        for Plain(NotedCounters { passed, denied }) in values.iter() {
+            for (reason, counter) in [(Reason::Established, passed), (Reason::PolicyDeny, denied)] {
+                let sum = counters.reasons.entry(reason).or_default();
+                sum.packets += counter.packets;
+                sum.bytes += counter.bytes;
+            }
+        }
+    }
     counters.reasons.retain(|_, count| count.packets > 0);
     for entry in tables.rule_counters.iter() {
         let (rule, values) = entry.map_err(in_map(map::RULE_COUNTERS))?;
@@ -33,8 +42,9 @@ pub(super) fn read(tables: &KernelTables) -> Result<Counters, DatapathError> {
             sum.draining += draining;
         }
     }
-    let lost: Result<_, MapError> = tables.events_lost.get(&0, 0);
-    counters.events_lost = lost.map_err(in_map(map::EVENTS_LOST))?.iter().sum();
+    let shares: Result<_, MapError> = tables.event_shares.get(&0, 0);
+    let shares = shares.map_err(in_map(map::EVENT_SHARES))?;
+    counters.events_lost = shares.iter().map(|Plain(share)| share.lost).sum();
     Ok(counters)
 }
 

@@ -7,21 +7,23 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use aya::maps::{Array, HashMap, MapData, MapError, MapInfo, PerCpuHashMap, PerCpuValues, RingBuf};
+use aya::maps::{Array, Map, MapData, MapError, MapInfo, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
-use selvedge_abi::{Config, Counter, Event, PortEntry, map};
+use selvedge_abi::{Config, Counter, Event, map};
 use selvedge_agent_core::prove::{Case, Found, LIMIT};
-use selvedge_agent_core::{Hook, IfIndex, Proof, Trial};
+use selvedge_agent_core::storage::PortTable;
+use selvedge_agent_core::{Hook, Proof, Trial};
 use selvedge_topology::model::RuleId;
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::arrays;
 use super::kernel::{DatapathError, chain};
 use super::pins::Pins;
 use super::plain::Plain;
 use super::programs;
-use super::tables::in_map;
+use super::tables::{full, in_map};
 
 /// The maps that slots are in. A trial reads them and writes none.
 const SHARED: [&str; 9] = [
@@ -84,7 +86,7 @@ struct Instance {
     shared: Vec<u32>,
     object: Ebpf,
     config: Array<MapData, Plain<Config>>,
-    ports: HashMap<MapData, u32, Plain<PortEntry>>,
+    ports: PortTable,
     events: RingBuf<MapData>,
     rules: PerCpuHashMap<MapData, u32, Plain<Counter>>,
 }
@@ -99,14 +101,16 @@ impl Instance {
         loader.map_max_entries(map::HALF_OPEN, LIMIT as u32);
         loader.map_max_entries(map::CONNECTIONS, 1);
         loader.map_max_entries(map::FRAGMENTS, 1);
-        loader.map_max_entries(map::PASSAGES, 1); // its own too: a proof is by policy, not by what passed
+        // Its own too: a proof is by policy, not by what was noted.
+        loader.map_max_entries(map::PASSAGES, 1);
+        loader.map_max_entries(map::DENIALS, 1);
         let mut object = loader.load(selvedge_object::OBJECT)?;
         programs::load::<Xdp>(&mut object)?;
         programs::load::<SchedClassifier>(&mut object)?;
         Ok(Self {
             shared,
             config: take(&mut object, map::CONFIG)?,
-            ports: take(&mut object, map::PORTS)?,
+            ports: ports(&mut object)?,
             events: take(&mut object, map::EVENTS)?,
             rules: take(&mut object, map::RULE_COUNTERS)?,
             object,
@@ -131,13 +135,13 @@ impl Instance {
 
     /// Makes its own maps what `trial` wants. Connections of an earlier one need not go: none outlives its packet.
     fn prepare(&mut self, trial: &Trial) -> Result<(), DatapathError> {
-        for index in keys(self.ports.keys(), map::PORTS)? {
-            if !trial.ports.contains_key(&IfIndex(index)) {
-                self.ports.remove(&index).map_err(in_map(map::PORTS))?;
+        for index in self.ports.read().into_keys() {
+            if !trial.ports.contains_key(&index) {
+                self.ports.delete(index);
             }
         }
         for (index, entry) in &trial.ports {
-            self.ports.insert(index.0, Plain(*entry), 0).map_err(in_map(map::PORTS))?;
+            self.ports.put(*index, *entry).map_err(full).map_err(in_map(map::PORTS))?;
         }
         let unnamed = trial.cases.iter().flat_map(|case| case.expected.unnamed());
         let rules: BTreeSet<u32> = unnamed.map(|rule| rule.0).collect();
@@ -197,12 +201,19 @@ fn options<'a>(frame: &'a [u8], context: &'a [u8]) -> TestRunOptions<'a> {
     TestRunOptions { data_in: Some(frame), ctx_in: Some(context), ..TestRunOptions::new() }
 }
 
-fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
+fn take<T: TryFrom<Map, Error = MapError>>(
     object: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, DatapathError> {
     let map = object.take_map(name).ok_or(DatapathError::MissingMap { name })?;
     T::try_from(map).map_err(in_map(name))
+}
+
+fn ports(object: &mut Ebpf) -> Result<PortTable, DatapathError> {
+    match object.take_map(map::PORTS) {
+        Some(Map::Array(data)) => arrays::ports_of(&data),
+        _ => Err(DatapathError::MissingMap { name: map::PORTS }),
+    }
 }
 
 fn zeroes() -> Result<PerCpuValues<Plain<Counter>>, DatapathError> {

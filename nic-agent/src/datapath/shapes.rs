@@ -6,10 +6,11 @@ use std::path::Path;
 use aya::maps::{MapInfo, MapType};
 use selvedge_abi::{
     AddressEntry, Config, ConnectionEntry, ConnectionKey, Counter, DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN,
-    EVENT_RING_BYTES, FailsafeKey, FragmentEntry, FragmentKey, INTERVALS_PER_SLOT, Interval, Ipv4Bucket,
-    Ipv6Bucket, Layout, Lengths, MAX_ENDS, MAX_FAILSAFE, MAX_FRAGMENTS, MAX_IPV4, MAX_IPV6, MAX_POLICIES,
-    MAX_PORTS, MAX_PREFIXES, MAX_REVOCATIONS, MAX_RULES, PASSAGE_BUCKETS, PassageBucket, PolicyEntry,
-    PolicyKey, PortEntry, Reason, ReasonKey, Revocations, SLOTS, buckets, map,
+    DENIAL_BUCKETS, DenialBucket, EVENT_RING_BYTES, EventShare, FailsafeKey, FragmentEntry, FragmentKey,
+    INTERVALS_PER_SLOT, Interval, Ipv4Bucket, Ipv6Bucket, Layout, Lengths, MAX_ENDS, MAX_FAILSAFE,
+    MAX_FRAGMENTS, MAX_IPV4, MAX_IPV6, MAX_POLICIES, MAX_PORTS, MAX_PREFIXES, MAX_REVOCATIONS, MAX_RULES,
+    NotedCounters, PASSAGE_BUCKETS, PORT_PLACES, PassageBucket, PolicyEntry, PolicyKey, PortPlace, Reason,
+    ReasonKey, Revocations, SLOTS, buckets, map,
 };
 
 use super::kernel::DatapathError;
@@ -43,7 +44,7 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
     let reasons = MAX_PORTS * Reason::ALL.len() as u32;
     Some(match name {
         map::CONFIG => shape::<u32, Config>(MapType::Array, 1),
-        map::PORTS => shape::<u32, PortEntry>(MapType::Hash, MAX_PORTS),
+        map::PORTS => shape::<u32, PortPlace>(MapType::Array, PORT_PLACES),
         map::LAYOUT => shape::<u32, Layout>(MapType::Array, 1),
         map::IPV4 => shape::<u32, Ipv4Bucket>(MapType::Array, buckets::<Ipv4Bucket>(MAX_IPV4)),
         map::IPV6 => shape::<u32, Ipv6Bucket>(MapType::Array, buckets::<Ipv6Bucket>(MAX_IPV6)),
@@ -57,11 +58,13 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
         map::HALF_OPEN => shape::<ConnectionKey, ConnectionEntry>(MapType::LruHash, DEFAULT_HALF_OPEN),
         map::FRAGMENTS => shape::<FragmentKey, FragmentEntry>(MapType::Hash, MAX_FRAGMENTS),
         map::PASSAGES => shape::<u32, PassageBucket>(MapType::Array, PASSAGE_BUCKETS),
+        map::DENIALS => shape::<u32, DenialBucket>(MapType::Array, DENIAL_BUCKETS),
         map::FAILSAFE => shape::<FailsafeKey, u32>(MapType::Hash, MAX_FAILSAFE),
         map::RULE_COUNTERS => shape::<u32, Counter>(MapType::PerCpuHash, MAX_RULES),
         map::REASON_COUNTERS => shape::<ReasonKey, Counter>(MapType::PerCpuHash, reasons),
         map::REVOCATIONS => shape::<u64, Revocations>(MapType::PerCpuHash, MAX_REVOCATIONS),
-        map::EVENTS_LOST => shape::<u32, u64>(MapType::PerCpuArray, 1),
+        map::NOTED_COUNTERS => shape::<u32, NotedCounters>(MapType::PerCpuArray, PORT_PLACES),
+        map::EVENT_SHARES => shape::<u32, EventShare>(MapType::PerCpuArray, 1),
         map::EVENTS => shape::<(), ()>(MapType::RingBuf, EVENT_RING_BYTES),
         _ => return None,
     })

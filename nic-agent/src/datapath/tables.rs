@@ -6,9 +6,10 @@ use std::io;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::{Pod, util::nr_cpus};
 use selvedge_abi::{
-    Config, Counter, FailsafeKey, Interval, PolicyEntry, PolicyKey, PortEntry, ReasonKey, Revocations, map,
+    Config, Counter, EventShare, FailsafeKey, Interval, NotedCounters, PolicyEntry, PolicyKey, PortEntry,
+    ReasonKey, Revocations, map,
 };
-use selvedge_agent_core::storage::{AddressTables, Full};
+use selvedge_agent_core::storage::{AddressTables, Full, PortTable};
 use selvedge_agent_core::{Entry as TableEntry, IfIndex, Key, Slot, Tables};
 use selvedge_topology::model::RuleId;
 use selvedge_topology::plan::Generation;
@@ -21,7 +22,7 @@ use super::plain::Plain;
 /// The maps that actions write and counters are read from.
 pub(super) struct KernelTables {
     config: Array<MapData, Plain<Config>>,
-    ports: HashMap<MapData, u32, Plain<PortEntry>>,
+    ports: PortTable,
     addresses: AddressTables,
     policies: HashMap<MapData, Plain<PolicyKey>, Plain<PolicyEntry>>,
     intervals: Array<MapData, Plain<Interval>>,
@@ -29,7 +30,8 @@ pub(super) struct KernelTables {
     pub(super) rule_counters: PerCpuHashMap<MapData, u32, Plain<Counter>>,
     pub(super) reason_counters: PerCpuHashMap<MapData, Plain<ReasonKey>, Plain<Counter>>,
     pub(super) revocations: PerCpuHashMap<MapData, u64, Plain<Revocations>>,
-    pub(super) events_lost: PerCpuArray<MapData, u64>,
+    pub(super) noted_counters: PerCpuArray<MapData, Plain<NotedCounters>>,
+    pub(super) event_shares: PerCpuArray<MapData, Plain<EventShare>>,
     cpus: usize,
 }
 
@@ -58,7 +60,7 @@ impl KernelTables {
         let cpus = nr_cpus().map_err(|(_, error)| in_map(map::RULE_COUNTERS)(MapError::IoError(error)))?;
         Ok(Self {
             config: open(pins, map::CONFIG)?,
-            ports: open(pins, map::PORTS)?,
+            ports: arrays::ports(pins)?,
             addresses: arrays::addresses(pins)?,
             policies: open(pins, map::POLICIES)?,
             intervals: open(pins, map::INTERVALS)?,
@@ -66,7 +68,8 @@ impl KernelTables {
             rule_counters: open(pins, map::RULE_COUNTERS)?,
             reason_counters: open(pins, map::REASON_COUNTERS)?,
             revocations: open(pins, map::REVOCATIONS)?,
-            events_lost: open(pins, map::EVENTS_LOST)?,
+            noted_counters: open(pins, map::NOTED_COUNTERS)?,
+            event_shares: open(pins, map::EVENT_SHARES)?,
             cpus,
         })
     }
@@ -78,11 +81,7 @@ impl KernelTables {
 
     /// Everything the maps hold.
     pub(super) fn read(&self) -> Result<Tables, DatapathError> {
-        let mut tables = Tables { config: self.config()?, ..Tables::default() };
-        for entry in self.ports.iter() {
-            let (index, port) = entry.map_err(in_map(map::PORTS))?;
-            tables.ports.insert(IfIndex(index), port.0);
-        }
+        let mut tables = Tables { config: self.config()?, ports: self.ports.read(), ..Tables::default() };
         for entry in self.policies.iter() {
             let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::POLICIES))?;
             tables.slot_mut(Slot::of(key.slot)).policies.insert(key, entry);
@@ -124,7 +123,7 @@ impl KernelTables {
     /// Writes one entry.
     pub(super) fn put(&mut self, entry: &TableEntry) -> Result<(), DatapathError> {
         let result = match *entry {
-            TableEntry::Port(index, entry) => self.ports.insert(index.0, Plain(entry), 0),
+            TableEntry::Port(index, entry) => self.put_port(index, entry),
             TableEntry::Address(key, entry) => self.addresses.put_address(&key, entry).map_err(full),
             TableEntry::Prefix(key, entry) => self.addresses.put_prefix(&key, entry).map_err(full),
             TableEntry::Policy(key, entry) => self.policies.insert(Plain(key), Plain(entry), 0),
@@ -150,10 +149,28 @@ impl KernelTables {
         PerCpuValues::try_from(vec![Plain(T::default()); self.cpus]).map_err(MapError::IoError)
     }
 
+    /// A port that is new begins to count at zero, whatever the place counted before.
+    fn put_port(&mut self, index: IfIndex, entry: PortEntry) -> Result<(), MapError> {
+        if self.ports.place(index).is_none() {
+            let place = self.ports.place_for(index).map_err(full)?;
+            self.noted_counters.set(place, self.zeroes()?, 0)?;
+        }
+        self.ports.put(index, entry).map(drop).map_err(full)
+    }
+
+    /// Counters of what ports noted.
+    pub(super) fn noted(&self) -> Result<Vec<PerCpuValues<Plain<NotedCounters>>>, MapError> {
+        let places = self.ports.read().into_keys().filter_map(|index| self.ports.place(index));
+        places.map(|place| self.noted_counters.get(&place, 0)).collect()
+    }
+
     /// Deletes one entry, if it is there.
     pub(super) fn delete(&mut self, key: &Key) -> Result<(), DatapathError> {
         let result = match *key {
-            Key::Port(index) => self.ports.remove(&index.0),
+            Key::Port(index) => {
+                self.ports.delete(index);
+                Ok(())
+            }
             Key::Address(key) => {
                 self.addresses.delete_address(&key);
                 Ok(())
@@ -183,7 +200,7 @@ impl KernelTables {
 }
 
 /// As the kernel would say it of a map of its own.
-fn full(_: Full) -> MapError {
+pub(super) fn full(_: Full) -> MapError {
     MapError::IoError(io::ErrorKind::StorageFull.into())
 }
 

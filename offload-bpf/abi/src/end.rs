@@ -25,8 +25,8 @@ pub struct Layout {
     pub ipv6_prefixes: u32,
     /// Buckets of passages.
     pub passages: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Buckets of denials.
+    pub denials: u32,
 }
 
 /// The lengths of the prefixes that a slot has, in bits of their own family, the longest first: what a lookup that

@@ -58,3 +58,41 @@ pub struct Event {
     /// Zero.
     pub reserved: u32,
 }
+
+/// What a CPU may write of events, and what it could not. Value of [`map::EVENT_SHARES`](crate::map::EVENT_SHARES).
+///
+/// A flood of denied packets would else spend more time on telling than on denying, and push out of the ring what else
+/// there is to tell.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct EventShare {
+    /// Events that were not written: the ring was full, or the share of the time was used up.
+    pub lost: u64,
+    /// The time that `written` is of, in ticks.
+    pub tick: u32,
+    /// Events written in that time.
+    pub written: u32,
+}
+
+/// What an [`EventShare`] tells time in: 2² jiffies, 16 milliseconds where HZ is 250.
+const EVENT_TICK_BITS: u32 = 2;
+
+impl EventShare {
+    /// Whether one more event may be written at `now`, in jiffies, where each tick may have `most`.
+    #[inline(always)]
+    pub fn has_room(&self, now: u64, most: u32) -> bool {
+        self.tick != (now >> EVENT_TICK_BITS) as u32 || self.written < most
+    }
+
+    /// Takes note of an event that is to be written at `now`; whether it may.
+    #[inline(always)]
+    pub fn take(&mut self, now: u64, most: u32) -> bool {
+        let tick = (now >> EVENT_TICK_BITS) as u32;
+        if self.tick != tick {
+            (self.tick, self.written) = (tick, 0);
+        }
+        let may = self.written < most;
+        self.written += may as u32;
+        may
+    }
+}

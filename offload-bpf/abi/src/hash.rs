@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// 32-bit words of the longest key.
-const MAX_WORDS: usize = 13;
+const MAX_WORDS: usize = 14;
 
 /// Random numbers of this node, without which nobody can choose keys that share a bucket.
 ///

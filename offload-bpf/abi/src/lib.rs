@@ -9,25 +9,29 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 mod bucket;
+mod denial;
 mod end;
 mod event;
 mod fragment;
 mod hash;
 mod passage;
+mod port;
 mod reason;
 mod revocation;
 
 pub use bucket::{Bucket, BucketKey, Half, Ipv4Bucket, Ipv6Bucket, buckets, find};
+pub use denial::{DENIAL_BITS, Denial, DenialBucket};
 pub use end::{End, Layout, Lengths, MAX_PREFIX_LENGTHS, ipv4_prefix, ipv6_prefix};
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, EventShare};
 pub use fragment::{FRAGMENT_CLAIMED, FragmentEntry, FragmentKey};
 pub use hash::{Seeds, choices};
 pub use passage::{Flow, FlowTag, NOTE_TICKS, Note, NoteSeeds, Passage, PassageBucket, TICK_BITS};
+pub use port::{MAX_PORTS, PORT_PLACES, PORT_PROBES, PortEntry, PortPlace, PortRole, port_place};
 pub use reason::{Reason, Verdict};
 pub use revocation::{Revocation, Revocations};
 
 /// Version of this contract. Part of the pin directory's name and of [`Config`].
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Number of table halves; a generation is written to the one that is not in use, then [`Config::slot`] flips.
 pub const SLOTS: u32 = 2;
@@ -53,12 +57,12 @@ pub const MAX_FRAGMENTS: u32 = 1 << 14;
 /// Buckets of passages, of four each. Of both directions of 60,000 flows at once, four in a hundred find no room and go
 /// the long way.
 pub const PASSAGE_BUCKETS: u32 = 60_000;
+/// Buckets of denials, of four each.
+pub const DENIAL_BUCKETS: u32 = 1 << 15;
 /// Rules that can have a counter.
 pub const MAX_RULES: u32 = 1 << 16;
 /// Generations whose revocations are counted.
 pub const MAX_REVOCATIONS: u32 = 16;
-/// Ports of one node.
-pub const MAX_PORTS: u32 = 1 << 10;
 /// Failsafe entries of one node.
 pub const MAX_FAILSAFE: u32 = 1 << 8;
 /// Bytes of the event ring.
@@ -70,7 +74,7 @@ pub const MAX_SEARCH_STEPS: u32 = 18;
 pub mod map {
     /// ARRAY\[1\] of [`super::Config`].
     pub const CONFIG: &str = "CONFIG";
-    /// HASH `u32` ifindex → [`super::PortEntry`].
+    /// ARRAY of [`super::PortPlace`], where [`super::port_place`] says.
     pub const PORTS: &str = "PORTS";
     /// ARRAY\[1\] of [`super::Layout`].
     pub const LAYOUT: &str = "LAYOUT";
@@ -100,6 +104,8 @@ pub mod map {
     pub const FRAGMENTS: &str = "FRAGMENTS";
     /// ARRAY of [`super::PassageBucket`].
     pub const PASSAGES: &str = "PASSAGES";
+    /// ARRAY of [`super::DenialBucket`].
+    pub const DENIALS: &str = "DENIALS";
     /// HASH [`super::FailsafeKey`] → `u32` (1).
     pub const FAILSAFE: &str = "FAILSAFE";
     /// PERCPU_HASH `u32` rule → [`super::Counter`]. User space creates the entries.
@@ -108,14 +114,16 @@ pub mod map {
     pub const REASON_COUNTERS: &str = "REASON_COUNTERS";
     /// PERCPU_HASH `u64` generation → [`super::Revocations`]. User space creates the entries.
     pub const REVOCATIONS: &str = "REVOCATIONS";
-    /// PERCPU_ARRAY\[1\] of `u64`: events that found the ring full.
-    pub const EVENTS_LOST: &str = "EVENTS_LOST";
+    /// PERCPU_ARRAY, by a port's place in [`PORTS`], of [`super::NotedCounters`].
+    pub const NOTED_COUNTERS: &str = "NOTED_COUNTERS";
+    /// PERCPU_ARRAY\[1\] of [`super::EventShare`].
+    pub const EVENT_SHARES: &str = "EVENT_SHARES";
     /// RINGBUF of [`super::Event`].
     pub const EVENTS: &str = "EVENTS";
     /// The maps whose number of entries the agent chooses when it makes them.
     pub const SIZED: [&str; 2] = [CONNECTIONS, HALF_OPEN];
     /// Every map, in the order above.
-    pub const ALL: [&str; 21] = [
+    pub const ALL: [&str; 23] = [
         CONFIG,
         PORTS,
         LAYOUT,
@@ -131,11 +139,13 @@ pub mod map {
         HALF_OPEN,
         FRAGMENTS,
         PASSAGES,
+        DENIALS,
         FAILSAFE,
         RULE_COUNTERS,
         REASON_COUNTERS,
         REVOCATIONS,
-        EVENTS_LOST,
+        NOTED_COUNTERS,
+        EVENT_SHARES,
         EVENTS,
     ];
 }
@@ -200,6 +210,20 @@ pub struct Config {
     pub node_role: u32,
     /// Seconds without a packet after which each kind of connection ends; see [`Timeouts`].
     pub timeouts: Timeouts,
+    /// Events that one CPU may write in a tick, plus one; 0 stands for the usual number. See [`EventShare`].
+    pub event_share: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Config {
+    /// Events that one CPU may write in a tick.
+    #[inline(always)]
+    pub fn events_per_tick(event_share: u32) -> u32 {
+        /// 8,000 a second where HZ is 250. The ring has room for a second of what one CPU writes.
+        const USUALLY: u32 = 128;
+        event_share.checked_sub(1).unwrap_or(USUALLY)
+    }
 }
 
 /// Idle time, in seconds, after which a tracked connection no longer counts.
@@ -232,26 +256,6 @@ pub enum NodeRole {
     Dpu = 2,
     /// The CPU of a switch: packets between two foreign addresses are transit, not an error.
     Switch = 3,
-}
-
-/// What a port faces.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PortRole {
-    /// Faces the fabric.
-    Uplink = 1,
-    /// Faces one or more workloads.
-    Workload = 2,
-    /// Switch to anything.
-    Fabric = 3,
-}
-
-/// Value of [`map::PORTS`]. A packet on a port without an entry is dropped.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct PortEntry {
-    /// A [`PortRole`], as `u32`.
-    pub role: u32,
 }
 
 /// One exact address in one slot.
@@ -485,4 +489,14 @@ pub struct Counter {
     pub packets: u64,
     /// Bytes of the frames, without the checksum at their end.
     pub bytes: u64,
+}
+
+/// What notes counted at a port: packets that had to be found nowhere else, and so are in no other counter.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct NotedCounters {
+    /// [`Reason::Established`], by a note of a passage.
+    pub passed: Counter,
+    /// [`Reason::PolicyDeny`], by a note of a denial.
+    pub denied: Counter,
 }

@@ -2,7 +2,7 @@
 //!
 //! A packet of an established connection passes checks that need several tables: where its ends are, the failsafe
 //! services, the connection, its generation. That one passed is noted in an array of buckets, a cache line each, under
-//! everything the checks depend on. For less than a second the next packet of the same flow, direction and port under
+//! everything the checks depend on. For some seconds the next packet of the same flow, direction and port under
 //! the same generation needs nothing else. The note is never more than a copy: it grants no packet what the tables would
 //! not, or would not have a moment ago.
 //!
@@ -45,13 +45,14 @@ pub struct Passage {
     pub slot: u32,
 }
 
-/// What time is told in: 2²⁸ nanoseconds, about a quarter of a second. 32 bits of these last for 36 years.
-pub const TICK_BITS: u32 = 28;
-/// Ticks after its own in which a note is believed, which is 0.54 s to 0.81 s. That has to be less than the shortest time
-/// that a connection may be idle, a second, because its entry is not looked at meanwhile.
-pub const NOTE_TICKS: u32 = 2;
+/// What time is told in: 2⁸ jiffies, because no other clock costs as little as one load. Jiffies are 1 to 10 milliseconds, as
+/// the kernel was configured (HZ is 1000 to 100; most have 250), so a tick is a quarter of a second to 2.6 s.
+pub const TICK_BITS: u32 = 8;
+/// Ticks after its own in which a note is believed, which is 3.1 to 4.1 s at HZ = 250, and 10.3 s at most. That has to be less
+/// than the shortest time that a connection may be idle, 15 s, because its entry is not looked at meanwhile.
+pub const NOTE_TICKS: u32 = 3;
 /// Notes of a bucket.
-const WAYS: usize = 4;
+pub(crate) const WAYS: usize = 4;
 
 /// Four notes.
 #[repr(C, align(64))]
@@ -103,9 +104,27 @@ impl Flow {
     }
 }
 
+impl Passage {
+    /// A hash of everything, and of `also`.
+    #[inline(always)]
+    pub(crate) fn check(&self, seeds: &Seeds, also: u32) -> u32 {
+        let Self { flow, ifindex, role, generation, slot } = self;
+        let (newer, older) = (*generation as u32, (*generation >> 32) as u32);
+        let about = flow.protocol | role << 8 | slot << 16;
+        match flow.ipv4() {
+            Some([from, to]) => seeds.digest([flow.ports, about, *ifindex, newer, older, from, to, also]),
+            None => {
+                let [a, b, c, d, e, f, g, h] = flow.ipv6();
+                let about = about | IPV6;
+                seeds.digest([flow.ports, about, *ifindex, newer, older, a, b, c, d, e, f, g, h, also])
+            }
+        }
+    }
+}
+
 /// The hash of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowTag(u64);
+pub struct FlowTag(pub(crate) u64);
 
 impl FlowTag {
     /// The index of the bucket that notes of the flow are in.
@@ -136,21 +155,11 @@ pub struct Note {
 }
 
 impl Note {
-    /// The note of a passage at `now`, in nanoseconds.
+    /// The note of a passage at `now`, in jiffies.
     #[inline(always)]
     pub fn new(passage: &Passage, now: u64, seeds: &NoteSeeds) -> Self {
-        let Passage { flow, ifindex, role, generation, slot } = passage;
-        let (newer, older) = (*generation as u32, (*generation >> 32) as u32);
-        let about = flow.protocol | role << 8 | slot << 16;
-        let check = match flow.ipv4() {
-            Some([from, to]) => seeds.check.digest([flow.ports, about, *ifindex, newer, older, from, to]),
-            None => {
-                let [a, b, c, d, e, f, g, h] = flow.ipv6();
-                let about = about | IPV6;
-                seeds.check.digest([flow.ports, about, *ifindex, newer, older, a, b, c, d, e, f, g, h])
-            }
-        };
-        Self { tag: flow.tag(&seeds.flow), check, tick: (now >> TICK_BITS) as u32 }
+        let check = passage.check(&seeds.check, 0);
+        Self { tag: passage.flow.tag(&seeds.flow), check, tick: (now >> TICK_BITS) as u32 }
     }
 
     /// The index of the bucket it may be in.

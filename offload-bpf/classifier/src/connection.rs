@@ -29,8 +29,7 @@ enum Case {
     New,
     /// A new connection in the place of one that is over.
     Renews,
-    /// Opens where there is a connection already: by the answering end (simultaneous open), or while it drains. The entry
-    /// stays as it is.
+    /// Opens where there is a connection already, by the answering end (simultaneous open). The entry stays as it is.
     Crossing,
     /// In the middle of a connection that nobody knows: only a stateless rule can allow it.
     MidStream,
@@ -65,6 +64,17 @@ pub(crate) fn judge<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut
 #[inline(always)]
 fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> ControlFlow<Reason, Reason> {
     let ends = seen.ends;
+    let mut judgement = Judgement::NONE;
+    let anew = begins_anew(segment);
+    if anew {
+        // Whatever there was before: what policy denies needs no look at connections, which is what a flood is met with.
+        policy::judge(node, &ends, segment.forward_key(false), BOTH, &mut judgement);
+        if let Some(reason) = judgement.refusal() {
+            note(node, seen, &judgement);
+            seen.noting = Noting::of_denial(segment, &judgement);
+            return Break(reason);
+        }
+    }
     let now = node.tables.now();
     let from_high = segment.tuple.source > segment.tuple.destination;
     let key = key(&segment.tuple, from_high);
@@ -78,8 +88,10 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
     let Question { mut case, answer, sides } = question;
     let turned = case == Case::Earlier && answer;
     let (asked, forward) = (if turned { ends.reversed() } else { ends }, segment.forward_key(turned));
-    let mut judgement = Judgement::NONE;
-    policy::judge(node, &asked, forward, sides, &mut judgement);
+    if !(anew && sides & BOTH == BOTH) {
+        judgement = Judgement::NONE;
+        policy::judge(node, &asked, forward, sides, &mut judgement);
+    }
     if turned && judgement.untracked != 0 {
         case = answer_untracked(node, segment, &ends, &key, &mut judgement);
     }
@@ -90,7 +102,6 @@ fn track<T: Tables>(node: &Node<'_, T>, segment: &Segment, seen: &mut Seen) -> C
     }
     note(node, seen, &judgement);
     Break(match (case, judgement.ruling) {
-        (Case::Earlier, Ruling::Draining) if begins_anew(segment) => Reason::PolicyDeny,
         (Case::Earlier, Ruling::Tracked | Ruling::Draining) => {
             let draining = if judgement.ruling == Ruling::Draining { CONNECTION_DRAINING } else { 0 };
             let begins = draining != 0 && revoke(node, &key, draining, Revocation::Drains);
@@ -224,7 +235,6 @@ fn place<T: Tables>(
     }
     let current = entry.generation == node.generation;
     let ending = entry.flags & (CONNECTION_CLOSING | CONNECTION_RESET) != 0;
-    let knocks = begins_anew(segment) && entry.flags & CONNECTION_DRAINING != 0;
     let untracked = uncovered(entry.flags, answer);
     question.case = match segment.stage {
         Stage::Quotes if current => {
@@ -243,7 +253,6 @@ fn place<T: Tables>(
             question.sides = policy::again(BOTH & !uncovered(entry.flags, false));
             Case::Earlier
         }
-        _ if knocks => Case::Crossing,
         _ if untracked != 0 => {
             question.sides = untracked;
             Case::Covered

@@ -46,7 +46,7 @@ pub struct Way {
 /// Judges a frame on its way out; updates connections, counters and events. The frame may leave where the reason's verdict is
 /// `Allowed`. `None`, and nothing changed, for one that was received at a port: it was judged there.
 ///
-/// `notes` are fresh ones, [`Notes::default`].
+/// `notes` may be of another packet; what is in them is not looked at.
 #[inline(always)]
 pub fn classify_sent<P: Packet, T: Tables>(
     packet: &P,
@@ -57,6 +57,7 @@ pub fn classify_sent<P: Packet, T: Tables>(
     if way.received != 0 && tables.port(way.received).is_some() {
         return None;
     }
+    *notes = Notes::default();
     let Notes { seen, segment } = notes;
     seen.length = packet.length();
     let (Break(reason) | Continue(reason)) = judge(packet, way.leaves, tables, seen, segment);

@@ -3,7 +3,8 @@
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use selvedge_abi::{
-    AddressEntry, AddressKey, Config, IDENTITY_HOST, IDENTITY_WORLD, NodeRole, PortRole, Reason,
+    AddressEntry, AddressKey, Config, Flow, IDENTITY_HOST, IDENTITY_WORLD, NodeRole, Passage, PortEntry,
+    PortRole, Reason,
 };
 
 use crate::{ip::Ip, tables::Tables};
@@ -49,16 +50,35 @@ impl<'a, T: Tables> Node<'a, T> {
     /// Breaks where the tables don't name the port, or with a role this program doesn't know.
     #[inline(always)]
     pub(crate) fn at_port(tables: &'a T, ifindex: u32) -> ControlFlow<Reason, Self> {
+        let node = tables.port(ifindex).and_then(|port| Self::new(tables, ifindex, port));
+        node.map_or(Break(Reason::UnknownPort), Continue)
+    }
+
+    /// The node where there is a generation, if the port is quickly found.
+    #[inline(always)]
+    pub(crate) fn near(tables: &'a T, ifindex: u32) -> Option<Self> {
+        Self::new(tables, ifindex, tables.near_port(ifindex)?).filter(Self::has_generation)
+    }
+
+    #[inline(always)]
+    fn new(tables: &'a T, ifindex: u32, port: PortEntry) -> Option<Self> {
         const UPLINK: u32 = PortRole::Uplink as u32;
         const WORKLOAD: u32 = PortRole::Workload as u32;
         const FABRIC: u32 = PortRole::Fabric as u32;
-        let sender = match tables.port(ifindex).map(|port| port.role) {
-            Some(UPLINK | FABRIC) => Sender::Fabric,
-            Some(WORKLOAD) => Sender::Workload,
-            _ => return Break(Reason::UnknownPort),
+        let sender = match port.role {
+            UPLINK | FABRIC => Sender::Fabric,
+            WORKLOAD => Sender::Workload,
+            _ => return None,
         };
         let Config { generation, slot, node_role, .. } = tables.config();
-        Continue(Self { tables, ifindex, sender, generation, slot, node_role })
+        Some(Self { tables, ifindex, sender, generation, slot, node_role })
+    }
+
+    /// A packet of the flow that is received here and now.
+    #[inline(always)]
+    pub(crate) fn passage(&self, flow: Flow) -> Passage {
+        let Self { ifindex, sender, generation, slot, .. } = *self;
+        Passage { flow, ifindex, role: sender as u32, generation, slot }
     }
 
     #[inline(always)]

@@ -5,6 +5,8 @@
 //! test; only the [`Packet`] and the [`Tables`] behind it differ. Every packet ends in exactly one
 //! [`Reason`], which is counted per port. In this order:
 //!
+//! 0. **Recall.** What passed as part of a connection some seconds ago, or was denied to open one, from the same port under the
+//!    same generation, passes or is denied again: a copy of what the steps below would say, in one cache line.
 //! 1. **Port.** One that the tables don't name drops everything: `unknown-port`.
 //! 2. **Ethernet.** ARP is passed if a workload speaks for itself; link control (LLDP, LACP, EAPOL, spanning
 //!    tree, to the reserved bridge group) on uplink and fabric ports; all else that isn't IP is dropped. Two VLAN tags
@@ -18,15 +20,14 @@
 //!    say is `rogue-control` from a workload.
 //! 6. **Unicast.** A source that equals the destination, or is unspecified, is a `martian`; multicast and broadcast
 //!    destinations are not carried.
-//! 7. **Passage.** What passed as part of a connection a moment ago, from the same port under the same generation,
-//!    passes again: a copy of what the steps below would say, in one cache line.
+//! 7. **Passage.** As step 0, for what that does not look at: other protocols than TCP and UDP, tags and extension headers.
 //! 8. **Generation.** While there is none, only the node's failsafe services get through, from the fabric.
 //! 9. **Anti-spoofing.** On a workload port the source must be behind that very port; elsewhere it must be neither
 //!    behind this node nor the node's own.
 //! 10. **Failsafe**, for packets that don't go to a workload of this node.
 //! 11. **Neither end behind this node**: `to-node`, `transit` on a switch, else `not-local`.
-//! 12. **Connection.** A packet of a live one passes: its generation is in force, or policy is asked again for the
-//!     opening direction. ICMP errors pass that quote a packet of one. A cut of datagrams whose opener is not behind
+//! 12. **Connection.** A SYN or an INIT that policy denies is denied, whatever there was. A packet of a live one passes: its
+//!     generation is in force, or policy is asked again for the opening direction. ICMP errors pass that quote a packet of one. A cut of datagrams whose opener is not behind
 //!     this node is remembered, and keeps their answers from passing for a connection of their own.
 //! 13. **Policy**: egress of a local source, then ingress of a local destination. Allowed connections get an entry,
 //!     unless a rule is stateless; TCP only by a SYN, SCTP only by an INIT, echo only by a request. The entry is a
@@ -61,6 +62,7 @@ mod connection;
 mod control;
 mod egress;
 mod ends;
+mod express;
 mod extended;
 mod fragment;
 mod fragment_table;
@@ -79,8 +81,10 @@ pub mod testing;
 mod transport;
 
 pub use egress::{Way, classify_sent};
+pub use express::judge as recall;
 pub use fragment_table::{FragmentTable, NotAdded, Unfinished};
-pub use packet::Packet;
+pub use packet::{Head, Packet};
+pub use policy::{Decided, look_up};
 pub use tables::{TableFull, Tables};
 
 use ends::{Ends, Node, Sender};
@@ -91,9 +95,24 @@ use transport::{Segment, Tuple};
 /// Judges a frame that was received on the port with interface index `ifindex`; updates connections, counters and
 /// events. The frame may pass where the reason's verdict is `Allowed`.
 ///
-/// `notes` are fresh ones, [`Notes::default`].
+/// `notes` may be of another packet; what is in them is not looked at.
 #[inline(always)]
 pub fn classify<P: Packet, T: Tables>(packet: &P, ifindex: u32, tables: &T, notes: &mut Notes) -> Reason {
+    if let Some(reason) = express::judge(packet, ifindex, tables) {
+        return reason;
+    }
+    classify_anew(packet, ifindex, tables, notes)
+}
+
+/// [`classify`] where [`recall`] said nothing.
+#[inline(always)]
+pub fn classify_anew<P: Packet, T: Tables>(
+    packet: &P,
+    ifindex: u32,
+    tables: &T,
+    notes: &mut Notes,
+) -> Reason {
+    *notes = Notes::default();
     let Notes { seen, segment } = notes;
     seen.length = packet.length();
     let (Break(reason) | Continue(reason)) = judge(packet, ifindex, tables, seen, segment);

@@ -9,6 +9,12 @@ use selvedge_abi::Reason;
 /// Offsets are constants at every call but that of [`Packet::load_far`], which is what the kernel's verifier needs to
 /// follow them.
 pub trait Packet {
+    /// What [`Packet::head`] finds.
+    type Head<const N: usize>: Head;
+
+    /// The first `N` bytes, looked for once and read without another look at the end; `None` where the frame has fewer.
+    fn head<const N: usize>(&self) -> Option<Self::Head<N>>;
+
     /// Length of the frame in bytes, without the checksum at its end.
     fn length(&self) -> u32;
 
@@ -44,7 +50,53 @@ pub trait Packet {
     }
 }
 
+/// The first bytes of a frame. Numbers in it are in network byte order, at even offsets; one beyond its end does not compile.
+pub trait Head: Copy {
+    /// The byte at `AT`.
+    fn u8<const AT: usize>(self) -> u8;
+    /// The two bytes from `AT` on.
+    fn u16<const AT: usize>(self) -> u16;
+    /// The four bytes from `AT` on.
+    fn u32<const AT: usize>(self) -> u32;
+    /// The eight bytes from `AT` on.
+    fn u64<const AT: usize>(self) -> u64;
+}
+
+impl<const N: usize> Head for [u8; N] {
+    #[inline(always)]
+    fn u8<const AT: usize>(self) -> u8 {
+        const { assert!(AT < N) };
+        self[AT]
+    }
+
+    #[inline(always)]
+    fn u16<const AT: usize>(self) -> u16 {
+        const { assert!(AT + 2 <= N && AT.is_multiple_of(2)) };
+        u16::from_be_bytes([self[AT], self[AT + 1]])
+    }
+
+    #[inline(always)]
+    fn u32<const AT: usize>(self) -> u32 {
+        const { assert!(AT + 4 <= N && AT.is_multiple_of(2)) };
+        u32::from_be_bytes([self[AT], self[AT + 1], self[AT + 2], self[AT + 3]])
+    }
+
+    #[inline(always)]
+    fn u64<const AT: usize>(self) -> u64 {
+        const { assert!(AT + 8 <= N && AT.is_multiple_of(2)) };
+        let [a, b, c, d] = [self[AT], self[AT + 1], self[AT + 2], self[AT + 3]];
+        u64::from_be_bytes([a, b, c, d, self[AT + 4], self[AT + 5], self[AT + 6], self[AT + 7]])
+    }
+}
+
 impl Packet for [u8] {
+    type Head<const N: usize> = [u8; N];
+
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<[u8; N]> {
+        self.first_chunk().copied()
+    }
+
     #[inline(always)]
     fn length(&self) -> u32 {
         u32::try_from(self.len()).unwrap_or(u32::MAX)
@@ -62,6 +114,13 @@ impl Packet for [u8] {
 }
 
 impl<P: Packet + ?Sized> Packet for &P {
+    type Head<const N: usize> = P::Head<N>;
+
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<P::Head<N>> {
+        (**self).head()
+    }
+
     #[inline(always)]
     fn length(&self) -> u32 {
         (**self).length()
@@ -85,6 +144,13 @@ pub(crate) struct Far<'a, P: ?Sized> {
 }
 
 impl<P: Packet + ?Sized> Packet for Far<'_, P> {
+    type Head<const N: usize> = [u8; N];
+
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<[u8; N]> {
+        self.load(0)
+    }
+
     #[inline(always)]
     fn length(&self) -> u32 {
         self.packet.length().saturating_sub(self.from)

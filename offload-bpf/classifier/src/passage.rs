@@ -5,13 +5,14 @@
 //! notes of both directions, so that the next packet of either is seen by the connection. What a noted packet leaves out
 //! is the time of the last one, which the entry has to within a second.
 
-use selvedge_abi::{CONNECTION_ASSURED, CONNECTION_CLOSING, CONNECTION_RESET, Flow, Passage};
+use selvedge_abi::{CONNECTION_ASSURED, CONNECTION_CLOSING, CONNECTION_RESET, Flow};
 
 use crate::{
     ends::Node,
+    policy::{Judgement, Ruling},
     report::Seen,
     tables::Tables,
-    transport::{Segment, Stage},
+    transport::{Segment, Stage, TCP},
 };
 
 /// What a packet means to the notes of its flow.
@@ -23,6 +24,8 @@ pub(crate) enum Noting {
     Passes,
     /// It ends the connection: both directions are to be looked at again.
     Ends,
+    /// Policy denies it, whatever its source port, by one rule that has counted it.
+    Denied,
 }
 
 /// What tells a connection that is to last: one more packet of it changes no flag.
@@ -35,6 +38,17 @@ impl Noting {
         match stage {
             Stage::Closes | Stage::Resets => Self::Ends,
             _ if is_plain(stage) && flags & STAYS == CONNECTION_ASSURED => Self::Passes,
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Of an opening packet that policy refuses.
+    #[inline(always)]
+    pub(crate) fn of_denial(segment: &Segment, judgement: &Judgement) -> Self {
+        let Judgement { ruling, egress_rule, ingress_rule, logged, .. } = *judgement;
+        let one_rule = (egress_rule == 0) != (ingress_rule == 0);
+        match segment.protocol {
+            TCP if ruling == Ruling::Denied && one_rule && !logged => Self::Denied,
             _ => Self::Nothing,
         }
     }
@@ -52,6 +66,7 @@ pub(crate) fn note<T: Tables>(node: &Node<'_, T>, seen: &Seen, segment: &Segment
     match seen.noting {
         Noting::Passes if seen.part.is_whole() => remember(node, segment),
         Noting::Ends => forget(node, segment),
+        Noting::Denied if seen.part.is_whole() => remember_denial(node, segment, seen.rule),
         _ => {}
     }
 }
@@ -73,12 +88,18 @@ fn is_plain(stage: Stage) -> bool {
 /// With a stack frame of its own (see `lib.rs`), as the next two.
 #[inline(never)]
 fn recall<T: Tables>(node: &Node<'_, T>, segment: &Segment) -> bool {
-    node.tables.passed(&passage(node, segment))
+    node.tables.passed_unhurried(&node.passage(flow(segment)))
 }
 
 #[inline(never)]
 fn remember<T: Tables>(node: &Node<'_, T>, segment: &Segment) {
-    node.tables.note_passage(&passage(node, segment));
+    node.tables.note_passage(&node.passage(flow(segment)));
+}
+
+#[inline(never)]
+fn remember_denial<T: Tables>(node: &Node<'_, T>, segment: &Segment, rule: u32) {
+    let flow = flow(segment);
+    node.tables.note_denial(&node.passage(Flow { ports: flow.ports & 0xffff, ..flow }), rule);
 }
 
 #[inline(never)]
@@ -86,17 +107,6 @@ fn forget<T: Tables>(node: &Node<'_, T>, segment: &Segment) {
     let there = flow(segment);
     node.tables.forget_passages(&there);
     node.tables.forget_passages(&there.reversed());
-}
-
-#[inline(always)]
-fn passage<T: Tables>(node: &Node<'_, T>, segment: &Segment) -> Passage {
-    Passage {
-        flow: flow(segment),
-        ifindex: node.ifindex,
-        role: node.sender as u32,
-        generation: node.generation,
-        slot: node.slot,
-    }
 }
 
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use selvedge_abi::{
     AddressEntry, DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Direction, Interval,
-    MAX_SEARCH_STEPS, PolicyEntry, PolicyKey,
+    MAX_SEARCH_STEPS, PolicyEntry, PolicyKey, Reason,
 };
 
 use crate::{
@@ -35,10 +35,11 @@ pub(crate) fn reversed(sides: Sides) -> Sides {
 /// What policy says of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ruling {
-    /// Allowed, and an end wants an entry in the connection table.
-    Tracked,
-    /// Allowed, and none does.
+    /// Allowed, and no end wants an entry in the connection table. The first, so that [`Judgement::NONE`] is all zeroes:
+    /// another constant would be copied from a map of its own.
     Stateless,
+    /// Allowed, and an end wants one.
+    Tracked,
     Denied,
     /// An end denies, and lets what is established at it go on; the other end doesn't object.
     Draining,
@@ -73,10 +74,20 @@ impl Judgement {
         }
     }
 
+    /// The reason of a packet that is not allowed by itself.
+    #[inline(always)]
+    pub(crate) fn refusal(&self) -> Option<Reason> {
+        match self.ruling {
+            Ruling::NoPolicy => Some(Reason::NoPolicy),
+            Ruling::Denied | Ruling::Draining => Some(Reason::PolicyDeny),
+            Ruling::Tracked | Ruling::Stateless => None,
+        }
+    }
+
     /// Adds what the next end says of `sides`; the rule behind it. Next to one that lets drain, one that allows has no part.
     #[inline(always)]
-    fn and(&mut self, decided: Option<Interval>, side: Sides, sides: Sides) -> u32 {
-        let Some(Interval { rule, decision, .. }) = decided else {
+    fn and(&mut self, decided: Option<Decided>, side: Sides, sides: Sides) -> u32 {
+        let Some(Decided { rule, decision }) = decided else {
             self.ruling = Ruling::NoPolicy;
             return 0;
         };
@@ -125,19 +136,36 @@ fn decide<T: Tables>(
     peer: AddressEntry,
     direction: Direction,
     key: u32,
-) -> Option<Interval> {
-    const ROW_DEFAULT: u32 = 0;
-    let mut policy = PolicyKey {
+) -> Option<Decided> {
+    let policy = PolicyKey {
         slot: node.slot,
         subject: subject.identity,
         peer: peer.class,
         direction: direction as u32,
     };
-    let found = node.tables.policy(&policy).or_else(|| {
+    node.tables.decide(policy, key)
+}
+
+/// What the tables say of a layer-4 key: the policy towards the peer's class, else the row's default. [`Tables::decide`] by
+/// lookups, for whoever has nothing better.
+#[inline(always)]
+pub fn look_up<T: Tables>(tables: &T, mut policy: PolicyKey, key: u32) -> Option<Decided> {
+    const ROW_DEFAULT: u32 = 0;
+    let found = tables.policy(&policy).or_else(|| {
         policy.peer = ROW_DEFAULT;
-        node.tables.policy(&policy)
+        tables.policy(&policy)
     })?;
-    search(node.tables, found, key)
+    let Interval { rule, decision, .. } = search(tables, found, key)?;
+    Some(Decided { rule, decision })
+}
+
+/// What policy says of a layer-4 key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The rule, or tier default.
+    pub rule: u32,
+    /// Bits `DECISION_*`.
+    pub decision: u32,
 }
 
 /// The last interval that starts at or before `key`. Halves the run a fixed number of times, so that the

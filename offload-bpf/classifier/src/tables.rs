@@ -5,7 +5,7 @@ use selvedge_abi::{
     Passage, PolicyEntry, PolicyKey, PortEntry, ReasonKey, Revocation,
 };
 
-use crate::FragmentTable;
+use crate::{Decided, FragmentTable};
 
 /// The table has no room for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +18,16 @@ pub trait Tables: FragmentTable {
     fn config(&self) -> Config;
     /// The port with this interface index.
     fn port(&self, ifindex: u32) -> Option<PortEntry>;
+    /// The same, but `None` too where it takes more than one look.
+    fn near_port(&self, ifindex: u32) -> Option<PortEntry>;
     /// The entry of the address, else that of the longest prefix of its family that contains it.
     fn address(&self, key: &AddressKey) -> Option<AddressEntry>;
     /// The policy of one workload towards one class of peers.
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry>;
     /// One interval, by its index in the array.
     fn interval(&self, index: u32) -> Option<Interval>;
+    /// What policy says of a layer-4 key: [`look_up`](crate::look_up), by whatever is the best way for these tables.
+    fn decide(&self, policy: PolicyKey, key: u32) -> Option<Decided>;
     /// Whether the failsafe table has the key.
     fn failsafe(&self, key: &FailsafeKey) -> bool;
 
@@ -46,10 +50,19 @@ pub trait Tables: FragmentTable {
 
     /// Whether such a packet passed a moment ago, as [`Tables::note_passage`] was told. It may have been forgotten.
     fn passed(&self, passage: &Passage) -> bool;
+    /// [`Tables::passed`] for who is in no hurry. Programs have it once, and [`Tables::passed`] wherever it is asked.
+    fn passed_unhurried(&self, passage: &Passage) -> bool {
+        self.passed(passage)
+    }
     /// Notes that such packets pass.
     fn note_passage(&self, passage: &Passage);
     /// Takes back what is noted of a flow.
     fn forget_passages(&self, flow: &Flow);
+    /// The rule by which such an opening, its source port left out, was denied a moment ago, as [`Tables::note_denial`] was
+    /// told. It may have been forgotten.
+    fn denied(&self, opening: &Passage) -> Option<u32>;
+    /// Notes that a rule denies such openings.
+    fn note_denial(&self, opening: &Passage, rule: u32);
 
     /// Nanoseconds of CLOCK_MONOTONIC.
     fn now(&self) -> u64;
@@ -57,8 +70,16 @@ pub trait Tables: FragmentTable {
     fn count_rule(&self, rule: u32, bytes: u32);
     /// Adds a packet of `bytes` to the reason's counter of a port, where it has one.
     fn count_reason(&self, key: &ReasonKey, bytes: u32);
+    /// Adds a packet of `bytes` to those that passed by a note at a near port.
+    fn count_passed(&self, ifindex: u32, bytes: u32);
+    /// Adds a packet of `bytes` to those that were denied by a note at a near port.
+    fn count_denied(&self, ifindex: u32, bytes: u32);
     /// Adds a connection to the generation's revocations, where it has a counter.
     fn count_revocation(&self, generation: u64, revocation: Revocation);
     /// Writes an event, or counts it as lost.
     fn emit(&self, event: impl FnOnce() -> Event);
+    /// Whether an event would be written now.
+    fn has_event_due(&self) -> bool;
+    /// Counts an event as lost.
+    fn lose_event(&self);
 }

@@ -19,6 +19,16 @@ pub(crate) const UDP: u8 = 17;
 pub(crate) const ICMPV6: u8 = 58;
 pub(crate) const SCTP: u8 = 132;
 
+/// Bytes of a TCP header without options.
+pub(crate) const TCP_HEADER: u32 = 20;
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const ACK: u8 = 0x10;
+pub(crate) const URG: u8 = 0x20;
+/// Bytes of a UDP header.
+pub(crate) const UDP_HEADER: u32 = 8;
+
 /// Two ends and what they speak, in the direction of one packet.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tuple {
@@ -136,23 +146,17 @@ fn tcp<const AT: usize>(
     datagram: &Datagram<AT>,
     seen: &mut Seen,
 ) -> ControlFlow<Reason, Segment> {
-    const HEADER: u32 = 20;
-    const FIN: u8 = 0x01;
-    const SYN: u8 = 0x02;
-    const RST: u8 = 0x04;
-    const ACK: u8 = 0x10;
-    const URG: u8 = 0x20;
     const SYN_ACK: u8 = SYN | ACK;
     const RST_ACK: u8 = RST | ACK;
     const FIN_ACK: u8 = FIN | ACK;
 
-    if datagram.length < HEADER {
+    if datagram.length < TCP_HEADER {
         return Break(Reason::Truncated);
     }
     let [data_offset, flags] = packet.need(AT + 12)?;
     seen.tcp_flags = flags;
     let header = (data_offset >> 4) as u32 * 4;
-    if header < HEADER {
+    if header < TCP_HEADER {
         return Break(Reason::Malformed);
     }
     if header > datagram.length {
@@ -176,8 +180,7 @@ fn udp<const AT: usize>(
     datagram: &Datagram<AT>,
     seen: &mut Seen,
 ) -> ControlFlow<Reason, Segment> {
-    const HEADER: u32 = 8;
-    if datagram.length < HEADER {
+    if datagram.length < UDP_HEADER {
         return Break(Reason::Truncated);
     }
     let [l0, l1, checksum @ ..] = packet.need::<4>(AT + 4)?;

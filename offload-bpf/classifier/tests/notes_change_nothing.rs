@@ -1,5 +1,5 @@
-//! Random histories in two worlds, of which one notes what passed and the other forgets it: every packet comes to the same
-//! in both. But for time: a note leaves the last packet's unsaid, so connections may be found idle a little early.
+//! Random histories in two worlds, of which one notes what passed and what was denied, and the other forgets it: every packet
+//! comes to the same in both. But for time: a note leaves the last packet's unsaid, so connections may be found idle a little early.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,20 @@ use selvedge_abi::{PortRole, Reason, Timeouts};
 use selvedge_classifier::testing::{
     MemoryTables, PORT, SECOND, frame,
     frame::{ACK, FIN, RST, SYN},
-    world::{OTHER_PORT, TIMEOUTS, world},
+    world::{OTHER_PORT, world},
 };
 
 const MILLISECOND: u64 = SECOND / 1000;
 /// How much earlier than without notes a connection may be found idle, in milliseconds: the life of a note, and the
 /// tenth of a second to which entries know the time at any rate.
-const EARLY: u64 = 806 + 100;
+const EARLY: u64 = 10_240 + 100;
+/// All longer than that.
+const TIMEOUTS: Timeouts =
+    Timeouts { tcp_established: 60, half_open: 15, closing: 16, udp: 20, icmp: 18, other: 25, fragment: 6 };
 /// Milliseconds between packets: within the life of a note, about its end, and about the timeouts of the world.
 const PAUSES: [u64; 24] = [
-    0, 0, 0, 1, 1, 20, 20, 50, 99, 100, 101, 250, 400, 530, 700, 800, 810, 1_000, 2_000, 4_900, 7_000, 9_500,
-    19_000, 61_000,
+    0, 0, 0, 1, 1, 20, 20, 50, 99, 100, 101, 250, 530, 1_000, 2_500, 2_600, 7_600, 7_700, 10_200, 10_300,
+    14_900, 19_000, 24_000, 61_000,
 ];
 const FLOWS: [(&str, &str); 2] = [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")];
 
@@ -47,7 +50,7 @@ impl Random {
                     0 => RST,
                     1 => FIN | ACK,
                     2..=9 if answers => SYN | ACK,
-                    2..=9 => SYN,
+                    2..=15 => SYN,
                     _ => ACK,
                 };
                 let (from, to) = ports(self.pick(&[80, 80, 80, 80, 443, 22]));
@@ -84,7 +87,9 @@ struct Course {
     noting: MemoryTables,
     forgetting: MemoryTables,
     seen: BTreeMap<Reason, u64>,
-    short_ways: u64,
+    /// Packets that passed, or were denied, by a note.
+    passed: u64,
+    denied: u64,
     early: u64,
 }
 
@@ -92,12 +97,27 @@ impl Course {
     fn new() -> Self {
         let mut tables = world(PortRole::Workload);
         tables.ports.insert(OTHER_PORT, tables.ports[&PORT]);
-        Self { noting: tables.clone(), forgetting: tables, seen: BTreeMap::new(), short_ways: 0, early: 0 }
+        tables.config.timeouts = TIMEOUTS;
+        Self {
+            noting: tables.clone(),
+            forgetting: tables,
+            seen: BTreeMap::new(),
+            passed: 0,
+            denied: 0,
+            early: 0,
+        }
     }
 
     fn passes(&mut self, milliseconds: u64) {
         for tables in [&self.noting, &self.forgetting] {
             tables.clock.set(tables.clock.get() + milliseconds * MILLISECOND);
+        }
+    }
+
+    /// From now on events are written, or none is: notes of denials serve where none is due.
+    fn tells(&mut self, event_share: u32) {
+        for tables in [&mut self.noting, &mut self.forgetting] {
+            tables.config.event_share = event_share;
         }
     }
 
@@ -115,9 +135,15 @@ impl Course {
 
     fn arrives(&mut self, packet: &[u8], port: u32) {
         self.forgetting.passages.borrow_mut().clear();
-        let nobody = self.noting.clone();
+        self.forgetting.denials.borrow_mut().clear();
+        let mut nobody = self.noting.clone();
         nobody.connections.borrow_mut().clear();
-        self.short_ways += u64::from(nobody.classify(packet, port) == Reason::Established);
+        nobody.policies.clear();
+        match nobody.classify(packet, port) {
+            Reason::Established => self.passed += 1,
+            Reason::PolicyDeny => self.denied += 1,
+            _ => {}
+        }
 
         let is_idle_early = self.some_connection_is_idle_early();
         let [reason, expected] = [&self.noting, &self.forgetting].map(|tables| tables.classify(packet, port));
@@ -134,7 +160,7 @@ impl Course {
         }
         assert!(is_idle_early, "{reason:?} by notes, {expected:?} without: {packet:02x?}");
         self.early += 1;
-        self.noting = MemoryTables { passages: Default::default(), ..self.forgetting.clone() };
+        self.noting = self.forgetting.clone();
     }
 
     /// Whether a connection's time is over by what the one world knows of its last packet, and not by what the other does.
@@ -155,7 +181,7 @@ impl Course {
         let counters =
             one.reason_counters == other.reason_counters && one.rule_counters == other.rule_counters;
         let [events, others] = [one, other].map(|tables| tables.events.take());
-        counters && events == others
+        counters && events == others && one.events_lost == other.events_lost
     }
 
     fn are_as_old_as_without_notes(&self) {
@@ -168,14 +194,16 @@ impl Course {
 }
 
 #[test]
-fn what_passes_by_a_note_would_pass_without() {
-    let (mut seen, mut short_ways, mut early) = (BTreeMap::<Reason, u64>::new(), 0, 0);
+fn what_is_judged_by_a_note_would_be_judged_so_without() {
+    let (mut seen, mut passed, mut denied, mut early) = (BTreeMap::<Reason, u64>::new(), 0, 0, 0);
     for number in 1..=3_000 {
         let (mut random, mut course) = (Random(0x9e37_79b9_7f4a_7c15 + number), Course::new());
         for _ in 0..200 {
             match random.below(160) {
                 0 => course.flips(),
-                1..=20 => course.passes(random.pick(&PAUSES)),
+                1 => course.tells(0),
+                2 | 3 => course.tells(1),
+                4..=16 => course.passes(random.pick(&PAUSES)),
                 _ => {
                     let (packet, port) = random.frame();
                     course.arrives(&packet, port);
@@ -183,11 +211,17 @@ fn what_passes_by_a_note_would_pass_without() {
             }
         }
         course.seen.into_iter().for_each(|(reason, count)| *seen.entry(reason).or_default() += count);
-        short_ways += course.short_ways;
+        passed += course.passed;
+        denied += course.denied;
         early += course.early;
     }
-    println!("{short_ways} went the short way, {early} were found idle early: {seen:?}");
-    assert!(seen.values().sum::<u64>() >= 400_000 && short_ways >= 7_000, "{short_ways}: {seen:?}");
+    println!(
+        "{passed} passed and {denied} were denied the short way, {early} were found idle early: {seen:?}"
+    );
+    assert!(
+        seen.values().sum::<u64>() >= 400_000 && passed >= 7_000 && denied >= 1_000,
+        "{passed}, {denied}: {seen:?}"
+    );
     assert!(early <= 50, "{early} differ in time");
     for reason in
         [Reason::Established, Reason::PolicyAllow, Reason::PolicyDeny, Reason::NotTracked, Reason::Spoofed]

@@ -121,7 +121,7 @@ fn another_generation_slot_role_or_time_remembers_nothing() {
     tables.ports.get_mut(&PORT).expect("it is there").role = PortRole::Uplink as u32;
     assert_eq!(without_connection(&tables), Reason::Spoofed);
     let tables = after_one_packet();
-    tables.clock.set(tables.clock.get() + SECOND);
+    tables.clock.set(tables.clock.get() + 11 * SECOND);
     assert_eq!(without_connection(&tables), Reason::NotTracked);
 }
 

@@ -21,7 +21,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use selvedge_abi::{Reason, Verdict};
-use selvedge_classifier::{Notes, Way, classify, classify_sent};
+use selvedge_classifier::{Notes, Way, classify_anew, classify_sent, recall};
 
 use crate::{frame::Frame, maps::Maps, skb::Skb};
 
@@ -29,8 +29,14 @@ use crate::{frame::Frame, maps::Maps, skb::Skb};
 #[xdp]
 pub fn selvedge_xdp(context: XdpContext) -> u32 {
     let ifindex = context.ingress_ifindex() as u32;
-    let Some(notes) = fresh(&NOTES) else { return xdp_action::XDP_DROP };
-    match classify(&Frame::new(&context), ifindex, &Maps, notes).verdict() {
+    let frame = Frame::new(&context);
+    match recall(&frame, ifindex, &Maps) {
+        Some(Reason::Established) => return xdp_action::XDP_PASS,
+        Some(_) => return xdp_action::XDP_DROP,
+        None => {}
+    }
+    let Some(notes) = own(&NOTES) else { return xdp_action::XDP_DROP };
+    match classify_anew(&frame, ifindex, &Maps, notes).verdict() {
         Verdict::Allowed => xdp_action::XDP_PASS,
         Verdict::Denied | Verdict::Dropped => xdp_action::XDP_DROP,
     }
@@ -41,7 +47,7 @@ pub fn selvedge_xdp(context: XdpContext) -> u32 {
 pub fn selvedge_egress(context: TcContext) -> i32 {
     // SAFETY: the context is the kernel's.
     let (received, leaves) = unsafe { ((*context.skb.skb).ingress_ifindex, (*context.skb.skb).ifindex) };
-    let Some(notes) = fresh(&SENT_NOTES) else { return tcx_action_base::TCX_DROP };
+    let Some(notes) = own(&SENT_NOTES) else { return tcx_action_base::TCX_DROP };
     let reason = classify_sent(&Skb::new(&context), Way { received, leaves }, &Maps, notes);
     match reason.map(Reason::verdict) {
         None | Some(Verdict::Allowed) => tcx_action_base::TCX_NEXT,
@@ -55,15 +61,13 @@ static NOTES: PerCpuArray<Notes> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static SENT_NOTES: PerCpuArray<Notes> = PerCpuArray::with_max_entries(1, 0);
 
-/// This CPU's notes, with nothing in them; there always are some.
+/// This CPU's notes; there always are some.
 #[inline(always)]
-fn fresh(notes: &PerCpuArray<Notes>) -> Option<&mut Notes> {
+fn own(notes: &PerCpuArray<Notes>) -> Option<&mut Notes> {
     let notes = notes.get_ptr_mut(0)?;
-    // SAFETY: this CPU's element, and programs are not interrupted by themselves. It is written before it is read.
-    unsafe {
-        notes.write(Notes::default());
-        Some(&mut *notes)
-    }
+    // SAFETY: this CPU's element, and programs are not interrupted by themselves. It begins as zeroes, which are notes, and
+    // only programs write it.
+    Some(unsafe { &mut *notes })
 }
 
 /// Unreachable: nothing the program does can panic. The linker drops it, and the verifier refuses the loop

@@ -5,17 +5,18 @@
 //! a program still reads them. Connections are preallocated, because programs insert them.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     helpers::bpf_ktime_get_ns,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, Event,
-    FailsafeKey, Flow, INTERVALS_PER_SLOT, Interval, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS, MAX_REVOCATIONS,
-    MAX_RULES, Passage, PolicyEntry, PolicyKey, PortEntry, Reason, ReasonKey, Revocation, Revocations, SLOTS,
+    EventShare, FailsafeKey, Flow, INTERVALS_PER_SLOT, Interval, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS,
+    MAX_REVOCATIONS, MAX_RULES, NotedCounters, PORT_PLACES, PORT_PROBES, Passage, PolicyEntry, PolicyKey,
+    PortEntry, PortPlace, Reason, ReasonKey, Revocation, Revocations, SLOTS, port_place,
 };
-use selvedge_classifier::{TableFull, Tables};
+use selvedge_classifier::{Decided, TableFull, Tables, look_up};
 
 use crate::{addresses, connections, passages};
 
@@ -25,7 +26,7 @@ pub(crate) const EEXIST: i32 = -17;
 #[map]
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 #[map]
-static PORTS: HashMap<u32, PortEntry> = HashMap::with_max_entries(MAX_PORTS, GROWING);
+static PORTS: Array<PortPlace> = Array::with_max_entries(PORT_PLACES, BPF_F_MMAPABLE);
 #[map]
 static POLICIES: HashMap<PolicyKey, PolicyEntry> = HashMap::with_max_entries(MAX_POLICIES, GROWING);
 #[map]
@@ -41,7 +42,9 @@ static REASON_COUNTERS: PerCpuHashMap<ReasonKey, Counter> =
 static REVOCATIONS: PerCpuHashMap<u64, Revocations> =
     PerCpuHashMap::with_max_entries(MAX_REVOCATIONS, GROWING);
 #[map]
-static EVENTS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+static NOTED_COUNTERS: PerCpuArray<NotedCounters> = PerCpuArray::with_max_entries(PORT_PLACES, 0);
+#[map]
+static EVENT_SHARES: PerCpuArray<EventShare> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 
@@ -62,8 +65,15 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn port(&self, ifindex: u32) -> Option<PortEntry> {
-        // SAFETY: elements of this map are not reused while a program runs (BPF_F_NO_PREALLOC); so below.
-        unsafe { PORTS.get(ifindex) }.copied()
+        match selvedge_port(ifindex) {
+            0 => None,
+            role => Some(PortEntry { role }),
+        }
+    }
+
+    #[inline(always)]
+    fn near_port(&self, ifindex: u32) -> Option<PortEntry> {
+        port_at(port_place(ifindex, 0), ifindex)
     }
 
     #[inline(always)]
@@ -73,13 +83,22 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
-        // SAFETY: as for ports.
+        // SAFETY: elements of this map are not reused while a program runs (BPF_F_NO_PREALLOC).
         unsafe { POLICIES.get(key) }.copied()
     }
 
     #[inline(always)]
     fn interval(&self, index: u32) -> Option<Interval> {
         INTERVALS.get(index).copied()
+    }
+
+    #[inline(always)]
+    fn decide(&self, policy: PolicyKey, key: u32) -> Option<Decided> {
+        let PolicyKey { slot, subject, peer, direction } = policy;
+        match selvedge_decide(slot, subject, peer, direction, key) {
+            0 => None,
+            found => Some(Decided { rule: (found >> 32) as u32, decision: found as u32 >> 1 }),
+        }
     }
 
     #[inline(always)]
@@ -128,6 +147,21 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn passed_unhurried(&self, passage: &Passage) -> bool {
+        passages::passed_unhurried(passage)
+    }
+
+    #[inline(always)]
+    fn denied(&self, opening: &Passage) -> Option<u32> {
+        passages::denied(opening)
+    }
+
+    #[inline(always)]
+    fn note_denial(&self, opening: &Passage, rule: u32) {
+        passages::note_denial(opening, rule);
+    }
+
+    #[inline(always)]
     fn note_passage(&self, passage: &Passage) {
         passages::note(passage);
     }
@@ -153,6 +187,18 @@ impl Tables for Maps {
         count(REASON_COUNTERS.get_ptr_mut(key), bytes);
     }
 
+    #[inline(always)]
+    fn count_passed(&self, ifindex: u32, bytes: u32) {
+        // SAFETY: this CPU's element, and programs are not interrupted by themselves.
+        count(noted(ifindex).map(|counters| unsafe { &raw mut (*counters).passed }), bytes);
+    }
+
+    #[inline(always)]
+    fn count_denied(&self, ifindex: u32, bytes: u32) {
+        // SAFETY: as above.
+        count(noted(ifindex).map(|counters| unsafe { &raw mut (*counters).denied }), bytes);
+    }
+
     /// Rare, so its key doesn't burden the caller's stack frame.
     #[inline(never)]
     fn count_revocation(&self, generation: u64, revocation: Revocation) {
@@ -164,14 +210,71 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn emit(&self, event: impl FnOnce() -> Event) {
-        if let Some(mut entry) = EVENTS.reserve::<Event>(0) {
-            entry.write(event());
-            entry.submit(0);
-        } else if let Some(lost) = EVENTS_LOST.get_ptr_mut(0) {
-            // SAFETY: this CPU's element, and programs are not interrupted by themselves.
-            unsafe { *lost += 1 }
+        let Some(share) = share() else { return };
+        let Some(most) = events_per_tick() else { return };
+        // A tick more or less at the end of one is no matter.
+        let entry = if share.take(passages::now(), most) { EVENTS.reserve::<Event>(0) } else { None };
+        match entry {
+            Some(mut entry) => {
+                entry.write(event());
+                entry.submit(0);
+            }
+            None => share.lost += 1,
         }
     }
+
+    #[inline(always)]
+    fn has_event_due(&self) -> bool {
+        let (Some(share), Some(most)) = (share(), events_per_tick()) else { return false };
+        share.has_room(passages::now(), most)
+    }
+
+    #[inline(always)]
+    fn lose_event(&self) {
+        if let Some(share) = share() {
+            share.lost += 1;
+        }
+    }
+}
+
+/// The rule in the upper half, and the decision, shifted by a bit that is always set; 0 where the tables say nothing. A global
+/// function, so that the verifier follows its lookups and loop once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn selvedge_decide(slot: u32, subject: u32, peer: u32, direction: u32, key: u32) -> u64 {
+    let policy = PolicyKey { slot, subject, peer, direction };
+    let decided = look_up(&Maps, policy, key);
+    decided.map_or(0, |Decided { rule, decision }| (rule as u64) << 32 | (decision << 1 | 1) as u64)
+}
+
+/// The role of a port, 0 of none. A global function, so that the verifier follows its loop once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn selvedge_port(ifindex: u32) -> u32 {
+    let found = (0..PORT_PROBES).find_map(|probe| port_at(port_place(ifindex, probe), ifindex));
+    found.map_or(0, |port| port.role)
+}
+
+#[inline(always)]
+fn port_at(place: u32, ifindex: u32) -> Option<PortEntry> {
+    PORTS.get(place)?.of(ifindex)
+}
+
+/// What notes count at a port that is at home.
+#[inline(always)]
+fn noted(ifindex: u32) -> Option<*mut NotedCounters> {
+    NOTED_COUNTERS.get_ptr_mut(port_place(ifindex, 0))
+}
+
+#[inline(always)]
+fn share() -> Option<&'static mut EventShare> {
+    // SAFETY: this CPU's element, and programs are not interrupted by themselves.
+    EVENT_SHARES.get_ptr_mut(0).map(|share| unsafe { &mut *share })
+}
+
+#[inline(always)]
+fn events_per_tick() -> Option<u32> {
+    CONFIG.get(0).map(|config| Config::events_per_tick(config.event_share))
 }
 
 #[inline(always)]

@@ -1,9 +1,9 @@
-//! Notes of what passed, which only programs write.
+//! Notes of what passed and what was denied, which only programs write.
 
-use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE, helpers::generated::bpf_ktime_get_coarse_ns, macros::map, maps::Array,
+use aya_ebpf::{bindings::BPF_F_MMAPABLE, helpers::generated::bpf_jiffies64, macros::map, maps::Array};
+use selvedge_abi::{
+    DENIAL_BUCKETS, Denial, DenialBucket, Flow, Note, PASSAGE_BUCKETS, Passage, PassageBucket,
 };
-use selvedge_abi::{Flow, Note, PASSAGE_BUCKETS, Passage, PassageBucket};
 
 use crate::addresses::LAYOUT;
 
@@ -11,9 +11,31 @@ use crate::addresses::LAYOUT;
 #[map]
 static PASSAGES: Array<PassageBucket> = Array::with_max_entries(PASSAGE_BUCKETS, BPF_F_MMAPABLE);
 
+/// Likewise.
+#[map]
+static DENIALS: Array<DenialBucket> = Array::with_max_entries(DENIAL_BUCKETS, BPF_F_MMAPABLE);
+
+/// Wherever it is asked, without a call: most packets need nothing else.
 #[inline(always)]
 pub(crate) fn passed(passage: &Passage) -> bool {
+    find(passage).is_some_and(|(note, words)| note.is_in(|at| load(words, at)))
+}
+
+#[inline(always)]
+pub(crate) fn passed_unhurried(passage: &Passage) -> bool {
     selvedge_passed(passage) != 0
+}
+
+/// Without a call likewise: what else a packet needs that is denied is its counters.
+#[inline(always)]
+pub(crate) fn denied(opening: &Passage) -> Option<u32> {
+    let (denial, words) = find_denial(opening)?;
+    denial.rule(|at| load(words, at))
+}
+
+#[inline(always)]
+pub(crate) fn note_denial(opening: &Passage, rule: u32) {
+    selvedge_note_denial(opening, rule);
 }
 
 #[inline(always)]
@@ -33,8 +55,18 @@ pub(crate) fn forget(flow: &Flow) {
 extern "C" fn selvedge_passed(passage: *const Passage) -> u32 {
     // SAFETY: the caller's reference.
     let Some(passage) = (unsafe { passage.as_ref() }) else { return 0 };
-    let Some((note, words)) = find(passage) else { return 0 };
-    note.is_in(|at| load(words, at)).into()
+    passed(passage).into()
+}
+
+/// A global function likewise.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn selvedge_note_denial(opening: *const Passage, rule: u32) -> u32 {
+    // SAFETY: the caller's reference.
+    let Some(opening) = (unsafe { opening.as_ref() }) else { return 0 };
+    let Some((denial, words)) = find_denial(opening) else { return 0 };
+    denial.write(rule, |at| load(words, at), |at, word| store(words, at, word));
+    0
 }
 
 /// A global function likewise.
@@ -70,6 +102,14 @@ fn find(passage: &Passage) -> Option<(Note, *mut u64)> {
 }
 
 #[inline(always)]
+fn find_denial(opening: &Passage) -> Option<(Denial, *mut u64)> {
+    let layout = LAYOUT.get(0)?;
+    let denial = Denial::new(opening, now(), &layout.notes);
+    let bucket = DENIALS.get_ptr_mut(denial.place(layout.denials))?;
+    Some((denial, bucket.cast()))
+}
+
+#[inline(always)]
 fn words(index: u32) -> Option<*mut u64> {
     PASSAGES.get_ptr_mut(index).map(|bucket| bucket.cast())
 }
@@ -86,9 +126,9 @@ fn store(words: *mut u64, at: usize, word: u64) {
     unsafe { words.add(at).write_volatile(word) }
 }
 
-/// A clock that is read, not computed: to a few milliseconds, where ticks are a quarter of a second.
+/// Jiffies: the verifier makes a load of it.
 #[inline(always)]
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     // SAFETY: a helper without arguments.
-    unsafe { bpf_ktime_get_coarse_ns() }
+    unsafe { bpf_jiffies64() }
 }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use selvedge_classifier::Packet;
 
-use crate::frame::Linear;
+use crate::frame::{Begin, Linear};
 
 /// The longest that headers get whose offsets are constants: Ethernet and IPv6, an ICMPv6 error, and what it quotes of IPv6 with
 /// ports. A frame may end before.
@@ -37,6 +37,13 @@ impl Skb {
 }
 
 impl Packet for Skb {
+    type Head<const N: usize> = Begin<N>;
+
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<Begin<N>> {
+        self.linear.begin()
+    }
+
     #[inline(always)]
     fn length(&self) -> u32 {
         self.length

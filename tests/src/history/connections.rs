@@ -161,6 +161,11 @@ impl Connections {
     }
 
     fn segment(&mut self, now: Moment, segment: &Segment, node: &impl Node) -> Reason {
+        if segment.asks_for_its_own()
+            && alone(node.opinions(&Packet::Segment(*segment))) == Reason::PolicyDeny
+        {
+            return Reason::PolicyDeny; // whatever there was, which stays as it is
+        }
         let Some(index) = self.all.iter().position(|connection| connection.has(segment)) else {
             return self.without_connection(now, segment, None, node);
         };
@@ -200,9 +205,6 @@ impl Connections {
             Some(Opinion::Tracked) if segment.begins() => {}
             Some(Opinion::Denied | Opinion::Draining) if segment.begins() => return Reason::PolicyDeny,
             Some(_) => return Reason::NotTracked,
-        }
-        if standing == Standing::Draining && segment.asks_for_its_own() {
-            return alone(opinions);
         }
         if (connection.standing, standing) == (Standing::Allowed, Standing::Draining) {
             self.all[index].standing = standing;

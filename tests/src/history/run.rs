@@ -103,7 +103,11 @@ pub fn run(history: &History, seen: &mut Seen, backend: &mut Backend<'_>) -> Res
     };
     for (step, what) in history.steps.iter().enumerate() {
         match what {
-            Step::Waits(seconds) => course.now.second += seconds,
+            Step::Waits(seconds) => {
+                course.now.second += seconds;
+                // The model knows the time to a second, which notes of passages outlive: another test has them.
+                course.carried.passages.take();
+            }
             Step::Flips => course.now.generation += 1,
             Step::Arrives { port, packet } => {
                 let stage = stages[(course.now.generation % 2) as usize].get_mut(port);
@@ -122,7 +126,7 @@ pub fn run(history: &History, seen: &mut Seen, backend: &mut Backend<'_>) -> Res
 struct Course {
     now: Moment,
     connections: Connections,
-    /// Tables of which the connections and passages count: all ports and generations share them.
+    /// Tables of which the connections and notes count: all ports and generations share them.
     carried: MemoryTables,
     /// Connections that the classifier counted as revoked, by generation.
     revocations: BTreeMap<u64, Revocations>,
@@ -141,13 +145,17 @@ impl Course {
         tables.config.generation = self.now.generation;
         tables.clock.set(self.now.second * SECOND);
         std::mem::swap(&mut tables.connections, &mut self.carried.connections);
+        // Notes of denials serve where no event is due, so every other second has none.
+        tables.config.event_share = if self.now.second.is_multiple_of(2) { 0 } else { 1 };
         tables.passages = renumbered(self.carried.passages.take(), stage.port, PORT).into();
+        tables.denials = renumbered(self.carried.denials.take(), stage.port, PORT).into();
         let agreed = agree(tables, &packet.frame(), expected, backend);
         tables.reason_counters.take();
         tables.rule_counters.take();
         tables.events.take();
         std::mem::swap(&mut tables.connections, &mut self.carried.connections);
         self.carried.passages = renumbered(tables.passages.take(), PORT, stage.port).into();
+        self.carried.denials = renumbered(tables.denials.take(), PORT, stage.port).into();
         agreed?;
         for (generation, revoked) in tables.revocations.take() {
             let Revocations { cut, draining } = revoked;
@@ -173,10 +181,10 @@ impl Course {
     }
 }
 
-fn renumbered(passages: BTreeMap<Passage, u64>, from: u32, to: u32) -> BTreeMap<Passage, u64> {
+fn renumbered<N>(passages: BTreeMap<Passage, N>, from: u32, to: u32) -> BTreeMap<Passage, N> {
     let number = |ifindex| if ifindex == from { to } else { ifindex };
     let renumbered =
-        |(passage, noted): (Passage, u64)| (Passage { ifindex: number(passage.ifindex), ..passage }, noted);
+        |(passage, noted): (Passage, N)| (Passage { ifindex: number(passage.ifindex), ..passage }, noted);
     passages.into_iter().map(renumbered).collect()
 }
 
@@ -215,7 +223,8 @@ fn agree(
     if effects.reasons != BTreeMap::from([(reason as u32, once)]) {
         return Err(format!("{reason:?} is not counted once: {:?}", effects.reasons));
     }
-    let forgetful = MemoryTables { passages: BTreeMap::new().into(), ..tables.clone() };
+    let nothing = (BTreeMap::new().into(), BTreeMap::new().into());
+    let forgetful = MemoryTables { passages: nothing.0, denials: nothing.1, ..tables.clone() };
     let without_notes = Effects::of(&forgetful, frame);
     if without_notes != (reason, effects.clone()) {
         return Err(format!("{:#?} by notes, {without_notes:#?} without", (reason, effects)));

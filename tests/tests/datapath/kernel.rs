@@ -1,7 +1,9 @@
 //! The loaded programs with their maps, filled from tables in memory for each packet.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
@@ -12,17 +14,18 @@ use aya::{
 use nix::time::{ClockId, clock_gettime};
 use selvedge_abi::{
     CONNECTION_ASSURED, ConnectionEntry, ConnectionKey, Counter, Event, FragmentEntry, FragmentKey, Interval,
-    Layout, Note, NoteSeeds, PROGRAM_EGRESS, PROGRAM_XDP, Passage, PassageBucket, Reason, ReasonKey,
-    Revocations, SLOTS, Seeds, map,
+    Layout, NoteSeeds, PROGRAM_EGRESS, PROGRAM_XDP, Reason, ReasonKey, Revocations, SLOTS, Seeds, map,
 };
 use selvedge_agent_core::{
-    Slot, SlotTables,
-    storage::{AddressArrays, AddressTables, Memory},
+    IfIndex, Slot, SlotTables,
+    storage::{AddressArrays, AddressTables, Memory, PortTable},
 };
 use selvedge_classifier::testing::{
     CONNECTION_LIMIT, Datagram, FRAGMENT_LIMIT, Hook, MemoryTables, Outcome, PORT, SECOND, Tracked,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+mod notes;
 
 /// Room for half-open connections. Which of them gives way the kernel only estimates, so here none has to: more than any test
 /// opens, on every CPU.
@@ -35,7 +38,10 @@ pub(super) struct Kernel {
     ebpf: Ebpf,
     layout: Layout,
     addresses: AddressTables,
+    ports: PortTable,
     cpus: usize,
+    /// Jiffies, and when they were read.
+    clock: Option<(Instant, u64)>,
     /// What the maps hold now; tables of the same world are not written again.
     loaded: Option<MemoryTables>,
 }
@@ -72,9 +78,6 @@ impl<T: Bytes> Memory<T> for Elements<T> {
 /// Buckets of a slot: few, so that buckets overflow.
 const BUCKETS: u32 = 3;
 
-/// Buckets of passages.
-const PASSAGES: u32 = 2;
-
 fn layout() -> Layout {
     Layout {
         seeds: seeds(),
@@ -83,8 +86,8 @@ fn layout() -> Layout {
         ipv6: BUCKETS + 2,
         ipv4_prefixes: BUCKETS,
         ipv6_prefixes: BUCKETS,
-        passages: PASSAGES,
-        reserved: 0,
+        passages: notes::BUCKETS,
+        denials: notes::BUCKETS,
     }
 }
 
@@ -117,7 +120,8 @@ impl Kernel {
             .map_max_entries(map::CONNECTIONS, CONNECTION_LIMIT)
             .map_max_entries(map::HALF_OPEN, HALF_OPEN)
             .map_max_entries(map::FRAGMENTS, FRAGMENT_LIMIT)
-            .map_max_entries(map::PASSAGES, PASSAGES)
+            .map_max_entries(map::PASSAGES, notes::BUCKETS)
+            .map_max_entries(map::DENIALS, notes::BUCKETS)
             .map_max_entries(map::IPV4, SLOTS * BUCKETS)
             .map_max_entries(map::IPV6, SLOTS * (BUCKETS + 2))
             .map_max_entries(map::IPV4_PREFIXES, SLOTS * BUCKETS)
@@ -132,11 +136,12 @@ impl Kernel {
         let sent = program.info().unwrap().verified_instruction_count().unwrap_or_default();
         println!("instructions verified: {received} for what is received, {sent} for what is sent");
         for verified in [received, sent] {
-            assert!(verified < 250_000, "{verified} of the million instructions that the verifier follows");
+            assert!(verified < 200_000, "{verified} of the million instructions that the verifier follows");
         }
         let layout = layout();
         let addresses = addresses(&mut ebpf, &layout);
-        Self { ebpf, layout, addresses, cpus: nr_cpus().unwrap(), loaded: None }
+        let ports = PortTable::new(Box::new(elements(&mut ebpf, map::PORTS)));
+        Self { ebpf, layout, addresses, ports, cpus: nr_cpus().unwrap(), clock: None, loaded: None }
     }
 
     /// Judges a frame on [`PORT`] by `tables`; whether it passed, and what it changed.
@@ -175,15 +180,6 @@ impl Kernel {
         }
     }
 
-    /// Whether the program's map has a note of the passage that is still believed.
-    #[allow(dead_code, reason = "one of the tests that share this asks")]
-    pub(super) fn has_note(&mut self, passage: &Passage) -> bool {
-        let note = Note::new(passage, now(), &self.layout.notes);
-        let passages = self.array::<PassageBucket>(map::PASSAGES);
-        let Plain(PassageBucket(words)) = passages.get(&note.place(PASSAGES), 0).unwrap();
-        note.is_in(|at| words[at])
-    }
-
     fn program<'a, P>(&'a mut self, name: &str) -> &'a mut P
     where
         &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
@@ -212,6 +208,7 @@ impl Kernel {
             self.fill_world(tables);
             self.loaded = Some(tables.clone());
         }
+        self.array(map::CONFIG).set(0, Plain(tables.config), 0).unwrap();
         let now = now();
         let connections = tables.connections.borrow().clone();
         let (kept, half_open): (Vec<_>, Vec<_>) = connections
@@ -233,9 +230,7 @@ impl Kernel {
                 (key, FragmentEntry { first_seen: now - age, ..entry })
             }),
         );
-        let buckets = self.buckets(tables, now);
-        let mut passages = self.array::<PassageBucket>(map::PASSAGES);
-        (0..).zip(buckets).for_each(|(at, bucket)| passages.set(at, Plain(bucket), 0).unwrap());
+        self.fill_notes(tables);
         let cpus = self.cpus;
         reset(&mut self.counters(map::RULE_COUNTERS), rules(tables), cpus);
         let reasons = Reason::ALL.iter().map(|reason| ReasonKey { ifindex: PORT, reason: *reason as u32 });
@@ -245,21 +240,12 @@ impl Kernel {
         drop(self.drain_events());
     }
 
-    /// The passages of `tables`, as the program would have noted them; those without room are left out.
-    fn buckets(&self, tables: &MemoryTables, now: u64) -> Vec<PassageBucket> {
-        let buckets: [[Cell<u64>; 8]; PASSAGES as usize] = Default::default();
-        for (passage, noted) in tables.passages.borrow().iter() {
-            let note = Note::new(passage, now - (tables.clock.get() - noted), &self.layout.notes);
-            let words = &buckets[note.place(PASSAGES) as usize];
-            note.write(|at| words[at].get(), |at, word| words[at].set(word));
-        }
-        buckets.into_iter().map(|words| PassageBucket(words.map(Cell::into_inner))).collect()
-    }
-
     /// Fills all but what packets fill.
     pub(super) fn fill_world(&mut self, tables: &MemoryTables) {
-        self.array(map::CONFIG).set(0, Plain(tables.config), 0).unwrap();
-        replace(&mut self.hash(map::PORTS), tables.ports.clone());
+        self.ports.read().into_keys().for_each(|index| self.ports.delete(index));
+        for (index, entry) in &tables.ports {
+            self.ports.put(IfIndex(*index), *entry).unwrap();
+        }
         replace(&mut self.hash(map::POLICIES), tables.policies.clone());
         replace(&mut self.hash(map::FAILSAFE), tables.failsafe.iter().map(|key| (*key, 1u32)));
         let mut intervals = self.array::<Interval>(map::INTERVALS);
@@ -304,7 +290,13 @@ impl Kernel {
         });
         self.revocations().remove(&tables.config.generation).unwrap();
         let reasons = Reason::ALL.iter().map(|reason| ReasonKey { ifindex: PORT, reason: *reason as u32 });
-        let reasons = counted(&self.counters(map::REASON_COUNTERS), reasons);
+        let mut reasons = counted(&self.counters(map::REASON_COUNTERS), reasons);
+        for (reason, Counter { packets, bytes }) in
+            self.noted().into_iter().filter(|(_, noted)| noted.packets > 0)
+        {
+            let sum = reasons.entry(ReasonKey { ifindex: PORT, reason: reason as u32 }).or_default();
+            (sum.packets, sum.bytes) = (sum.packets + packets, sum.bytes + bytes);
+        }
         Outcome {
             reasons: reasons.into_iter().map(|(key, counter)| (key.reason, counter)).collect(),
             rules: counted(&self.counters(map::RULE_COUNTERS), rules(tables)),
@@ -318,6 +310,7 @@ impl Kernel {
                 .map(|(key, entry)| (key.0, Datagram::at(now, &entry.0)))
                 .collect(),
             events: self.drain_events(),
+            events_lost: self.events_lost(),
         }
     }
 
@@ -387,8 +380,7 @@ fn rules(tables: &MemoryTables) -> BTreeSet<u32> {
 
 /// Equal in all that no packet changes.
 fn same_world(one: &MemoryTables, other: &MemoryTables) -> bool {
-    one.config == other.config
-        && one.ports == other.ports
+    one.ports == other.ports
         && one.addresses == other.addresses
         && one.prefixes == other.prefixes
         && one.policies == other.policies

@@ -96,6 +96,8 @@ pub fn config(plan: &Plan, generation: Generation, slot: Slot) -> Config {
         abi: ABI_VERSION,
         node_role: role as u32,
         timeouts: timeouts(&plan.timeouts),
+        event_share: 0,
+        reserved: 0,
     }
 }
 

@@ -74,7 +74,11 @@ pub enum Proof {
 
 /// The trial of `slot` as `generation` of `plan`, of at most about `limit` classes.
 pub fn trial(plan: &Plan, machine: &Machine, generation: Generation, slot: Slot, limit: usize) -> Trial {
-    let config = Config { timeouts: Timeouts::default(), ..lower::config(plan, generation, slot) };
+    let config = Config {
+        timeouts: Timeouts::default(),
+        event_share: u32::MAX, // each packet is to tell
+        ..lower::config(plan, generation, slot)
+    };
     let ports = lower::ports(plan, machine).into_values().collect();
     let (cases, coverage) = choose::choose(plan, machine, limit);
     let names = plan.rules.iter().map(|rule| (rule.id, rule.display.clone())).collect();

@@ -8,9 +8,11 @@ mod cuckoo;
 mod ends;
 mod lengths;
 mod occupied;
+mod ports;
 
 pub use addresses::{AddressArrays, AddressTables};
 pub use cuckoo::{Full, Memory};
+pub use ports::PortTable;
 
 #[cfg(test)]
 mod tests;

@@ -12,10 +12,10 @@ use crate::tables::{Slot, SlotTables};
 
 /// An array that several tables may look at, as the pinned ones.
 #[derive(Clone)]
-struct Shared<B>(Arc<Mutex<Vec<B>>>);
+pub(super) struct Shared<B>(Arc<Mutex<Vec<B>>>);
 
 impl<B: Copy + Default> Shared<B> {
-    fn of(length: u32) -> Self {
+    pub(super) fn of(length: u32) -> Self {
         Self(Arc::new(Mutex::new(vec![B::default(); length as usize])))
     }
 }
@@ -153,7 +153,7 @@ struct Arrays {
     ends: Shared<AddressEntry>,
 }
 
-const SEEDS: Seeds = Seeds { start: 1, factors: [0x9e37_79b9_7f4a_7c15; 13] };
+const SEEDS: Seeds = Seeds { start: 1, factors: [0x9e37_79b9_7f4a_7c15; 14] };
 
 impl Arrays {
     const LAYOUT: Layout = Layout {
@@ -164,7 +164,7 @@ impl Arrays {
         ipv4_prefixes: 64,
         ipv6_prefixes: 64,
         passages: 0,
-        reserved: 0,
+        denials: 0,
     };
 
     fn new() -> Self {

@@ -24,6 +24,8 @@ pub struct Outcome {
     pub datagrams: BTreeMap<FragmentKey, Datagram>,
     /// Events, their time left out.
     pub events: Vec<Event>,
+    /// Events that were not written.
+    pub events_lost: u64,
 }
 
 /// A [`ConnectionEntry`] that can be compared between clocks.
@@ -85,6 +87,7 @@ impl Outcome {
     /// If nobody judges what the node sends.
     pub fn at(hook: Hook, tables: &MemoryTables, frame: &[u8]) -> (Reason, Self) {
         let tables = tables.clone();
+        tables.events_lost.set(0);
         let reason = match hook {
             Hook::Received => tables.classify(frame, PORT),
             Hook::Sent => {
@@ -114,6 +117,7 @@ impl Outcome {
                 .map(|(key, entry)| (*key, Datagram::at(now, entry)))
                 .collect(),
             events: tables.events.take().into_iter().map(|event| Event { time: 0, ..event }).collect(),
+            events_lost: tables.events_lost.get(),
         };
         (reason, outcome)
     }

@@ -7,13 +7,13 @@ use std::{
 };
 
 use selvedge_abi::{
-    AddressEntry, AddressKey, CONNECTION_ASSURED, Config, ConnectionEntry, ConnectionKey, Counter, Event,
-    FailsafeKey, Flow, FragmentEntry, FragmentKey, Interval, NOTE_TICKS, Passage, PolicyEntry, PolicyKey,
-    PortEntry, PrefixKey, Reason, ReasonKey, Revocation, Revocations, TICK_BITS,
+    AddressEntry, AddressKey, CONNECTION_ASSURED, Config, ConnectionEntry, ConnectionKey, Counter,
+    DENIAL_BITS, Event, FailsafeKey, Flow, FragmentEntry, FragmentKey, Interval, NOTE_TICKS, Passage,
+    PolicyEntry, PolicyKey, PortEntry, PrefixKey, Reason, ReasonKey, Revocation, Revocations, TICK_BITS,
 };
 
 use super::{CONNECTION_LIMIT, HALF_OPEN_LIMIT, SECOND};
-use crate::{Notes, TableFull, Tables, Way, classify, classify_sent};
+use crate::{Decided, Notes, TableFull, Tables, Way, classify, classify_sent, look_up};
 
 /// What the maps hold, in collections. A reference to it is a [`Tables`].
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub struct MemoryTables {
     pub fragments: RefCell<BTreeMap<FragmentKey, FragmentEntry>>,
     /// Passages, and when each was noted.
     pub passages: RefCell<BTreeMap<Passage, u64>>,
+    /// Denials: the rule, and when each was noted.
+    pub denials: RefCell<BTreeMap<Passage, (u32, u64)>>,
     /// Nanoseconds.
     pub clock: Cell<u64>,
     /// Counted per rule; a rule gets its counter when it is first counted.
@@ -48,6 +50,8 @@ pub struct MemoryTables {
     pub revocations: RefCell<BTreeMap<u64, Revocations>>,
     /// Events, oldest first.
     pub events: RefCell<Vec<Event>>,
+    /// Events that were not written: all, where a CPU may write none.
+    pub events_lost: Cell<u64>,
 }
 
 impl Default for MemoryTables {
@@ -63,11 +67,13 @@ impl Default for MemoryTables {
             connections: RefCell::default(),
             fragments: RefCell::default(),
             passages: RefCell::default(),
+            denials: RefCell::default(),
             clock: Cell::new(1_000 * SECOND),
             rule_counters: RefCell::default(),
             reason_counters: RefCell::default(),
             revocations: RefCell::default(),
             events: RefCell::default(),
+            events_lost: Cell::default(),
         }
     }
 }
@@ -93,6 +99,10 @@ impl Tables for &MemoryTables {
         self.ports.get(&ifindex).copied()
     }
 
+    fn near_port(&self, ifindex: u32) -> Option<PortEntry> {
+        self.port(ifindex)
+    }
+
     fn address(&self, key: &AddressKey) -> Option<AddressEntry> {
         let holding = || {
             let prefixes = self.prefixes.iter().filter(|(prefix, _)| contains(prefix, key));
@@ -107,6 +117,10 @@ impl Tables for &MemoryTables {
 
     fn interval(&self, index: u32) -> Option<Interval> {
         Some(self.intervals.get(&index).copied().unwrap_or_default())
+    }
+
+    fn decide(&self, policy: PolicyKey, key: u32) -> Option<Decided> {
+        look_up(self, policy, key)
     }
 
     fn failsafe(&self, key: &FailsafeKey) -> bool {
@@ -161,7 +175,7 @@ impl Tables for &MemoryTables {
     }
 
     fn passed(&self, passage: &Passage) -> bool {
-        let tick = |time| time >> TICK_BITS;
+        let tick = |time| jiffies(time) >> TICK_BITS;
         let noted = self.passages.borrow().get(passage).copied();
         noted.is_some_and(|noted| tick(self.clock.get()) - tick(noted) <= u64::from(NOTE_TICKS))
     }
@@ -172,6 +186,16 @@ impl Tables for &MemoryTables {
 
     fn forget_passages(&self, flow: &Flow) {
         self.passages.borrow_mut().retain(|passage, _| passage.flow != *flow);
+    }
+
+    fn denied(&self, opening: &Passage) -> Option<u32> {
+        let (rule, noted) = self.denials.borrow().get(opening).copied()?;
+        let epoch = |time| jiffies(time) >> DENIAL_BITS;
+        (epoch(noted) == epoch(self.clock.get())).then_some(rule)
+    }
+
+    fn note_denial(&self, opening: &Passage, rule: u32) {
+        self.denials.borrow_mut().insert(*opening, (rule, self.clock.get()));
     }
 
     fn now(&self) -> u64 {
@@ -186,13 +210,37 @@ impl Tables for &MemoryTables {
         count(self.reason_counters.borrow_mut().entry(*key).or_default(), bytes);
     }
 
+    fn count_passed(&self, ifindex: u32, bytes: u32) {
+        self.count_reason(&ReasonKey { ifindex, reason: Reason::Established as u32 }, bytes);
+    }
+
+    fn count_denied(&self, ifindex: u32, bytes: u32) {
+        self.count_reason(&ReasonKey { ifindex, reason: Reason::PolicyDeny as u32 }, bytes);
+    }
+
     fn count_revocation(&self, generation: u64, revocation: Revocation) {
         self.revocations.borrow_mut().entry(generation).or_default().count(revocation);
     }
 
     fn emit(&self, event: impl FnOnce() -> Event) {
-        self.events.borrow_mut().push(event());
+        match self.has_event_due() {
+            true => self.events.borrow_mut().push(event()),
+            false => self.lose_event(),
+        }
     }
+
+    fn has_event_due(&self) -> bool {
+        Config::events_per_tick(self.config.event_share) > 0
+    }
+
+    fn lose_event(&self) {
+        self.events_lost.set(self.events_lost.get() + 1);
+    }
+}
+
+/// Of a kernel whose HZ is 100, where they are longest.
+fn jiffies(nanoseconds: u64) -> u64 {
+    nanoseconds / 10_000_000
 }
 
 fn count(counter: &mut Counter, bytes: u32) {

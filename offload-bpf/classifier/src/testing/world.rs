@@ -109,6 +109,8 @@ pub fn world(role: PortRole) -> MemoryTables {
             abi: ABI_VERSION,
             node_role: NodeRole::Host as u32,
             timeouts: TIMEOUTS,
+            event_share: 0,
+            reserved: 0,
         },
         ..before_any_generation(role)
     };
