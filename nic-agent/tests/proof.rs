@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use aya::Ebpf;
-use selvedge_abi::{DECISION_ALLOW, Interval, map};
+use selvedge_abi::{DECISION_ALLOW, DECISION_DRAIN, Interval, map};
 use selvedge_agent::datapath::{Counters, Datapath, DatapathError, Effect, KernelDatapath, Pins, Sizes};
 use selvedge_agent::engine::{Engine, Progress, Settings, Tallies};
 use selvedge_agent::machine::{self, RawInterface};
@@ -102,6 +102,12 @@ fn allowing(slot: &SlotTables) -> (u32, Interval) {
     found.map(|(index, interval)| (*index, *interval)).unwrap()
 }
 
+/// The interval that denies what comes before.
+fn denying(slot: &SlotTables) -> (u32, Interval) {
+    let (index, _) = allowing(slot);
+    (index - 1, slot.intervals[&(index - 1)])
+}
+
 #[test]
 fn a_wrong_entry_refuses_the_generation_by_packet_verdicts_and_rule_and_the_next_try_mends_it() {
     let node = Node::wired();
@@ -109,7 +115,7 @@ fn a_wrong_entry_refuses_the_generation_by_packet_verdicts_and_rule_and_the_next
     bench.offer(1, plans::allowing(8080));
     assert_eq!(bench.converge(), Ok(Progress::Executed));
     assert_eq!(bench.report().in_force, Some(Generation(1)));
-    let hands: [(Hand, &str); 5] = [
+    let hands: [(Hand, &str); 7] = [
         // Allowed is denied.
         (
             |slot| {
@@ -147,6 +153,25 @@ fn a_wrong_entry_refuses_the_generation_by_packet_verdicts_and_rule_and_the_next
         (
             |slot| Action::Delete(Key::Address(*slot.addresses.keys().next().unwrap())),
             "should be policy-deny by app/default/ingress (ID:2 to ID:256), and is not-local by no rule (ID:2 to ID:2)",
+        ),
+        // What is established would drain, of which no packet that opens a connection can tell.
+        (
+            |slot| {
+                let (index, interval) = denying(slot);
+                Action::Put(Entry::Interval(index, Interval { decision: DECISION_DRAIN, ..interval }))
+            },
+            "ingress policy of ID:256 should say of 1.0.0.0 -> 10.1.0.12 ICMP 8/0: denied, by app/default/ingress; and says: \
+             denied, draining, by app/default/ingress",
+        ),
+        // Bits that decide nothing else.
+        (
+            |slot| {
+                let (index, interval) = allowing(slot);
+                let decision = DECISION_ALLOW | DECISION_DRAIN;
+                Action::Put(Entry::Interval(index, Interval { decision, ..interval }))
+            },
+            "ingress policy of ID:256 should say of 1.0.0.0 -> 10.1.0.12 9090/TCP: allowed, by app/ingress/http; and says: \
+             the bits 0x9, by app/ingress/http",
         ),
     ];
     let index =

@@ -3,16 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as its test may")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use arbitrary::{Result, Unstructured};
-use selvedge_abi::{Address, Event, Interval, PrefixKey, Verdict};
+use selvedge_abi::{
+    Address, DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, Event, Interval, PolicyEntry, PolicyKey,
+    PrefixKey, Verdict,
+};
 use selvedge_agent_core::lower::lower;
 use selvedge_agent_core::machine::{IfIndex, Interface, Machine};
-use selvedge_agent_core::prove::{Case, Found, LIMIT, Packet, trial};
+use selvedge_agent_core::prove::{Case, Found, LIMIT, Packet, ReadSlot, trial};
 use selvedge_agent_core::tables::{Slot, SlotTables};
-use selvedge_agent_core::{Hook, Trial};
+use selvedge_agent_core::{Hook, Mismatch, Trial};
 use selvedge_classifier::Way;
 use selvedge_classifier::testing::MemoryTables;
 use selvedge_tests::cases::each;
@@ -75,7 +78,27 @@ fn found(tables: &MemoryTables, case: &Case) -> Found {
 /// Whether the trial finds the tables wrong.
 fn refuses(trial: &Trial, slot: &SlotTables) -> bool {
     let tables = tables(trial, slot);
-    trial.cases.iter().any(|case| trial.check(case, &found(&tables, case)).is_err())
+    trial.cases.iter().any(|case| trial.check(case, &found(&tables, case)).is_err()) || misreads(trial, slot)
+}
+
+/// A slot in memory, read back as one in the kernel is.
+struct Written<'a>(&'a SlotTables);
+
+impl ReadSlot for Written<'_> {
+    type Error = Box<Mismatch>;
+
+    fn policy(&mut self, key: &PolicyKey) -> std::result::Result<Option<PolicyEntry>, Self::Error> {
+        Ok(self.0.policies.get(key).copied())
+    }
+
+    fn interval(&mut self, index: u32) -> std::result::Result<Option<Interval>, Self::Error> {
+        Ok(self.0.intervals.get(&index).copied())
+    }
+}
+
+/// Whether the trial finds something written wrong.
+fn misreads(trial: &Trial, slot: &SlotTables) -> bool {
+    trial.cases.iter().any(|case| trial.check_written(case, &mut Written(slot)).is_err())
 }
 
 /// A packet, and where it is judged.
@@ -148,8 +171,8 @@ fn mutate(u: &mut Unstructured<'_>, slot: &mut SlotTables) -> Result<&'static st
                 0 => Interval { start: start + 1, rule, decision },
                 1 => Interval { start: start.saturating_sub(1), rule, decision },
                 2 => Interval { start, rule: *u.choose(&rules)?, decision },
-                3 => Interval { start, rule, decision: decision ^ selvedge_abi::DECISION_ALLOW },
-                _ => Interval { start, rule, decision: decision ^ selvedge_abi::DECISION_LOG },
+                3 => Interval { start, rule, decision: decision ^ DECISION_ALLOW },
+                _ => Interval { start, rule, decision: decision ^ DECISION_LOG },
             };
             "interval"
         }
@@ -225,6 +248,7 @@ fn tables_that_are_lowered_right_are_proven() {
             for case in &trial.cases {
                 trial
                     .check(case, &found(&tables, case))
+                    .and_then(|()| trial.check_written(case, &mut Written(slot)))
                     .unwrap_or_else(|mismatch| panic!("{mismatch}\n{plan}"));
                 allowed += u64::from(case.expected.passes());
             }
@@ -274,4 +298,53 @@ fn a_single_wrong_entry_that_a_packet_could_notice_is_found() {
         assert!(noticed >= least, "only {noticed} wrong entries of {what} could be noticed");
         assert!(found * 100 >= noticed * share, "{what}: {found} of {noticed}");
     }
+}
+
+/// The intervals that decide about a packet of a trial, or would if the other end had not denied it.
+fn behind(plan: &Plan, trial: &Trial, slot: &SlotTables) -> BTreeSet<u32> {
+    let mut found = BTreeSet::new();
+    for Case { packet, .. } in &trial.cases {
+        let ends = [(packet.source, packet.destination, 1), (packet.destination, packet.source, 0)];
+        for (this, other, direction) in ends {
+            let (subject, peer) = (plan.address(this).0.0, plan.address(other).1.0);
+            let key = |peer| PolicyKey { slot: SLOT.number(), subject, peer, direction };
+            let run = slot.policies.get(&key(peer)).or_else(|| slot.policies.get(&key(0)));
+            let Some(run) = run.filter(|_| is_local(plan, this)) else { continue };
+            let before = |index: &u32| slot.intervals[index].start <= packet.key.number();
+            found.extend((run.first..run.first + run.count).rev().find(before));
+        }
+    }
+    found
+}
+
+fn is_local(plan: &Plan, address: IpAddr) -> bool {
+    plan.workloads.iter().any(|workload| workload.addresses.contains(&address))
+}
+
+#[test]
+fn a_wrong_bit_that_no_new_connection_shows_is_found() {
+    let (mut drains, mut logs, mut all, mut met) = (0, 0, 0, 0);
+    each(60, |u| {
+        scenes(u, |_, plan, trial, slot, u| {
+            let behind: Vec<u32> = behind(plan, trial, slot).into_iter().collect();
+            (all, met) = (all + slot.intervals.len(), met + behind.len());
+            for _ in 0..behind.len().min(6) {
+                let index = *u.choose(&behind)?;
+                let bit = *u.choose(&[DECISION_DRAIN, DECISION_LOG])?;
+                let mut wrong = slot.clone();
+                let denies = wrong.intervals[&index].decision & DECISION_ALLOW == 0;
+                wrong.intervals.get_mut(&index).unwrap().decision ^= bit;
+                assert!(misreads(trial, &wrong), "{bit} of {:?}\n{plan}", wrong.intervals[&index]);
+                let tables = tables(trial, &wrong);
+                let shows = |case: &Case| trial.check(case, &found(&tables, case)).is_err();
+                let shows = trial.cases.iter().any(shows);
+                assert!(bit == DECISION_LOG || !shows, "why read it back, if a packet shows it?");
+                drains += u32::from(bit == DECISION_DRAIN && denies);
+                logs += u32::from(bit == DECISION_LOG);
+            }
+            Ok(())
+        })
+    });
+    println!("{drains} denials that drain or don't, {logs} logs; packets meet {met} of {all} intervals");
+    assert!(drains > 60 && logs > 100 && met * 3 > all * 2, "{drains} {logs} {met} of {all}");
 }

@@ -4,15 +4,15 @@
 //! Nothing that live packets are judged by is written: the configuration, ports, connections, counters and events are the
 //! second instance's. It is kept from trial to trial, because to load it takes longer than most trials.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use aya::maps::{Array, Map, MapData, MapError, MapInfo, PerCpuHashMap, PerCpuValues, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, MapInfo, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
-use selvedge_abi::{Config, Counter, Event, map};
-use selvedge_agent_core::prove::{Case, Found, LIMIT};
+use selvedge_abi::{Config, Counter, Event, Interval, PolicyEntry, PolicyKey, map};
+use selvedge_agent_core::prove::{Case, Found, LIMIT, ReadSlot};
 use selvedge_agent_core::storage::PortTable;
 use selvedge_agent_core::{Hook, Proof, Trial};
 use selvedge_topology::model::RuleId;
@@ -89,6 +89,7 @@ struct Instance {
     ports: PortTable,
     events: RingBuf<MapData>,
     rules: PerCpuHashMap<MapData, u32, Plain<Counter>>,
+    written: Written,
 }
 
 impl Instance {
@@ -113,6 +114,11 @@ impl Instance {
             ports: ports(&mut object)?,
             events: take(&mut object, map::EVENTS)?,
             rules: take(&mut object, map::RULE_COUNTERS)?,
+            written: Written {
+                policies: take(&mut object, map::POLICIES)?,
+                intervals: take(&mut object, map::INTERVALS)?,
+                known: BTreeMap::new(),
+            },
             object,
         })
     }
@@ -129,6 +135,10 @@ impl Instance {
                 Err(error) => return Err(error),
             };
             trial.check(case, &found)?;
+        }
+        self.written.known.clear();
+        for case in &trial.cases {
+            trial.check_written(case, &mut self.written)?;
         }
         Ok(Proof::Proven(trial.coverage))
     }
@@ -187,6 +197,39 @@ impl Instance {
             Ok((rule, values.iter().map(|Plain(counter)| counter.packets).sum()))
         });
         counts.collect()
+    }
+}
+
+/// The decisions of a slot, read back from where the programs find them.
+struct Written {
+    policies: HashMap<MapData, Plain<PolicyKey>, Plain<PolicyEntry>>,
+    intervals: Array<MapData, Plain<Interval>>,
+    /// Intervals that this trial has read: most packets' decisions are in few.
+    known: BTreeMap<u32, Interval>,
+}
+
+impl ReadSlot for Written {
+    type Error = DatapathError;
+
+    fn policy(&mut self, key: &PolicyKey) -> Result<Option<PolicyEntry>, DatapathError> {
+        present(self.policies.get(&Plain(*key), 0)).map_err(in_map(map::POLICIES))
+    }
+
+    fn interval(&mut self, index: u32) -> Result<Option<Interval>, DatapathError> {
+        if let Some(known) = self.known.get(&index) {
+            return Ok(Some(*known));
+        }
+        let read = present(self.intervals.get(&index, 0)).map_err(in_map(map::INTERVALS))?;
+        self.known.extend(read.map(|interval| (index, interval)));
+        Ok(read)
+    }
+}
+
+fn present<T>(read: Result<Plain<T>, MapError>) -> Result<Option<T>, MapError> {
+    match read {
+        Ok(Plain(value)) => Ok(Some(value)),
+        Err(MapError::KeyNotFound | MapError::OutOfBounds { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

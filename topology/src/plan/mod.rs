@@ -161,6 +161,17 @@ pub enum Outcome {
     DeniedDraining,
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Denied => "denied",
+            Self::DeniedDraining => "denied, draining",
+            Self::Allowed => "allowed",
+            Self::AllowedStateless => "allowed, stateless",
+        })
+    }
+}
+
 impl Outcome {
     /// Denied, with what is said of established connections.
     pub fn denied(established: Established) -> Self {

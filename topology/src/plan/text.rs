@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Decision, Outcome, Plan, PlanRow, SetId};
+use super::{Decision, Plan, PlanRow, SetId};
 use crate::identity::{Class, Identity};
 use crate::model::RuleId;
 
@@ -94,14 +94,8 @@ impl<'p> Names<'p> {
     }
 
     fn decision(&self, decision: Decision) -> String {
-        let outcome = match decision.outcome {
-            Outcome::Denied => "denied",
-            Outcome::DeniedDraining => "denied, draining",
-            Outcome::Allowed => "allowed",
-            Outcome::AllowedStateless => "allowed, stateless",
-        };
         let rule = self.rules.get(&decision.rule).copied().unwrap_or("missing rule");
         let logged = if decision.logged { ", logged" } else { "" };
-        format!("{outcome}{logged} by {rule}")
+        format!("{}{logged} by {rule}", decision.outcome)
     }
 }

@@ -13,6 +13,8 @@ use selvedge_topology::names::{PortName, WorkloadName};
 use selvedge_topology::plan::{CapacityError, Generation, Plan, SetId};
 use selvedge_topology::timeouts as topology;
 
+pub(crate) use policies::{ROW_DEFAULT, policy_key};
+
 use crate::machine::{IfIndex, Machine};
 use crate::tables::{Slot, SlotTables};
 

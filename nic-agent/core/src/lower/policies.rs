@@ -6,7 +6,7 @@ use selvedge_abi::{
     DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Direction, Interval, PolicyEntry,
     PolicyKey,
 };
-use selvedge_topology::identity::Class;
+use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::L4Key;
 use selvedge_topology::model;
 use selvedge_topology::plan::{Decision, Outcome, Plan, PlanRow, PlanSet, SetId};
@@ -16,7 +16,7 @@ use super::layout::Layout;
 use crate::tables::{Slot, SlotTables};
 
 /// The class under which a row's default stands.
-const ROW_DEFAULT: Class = Class(0);
+pub(crate) const ROW_DEFAULT: Class = Class(0);
 
 /// Whether every row names lists that exist, and every list decides every key.
 pub(super) fn check(plan: &Plan) -> Result<(), LowerError> {
@@ -65,18 +65,25 @@ pub(super) fn lower(
         for (peer, set) in entries(row) {
             let unknown = || LowerError::UnknownSet { subject: row.subject, direction: row.direction, set };
             let entry = *places.get(&set).ok_or_else(unknown)?;
-            tables.policies.insert(key(slot, row, peer), entry);
+            let key = policy_key(slot.number(), row.subject, row.direction, peer);
+            tables.policies.insert(key, entry);
         }
     }
     Ok(())
 }
 
-fn key(slot: Slot, row: &PlanRow, peer: Class) -> PolicyKey {
-    let direction = match row.direction {
+/// The key of what a row says of a class.
+pub(crate) fn policy_key(
+    slot: u32,
+    subject: Identity,
+    direction: model::Direction,
+    peer: Class,
+) -> PolicyKey {
+    let direction = match direction {
         model::Direction::Ingress => Direction::Ingress,
         model::Direction::Egress => Direction::Egress,
     };
-    PolicyKey { slot: slot.number(), subject: row.subject.0, peer: peer.0, direction: direction as u32 }
+    PolicyKey { slot, subject: subject.0, peer: peer.0, direction: direction as u32 }
 }
 
 fn interval(interval: &selvedge_topology::plan::PlanInterval) -> Interval {

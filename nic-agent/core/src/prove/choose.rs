@@ -11,7 +11,7 @@ use selvedge_topology::plan::{Decision, Outcome, Plan, PlanIndex, PlanRow, PlanS
 
 use super::ends::{End, Ends, Place};
 use super::packet::{Packet, carried};
-use super::{Case, Expected};
+use super::{Asked, Case, Expected};
 use crate::machine::{IfIndex, Machine};
 use crate::reconcile::Hook;
 
@@ -280,7 +280,8 @@ impl<'p> Chooser<'p> {
         let (source, destination, (hook, port)) = self.route(row, subject, peer)?;
         (self.used[subject], self.used[peer]) = (true, true);
         let packet = Packet { source: source.address, destination: destination.address, key };
-        Some(Case { packet, hook, port, expected: self.expect(&source, &destination, key) })
+        let asked = self.asked(&source, &destination, key);
+        Some(Case { packet, hook, port, expected: expect(&source, &destination, &asked), asked })
     }
 
     /// Every address that no packet had yet, or `limit` of them spread evenly.
@@ -311,37 +312,42 @@ impl<'p> Chooser<'p> {
         None
     }
 
-    /// What the plan says: egress of a source behind this node, then ingress of a destination behind this node.
-    fn expect(&self, source: &End, destination: &End, key: L4Key) -> Expected {
-        let decide = |subject: &End, direction, peer: &End| {
-            self.index.decide(subject.identity, direction, peer.class, key)
+    /// What is asked of the ends behind this node, each as if it were alone.
+    fn asked(&self, source: &End, destination: &End, key: L4Key) -> [Option<Asked>; 2] {
+        let ask = |this: &End, direction, other: &End| {
+            let (subject, peer) = (this.identity, other.class);
+            let decision = self.index.decide(subject, direction, peer, key);
+            this.is_local().then_some(Asked { subject, direction, peer, key, decision })
         };
-        let mut decisions: Vec<Option<Decision>> = Vec::with_capacity(2);
-        if source.is_local() {
-            decisions.push(decide(source, Direction::Egress, destination));
+        [ask(source, Direction::Egress, destination), ask(destination, Direction::Ingress, source)]
+    }
+}
+
+/// What the plan says: egress of a source behind this node, then ingress of a destination behind this node.
+fn expect(source: &End, destination: &End, asked: &[Option<Asked>; 2]) -> Expected {
+    let mut decisions: Vec<Option<Decision>> = Vec::with_capacity(2);
+    for asked in asked.iter().flatten() {
+        if decisions.iter().all(|decided| decided.is_some_and(|d| d.outcome.is_allowed())) {
+            decisions.push(asked.decision);
         }
-        let goes_on = decisions.iter().all(|decided| decided.is_some_and(|d| d.outcome.is_allowed()));
-        if destination.is_local() && goes_on {
-            decisions.push(decide(destination, Direction::Ingress, source));
-        }
-        let reason = if decisions.iter().any(Option::is_none) {
-            Reason::NoPolicy
-        } else if decisions.iter().flatten().any(|decision| !decision.outcome.is_allowed()) {
-            Reason::PolicyDeny
-        } else if decisions.iter().flatten().all(|decision| decision.outcome == Outcome::AllowedStateless) {
-            Reason::Stateless // an end that tracks gets its entry, though the other doesn't
-        } else {
-            Reason::PolicyAllow
-        };
-        let mut rules = decisions.iter().rev().flatten().map(|decision| decision.rule);
-        let rule = if reason == Reason::NoPolicy { None } else { rules.next() };
-        Expected {
-            reason,
-            rule,
-            other: rules.next().filter(|other| Some(*other) != rule),
-            logged: decisions.iter().flatten().any(|decision| decision.logged),
-            identities: [source.identity, destination.identity],
-        }
+    }
+    let reason = if decisions.iter().any(Option::is_none) {
+        Reason::NoPolicy
+    } else if decisions.iter().flatten().any(|decision| !decision.outcome.is_allowed()) {
+        Reason::PolicyDeny
+    } else if decisions.iter().flatten().all(|decision| decision.outcome == Outcome::AllowedStateless) {
+        Reason::Stateless // an end that tracks gets its entry, though the other doesn't
+    } else {
+        Reason::PolicyAllow
+    };
+    let mut rules = decisions.iter().rev().flatten().map(|decision| decision.rule);
+    let rule = if reason == Reason::NoPolicy { None } else { rules.next() };
+    Expected {
+        reason,
+        rule,
+        other: rules.next().filter(|other| Some(*other) != rule),
+        logged: decisions.iter().flatten().any(|decision| decision.logged),
+        identities: [source.identity, destination.identity],
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! What each packet should come to is read from the plan by [`PlanIndex`], which `tests/tests/oracle_and_compiler.rs` holds
 //! to the oracle; an agent has no documents to ask the oracle itself. Nothing here looks at the tables or at how they are
-//! lowered, so a mistake in lowering, in a write or in the program shows as a [`Mismatch`].
+//! lowered, so a mistake in lowering, in a write or in the program shows as a [`Mismatch`]. What no packet shows of a decision
+//! is read back ([`written`]).
 //!
 //! A *class* is a workload's identity, a direction, a class of peers, and an interval of their decision list. It gets a packet
 //! at each end of the interval, and some inside of it where other lists begin one, over IPv4 and IPv6 and as far as there are
@@ -12,6 +13,7 @@ mod choose;
 mod ends;
 mod packet;
 mod ruling;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +25,8 @@ use selvedge_topology::plan::{Generation, Plan};
 
 pub use choose::{Coverage, LIMIT};
 pub use packet::Packet;
-pub use ruling::{Expected, Found, Mismatch, RuleName, RuleNames, Ruling};
+pub use ruling::{Expected, Found, Misjudged, Mismatch, RuleName, RuleNames, Ruling};
+pub use written::{Asked, Miswritten, ReadSlot, Wording};
 
 use crate::lower;
 use crate::machine::{IfIndex, Machine};
@@ -41,6 +44,8 @@ pub struct Case {
     pub port: IfIndex,
     /// What the plan says.
     pub expected: Expected,
+    /// What it says of each end that this node enforces for: of the source's egress, then of the destination's ingress.
+    pub asked: [Option<Asked>; 2],
 }
 
 /// All that a slot is to be tried by. What runs it gives the program these ports and this configuration, tables as they are, and
@@ -88,7 +93,10 @@ pub fn trial(plan: &Plan, machine: &Machine, generation: Generation, slot: Slot,
 impl Trial {
     /// Whether `found` is what the plan says of `case`.
     pub fn check(&self, case: &Case, found: &Found) -> Result<(), Box<Mismatch>> {
-        if case.expected.agrees(found) { Ok(()) } else { Err(Mismatch::new(case, found, &self.names).into()) }
+        if case.expected.agrees(found) {
+            return Ok(());
+        }
+        Err(Box::new(Misjudged::new(case, found, &self.names).into()))
     }
 }
 

@@ -7,6 +7,7 @@ use selvedge_abi::{Event, EventKind, Reason};
 use selvedge_topology::identity::Identity;
 use selvedge_topology::model::RuleId;
 
+use super::written::Miswritten;
 use super::{Case, Packet};
 use crate::machine::IfIndex;
 use crate::reconcile::Hook;
@@ -41,12 +42,23 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleName(pub String);
 
+/// What is not as the plan has it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// What becomes of a packet.
+    #[error(transparent)]
+    Judged(#[from] Misjudged),
+    /// What is written of one.
+    #[error(transparent)]
+    Written(#[from] Miswritten),
+}
+
 /// A packet that the tables judge otherwise than the plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the tables contradict the plan: {packet} ({} interface {port}) should be {expected}, and is {found}", way(*hook)
 )]
-pub struct Mismatch {
+pub struct Misjudged {
     /// The packet.
     pub packet: Packet,
     /// Whether it was received, or the node's own.
@@ -66,7 +78,7 @@ fn way(hook: Hook) -> &'static str {
     }
 }
 
-/// One side of a [`Mismatch`], in words.
+/// One side of a [`Misjudged`], in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ruling {
     /// The reason; `None` for a packet of which no event was written.
@@ -126,14 +138,17 @@ impl Expected {
 /// The names of a plan's rules.
 pub type RuleNames = BTreeMap<RuleId, String>;
 
-fn named(rules: impl IntoIterator<Item = RuleId>, names: &RuleNames) -> Vec<RuleName> {
-    let name = |id| names.get(&id).cloned().unwrap_or_else(|| format!("rule {id}, which the plan has not"));
-    rules.into_iter().map(|id| RuleName(name(id))).collect()
+pub(super) fn name(id: RuleId, names: &RuleNames) -> RuleName {
+    RuleName(names.get(&id).cloned().unwrap_or_else(|| format!("rule {id}, which the plan has not")))
 }
 
-impl Mismatch {
+fn named(rules: impl IntoIterator<Item = RuleId>, names: &RuleNames) -> Vec<RuleName> {
+    rules.into_iter().map(|id| name(id, names)).collect()
+}
+
+impl Misjudged {
     pub(super) fn new(case: &Case, found: &Found, names: &RuleNames) -> Self {
-        let Case { packet, hook, port, expected } = *case;
+        let Case { packet, hook, port, expected, .. } = *case;
         let Expected { reason, rule, other, logged, identities } = expected;
         let should = Ruling {
             reason: Some(reason),
