@@ -32,7 +32,7 @@ soak: setup ## random connection histories through oracle, classifier and kernel
 lint: setup ## formatting, clippy with warnings denied, licences and bans
 	@.ci/lint
 
-bench: setup ## how long compiling, and proving a slot (as root), takes; results in target/bench
+bench: setup ## how long compiling, proving a slot and a small change (as root) take; results in target/bench
 	cargo bench --locked -p selvedge-tests --bench compile --bench proof
 
 bench-datapath: ## ns per packet against the floor, nft, iptables and xdp-filter (as root); results in target/bench

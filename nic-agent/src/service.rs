@@ -9,7 +9,7 @@ use selvedge_proto::Report;
 use selvedge_topology::names::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until};
 
 use crate::datapath::{Datapath, Sweep};
 use crate::engine::{Engine, Progress, Tallies};
@@ -47,6 +47,8 @@ pub(crate) struct Sources {
     pub(crate) offers: mpsc::Receiver<StoreEvent>,
     pub(crate) links: LinkEvents,
     pub(crate) stop: Stop,
+    /// How often everything is read back, whether or not anything is known to have changed.
+    pub(crate) verify_every: Duration,
 }
 
 /// What the tasks around the loop are told, and count.
@@ -87,9 +89,11 @@ impl<D: Datapath> Service<D> {
 
     /// Serves until asked to stop, or netlink is gone.
     pub(crate) async fn serve(mut self, sources: Sources) -> io::Result<()> {
-        let Sources { mut offers, mut links, mut stop } = sources;
+        let Sources { mut offers, mut links, mut stop, verify_every } = sources;
         let mut report = interval(REPORT_EVERY);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut verify = interval_at(Instant::now() + verify_every, verify_every);
+        verify.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.converge().await;
         loop {
             let retry = self.retry;
@@ -102,6 +106,10 @@ impl<D: Datapath> Service<D> {
                 }
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => self.converge().await,
                 _ = report.tick() => self.report(),
+                _ = verify.tick() => {
+                    self.engine.datapath().doubt();
+                    self.converge().await;
+                }
             }
         }
         let ports = self.engine.observed().attachments.len();

@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use aya::Ebpf;
@@ -22,26 +23,34 @@ use support::{Node, plans};
 /// What a hand makes of a slot between its writing and its proof.
 type Hand = fn(&SlotTables) -> Action;
 
-/// The kernel's data path, with a hand in the tables.
+/// The kernel's data path, with somebody else's hand in the tables.
 struct Tampered {
     kernel: KernelDatapath,
-    interfaces: Vec<RawInterface>,
+    bpffs: PathBuf,
     hand: Option<Hand>,
+}
+
+fn open(bpffs: &Path) -> KernelDatapath {
+    let pins = Pins::prepare(bpffs, &"host1".parse().unwrap()).unwrap();
+    KernelDatapath::open(pins, Sizes::default()).unwrap()
 }
 
 impl Datapath for Tampered {
     fn observe(&mut self, interfaces: &[RawInterface]) -> Result<Observed, DatapathError> {
-        self.interfaces = interfaces.to_vec();
         self.kernel.observe(interfaces)
     }
 
     fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError> {
         if let (Action::Prove(trial), Some(hand)) = (action, self.hand) {
-            let tables = self.kernel.observe(&self.interfaces)?.tables;
-            let slot = if trial.config.slot == 0 { Slot::A } else { Slot::B };
-            self.kernel.execute(&hand(tables.slot(slot)))?;
+            let mut stranger = open(&self.bpffs);
+            let tables = stranger.observe(&[])?.tables;
+            stranger.execute(&hand(tables.slot(Slot::of(trial.config.slot))))?;
         }
         self.kernel.execute(action)
+    }
+
+    fn doubt(&mut self) {
+        self.kernel.doubt();
     }
 
     fn counters(&mut self) -> Result<Counters, DatapathError> {
@@ -59,12 +68,11 @@ impl<'a> Bench<'a> {
     fn new(node: &'a Node) -> Self {
         let engine = node.namespace.enter(|| {
             let name = "host1".parse().unwrap();
-            let kernel =
-                KernelDatapath::open(Pins::prepare(&node.bpffs(), &name).unwrap(), Sizes::default()).unwrap();
+            let kernel = open(&node.bpffs());
             let state = StateDir::open(&node.state(), &name).unwrap();
             let (fail_closed, failsafe) = (BTreeSet::new(), BTreeSet::new());
             let settings = Settings { node: name, fail_closed, failsafe, foreign: ForeignPrograms::Refuse };
-            Engine::new(settings, Tampered { kernel, interfaces: Vec::new(), hand: None }, state).unwrap()
+            Engine::new(settings, Tampered { kernel, bpffs: node.bpffs(), hand: None }, state).unwrap()
         });
         Self { node, engine }
     }
@@ -248,4 +256,31 @@ fn a_trial_leaves_no_trace_in_what_live_packets_meet() {
     let policy = report.reasons.iter().filter(|(reason, _)| reason.starts_with("policy"));
     assert_eq!(policy.count(), 0);
     assert_eq!((report.connections.entries, report.events_lost), (0, 0));
+}
+
+#[test]
+fn what_somebody_else_wrote_is_mended_as_soon_as_the_tables_are_doubted_and_not_looked_for_before() {
+    let node = Node::wired();
+    let mut bench = Bench::new(&node);
+    bench.offer(1, plans::allowing(8080));
+    bench.converge().unwrap();
+    let slot = bench.engine.observed().tables.config.slot;
+    let mut stranger = open(&node.bpffs());
+    let tables = stranger.observe(&[]).unwrap().tables;
+    let (index, interval) =
+        tables.slot(Slot::of(slot)).intervals.iter().find(|(_, i)| i.start == 6 << 16 | 8080).unwrap();
+    stranger.execute(&Action::Put(Entry::Interval(*index, Interval { decision: 0, ..*interval }))).unwrap();
+    assert!(!node.reaches(8080));
+
+    assert_eq!(bench.converge(), Ok(Progress::Settled), "what it wrote itself is not read again");
+    bench.engine.datapath().doubt();
+    assert_eq!(bench.converge(), Ok(Progress::Executed));
+    assert!(node.reaches(8080));
+    let observed = bench.engine.observed();
+    assert_eq!(observed.tables, open(&node.bpffs()).observe(&[]).unwrap().tables, "known is what there is");
+    assert_ne!(
+        observed.tables.config.slot, slot,
+        "mended as anything is: beside what is in use, proven, switched"
+    );
+    assert_eq!(bench.report().in_force, Some(Generation(1)));
 }

@@ -96,6 +96,7 @@ fn run(what: &str, flips: usize, kills: &[Kill]) -> Run {
     let began = Instant::now();
     let (timeline, times, seen, failures) = controller.run(work).unwrap();
     let took = began.elapsed();
+    assert_eq!(fabric.surprises(), [""; 0], "agents alone write their tables, and know what is in them");
     drop(fabric);
     let (missed, flips) = (seen.missed, timeline.0.len() - 1);
     let ledger = ledger::judge(&flows, &timeline, seen);

@@ -9,7 +9,7 @@ use crate::machine::{IfIndex, Interface, Machine};
 use crate::reconcile::{
     Action, Attachment, Egress, EgressLink, Entry, Hook, Key, Observed, Program, Support,
 };
-use crate::tables::{Slot, SlotTables, Tables};
+use crate::tables::Slot;
 
 /// A machine, its maps and links. Every attach is granted in the mode asked for first.
 #[derive(Clone, Debug, Default)]
@@ -67,13 +67,15 @@ impl Simulation {
 
     /// Executes one action.
     pub fn execute(&mut self, action: &Action) -> Result<(), Mistake> {
-        let Observed { attachments, egress: Egress { links, .. }, .. } = &mut self.observed;
+        let Observed { tables, attachments, egress: Egress { links, .. }, .. } = &mut self.observed;
         match action {
-            Action::Put(entry) => self.put(entry),
-            Action::Delete(key) => self.delete(key)?,
+            Action::Put(Entry::Interval(index, interval)) => drop(self.memory.insert(*index, *interval)),
+            Action::Put(entry) => tables.put(entry),
+            Action::Delete(key) if tables.delete(key) => {}
+            Action::Delete(key) => return Err(Mistake::Absent { key: *key }),
             // There is no program here to judge a packet.
             Action::Prove(_) => {}
-            Action::Switch(config) => self.observed.tables.config = *config,
+            Action::Switch(config) => tables.config = *config,
             Action::Attach { port, index, choice, .. } => {
                 let attachment =
                     Attachment { index: Some(*index), mode: choice.first, program: Program::Current };
@@ -108,36 +110,6 @@ impl Simulation {
         Ok(())
     }
 
-    fn put(&mut self, entry: &Entry) {
-        let tables = &mut self.observed.tables;
-        match *entry {
-            Entry::Port(index, entry) => drop(tables.ports.insert(index, entry)),
-            Entry::Address(key, entry) => drop(half(tables, key.slot).addresses.insert(key, entry)),
-            Entry::Prefix(key, entry) => drop(half(tables, key.slot).prefixes.insert(key, entry)),
-            Entry::Policy(key, entry) => drop(half(tables, key.slot).policies.insert(key, entry)),
-            Entry::Interval(index, interval) => drop(self.memory.insert(index, interval)),
-            Entry::Failsafe(key) => drop(tables.failsafe.insert(key)),
-            Entry::RuleCounter(rule) => drop(tables.rule_counters.insert(rule)),
-            Entry::ReasonCounter(key) => drop(tables.reason_counters.insert(key)),
-            Entry::Revocations(generation) => drop(tables.revocations.insert(generation)),
-        }
-    }
-
-    fn delete(&mut self, key: &Key) -> Result<(), Mistake> {
-        let tables = &mut self.observed.tables;
-        let found = match key {
-            Key::Port(index) => tables.ports.remove(index).is_some(),
-            Key::Address(key) => half(tables, key.slot).addresses.remove(key).is_some(),
-            Key::Prefix(key) => half(tables, key.slot).prefixes.remove(key).is_some(),
-            Key::Policy(key) => half(tables, key.slot).policies.remove(key).is_some(),
-            Key::Failsafe(key) => tables.failsafe.remove(key),
-            Key::RuleCounter(rule) => tables.rule_counters.remove(rule),
-            Key::ReasonCounter(key) => tables.reason_counters.remove(key),
-            Key::Revocations(generation) => tables.revocations.remove(generation),
-        };
-        if found { Ok(()) } else { Err(Mistake::Absent { key: *key }) }
-    }
-
     /// Takes an interface away; the links on it die, their pins stay.
     pub fn remove_interface(&mut self, port: &PortName) {
         self.observed.machine.interfaces.remove(port.as_str());
@@ -169,8 +141,4 @@ impl Simulation {
             link.program = Program::Outdated;
         }
     }
-}
-
-fn half(tables: &mut Tables, slot: u32) -> &mut SlotTables {
-    tables.slot_mut(Slot::of(slot))
 }

@@ -1,6 +1,7 @@
 //! The content of the maps as ordered values, keyed exactly as the ABI has it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, FailsafeKey, INTERVALS_PER_SLOT, Interval, PolicyEntry, PolicyKey,
@@ -10,6 +11,7 @@ use selvedge_topology::model::RuleId;
 use selvedge_topology::plan::Generation;
 
 use crate::machine::IfIndex;
+use crate::reconcile::{Entry, Key};
 
 /// One half of the tables that a generation lives in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +78,17 @@ impl SlotTables {
         let end = entry.first.saturating_add(entry.count);
         self.intervals.range(entry.first..end).map(|(_, interval)| *interval).collect()
     }
+
+    /// Forgets intervals that no policy points at, as whoever observes the array does.
+    pub fn prune(&mut self) {
+        let runs: BTreeSet<PolicyEntry> = self.policies.values().copied().collect();
+        let mut used = BTreeMap::new();
+        for run in runs {
+            let end = run.first.saturating_add(run.count);
+            used.extend(self.intervals.range(run.first..end).map(|(index, interval)| (*index, *interval)));
+        }
+        self.intervals = used;
+    }
 }
 
 /// What all maps hold.
@@ -85,8 +98,8 @@ pub struct Tables {
     pub config: Config,
     /// Ports.
     pub ports: BTreeMap<IfIndex, PortEntry>,
-    /// Both halves: index by [`Slot::number`] through [`Tables::slot`].
-    pub slots: [SlotTables; 2],
+    /// Both halves: index by [`Slot::number`] through [`Tables::slot`]. Shared by those who look at the same content.
+    pub slots: [Arc<SlotTables>; 2],
     /// Failsafe entries.
     pub failsafe: BTreeSet<FailsafeKey>,
     /// Rules that have a counter.
@@ -109,9 +122,44 @@ impl Tables {
     /// One half, to change.
     pub fn slot_mut(&mut self, slot: Slot) -> &mut SlotTables {
         match slot {
-            Slot::A => &mut self.slots[0],
-            Slot::B => &mut self.slots[1],
+            Slot::A => Arc::make_mut(&mut self.slots[0]),
+            Slot::B => Arc::make_mut(&mut self.slots[1]),
         }
+    }
+
+    /// Does what writing the entry to its map does.
+    pub fn put(&mut self, entry: &Entry) {
+        match *entry {
+            Entry::Port(index, entry) => drop(self.ports.insert(index, entry)),
+            Entry::Address(key, entry) => drop(self.half(key.slot).addresses.insert(key, entry)),
+            Entry::Prefix(key, entry) => drop(self.half(key.slot).prefixes.insert(key, entry)),
+            Entry::Policy(key, entry) => drop(self.half(key.slot).policies.insert(key, entry)),
+            Entry::Interval(index, interval) => {
+                self.half(index / INTERVALS_PER_SLOT).intervals.insert(index, interval);
+            }
+            Entry::Failsafe(key) => drop(self.failsafe.insert(key)),
+            Entry::RuleCounter(rule) => drop(self.rule_counters.insert(rule)),
+            Entry::ReasonCounter(key) => drop(self.reason_counters.insert(key)),
+            Entry::Revocations(generation) => drop(self.revocations.insert(generation)),
+        }
+    }
+
+    /// Does what deleting the key from its map does; whether it was there.
+    pub fn delete(&mut self, key: &Key) -> bool {
+        match key {
+            Key::Port(index) => self.ports.remove(index).is_some(),
+            Key::Address(key) => self.half(key.slot).addresses.remove(key).is_some(),
+            Key::Prefix(key) => self.half(key.slot).prefixes.remove(key).is_some(),
+            Key::Policy(key) => self.half(key.slot).policies.remove(key).is_some(),
+            Key::Failsafe(key) => self.failsafe.remove(key),
+            Key::RuleCounter(rule) => self.rule_counters.remove(rule),
+            Key::ReasonCounter(key) => self.reason_counters.remove(key),
+            Key::Revocations(generation) => self.revocations.remove(generation),
+        }
+    }
+
+    fn half(&mut self, slot: u32) -> &mut SlotTables {
+        self.slot_mut(Slot::of(slot))
     }
 }
 

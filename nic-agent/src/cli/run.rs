@@ -59,6 +59,14 @@ pub(super) struct Options {
     /// Room for connections whose opener has not gone on after an answer; when it is full they give way to each other
     #[arg(long, value_name = "N", default_value_t = DEFAULT_HALF_OPEN, value_parser = value_parser!(u32).range(ROOM), env = "SELVEDGE_HALF_OPEN")]
     half_open: u32,
+    /// How often all tables are read back, to find and mend what somebody else changed in them; 1s at least
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = verify_every, env = "SELVEDGE_VERIFY_EVERY")]
+    verify_every: Duration,
+}
+
+fn verify_every(text: &str) -> Result<Duration, String> {
+    let time: Duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time >= Duration::from_secs(1) { Ok(time) } else { Err("a second is the least".to_owned()) }
 }
 
 impl Options {
@@ -117,7 +125,9 @@ async fn serve(options: Options, state: StateDir, datapath: KernelDatapath) -> O
     tokio::spawn(sweep_forever(sweeper, found));
 
     let outlets = Outlets { reports, names, lost, sweeps };
-    Service::new(node, engine, netlink, outlets).serve(Sources { offers, links, stop }).await?;
+    Service::new(node, engine, netlink, outlets)
+        .serve(Sources { offers, links, stop, verify_every: options.verify_every })
+        .await?;
     Ok(ExitCode::SUCCESS)
 }
 

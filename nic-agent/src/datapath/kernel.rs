@@ -13,12 +13,13 @@ use selvedge_agent_core::{Action, Egress, Hook, Mismatch, Observed, Refused, Sup
 use selvedge_topology::names::PortName;
 
 use super::arrays;
+use super::known::KnownTables;
 use super::observe;
 use super::pins::{PinError, Pins};
 use super::prove::Prover;
 use super::shapes::{self, Shape};
 use super::sweep::Sweeper;
-use super::tables::{self, KernelTables};
+use super::tables;
 use super::{Counters, Datapath, Effect, attach, counters, egress, programs};
 use crate::machine::RawInterface;
 use crate::sys::bpf;
@@ -142,7 +143,7 @@ impl Default for Sizes {
 /// Maps, programs and pins of one node.
 pub struct KernelDatapath {
     pins: Pins,
-    tables: KernelTables,
+    tables: KnownTables,
     prover: Prover,
     program: Xdp,
     program_id: u32,
@@ -176,7 +177,7 @@ impl KernelDatapath {
         let program_id = program.info()?.id();
         let egress: SchedClassifier = programs::adopt(&mut object, &pins.program(Hook::Egress))?;
         let egress_id = egress.info()?.id();
-        let (tables, support) = (KernelTables::open(&pins)?, egress::support());
+        let (tables, support) = (KnownTables::open(&pins)?, egress::support());
         Ok(Self {
             pins,
             tables,
@@ -210,14 +211,21 @@ impl Datapath for KernelDatapath {
         let attachments = links.into_iter().map(|(port, link)| (port, link.attachment())).collect();
         let links = egress::links(&self.pins, self.egress_id)?;
         let egress = Egress { links, support: self.support.clone() };
-        Ok(Observed { machine, tables: self.tables.read()?, attachments, egress })
+        let tables = self.tables.look(&self.pins)?;
+        Ok(Observed { machine, tables, attachments, egress })
     }
 
     fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError> {
         match action {
             Action::Put(entry) => self.tables.put(entry)?,
             Action::Delete(key) => self.tables.delete(key)?,
-            Action::Prove(trial) => return self.prover.prove(&self.pins, trial).map(Effect::Proved),
+            Action::Prove(trial) => {
+                let proof = self.prover.prove(&self.pins, trial);
+                if proof.is_err() {
+                    self.tables.forget(); // they are not what was thought
+                }
+                return proof.map(Effect::Proved);
+            }
             Action::Switch(config) => self.tables.switch(config)?,
             Action::Attach { port, index, choice, displace } => {
                 attach::displace(port, *index, displace)?;
@@ -234,8 +242,12 @@ impl Datapath for KernelDatapath {
         Ok(Effect::Done)
     }
 
+    fn doubt(&mut self) {
+        self.tables.doubt();
+    }
+
     fn counters(&mut self) -> Result<Counters, DatapathError> {
-        counters::read(&self.tables)
+        counters::read(self.tables.kernel())
     }
 }
 

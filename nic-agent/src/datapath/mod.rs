@@ -6,6 +6,7 @@ mod counters;
 mod egress;
 mod inspect;
 mod kernel;
+mod known;
 mod observe;
 mod pins;
 mod plain;
@@ -36,6 +37,9 @@ use selvedge_proto::Count;
 pub trait Datapath {
     /// Everything that actions can change, and the machine it is on.
     fn observe(&mut self, interfaces: &[RawInterface]) -> Result<Observed, DatapathError>;
+
+    /// Forgets what is known of the tables without reading them: the next look reads all of them.
+    fn doubt(&mut self);
 
     /// Executes one action.
     fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError>;

@@ -117,6 +117,7 @@ impl Instance {
             written: Written {
                 policies: take(&mut object, map::POLICIES)?,
                 intervals: take(&mut object, map::INTERVALS)?,
+                rows: BTreeMap::new(),
                 known: BTreeMap::new(),
             },
             object,
@@ -136,7 +137,7 @@ impl Instance {
             };
             trial.check(case, &found)?;
         }
-        self.written.known.clear();
+        self.written.forget();
         for case in &trial.cases {
             trial.check_written(case, &mut self.written)?;
         }
@@ -204,15 +205,30 @@ impl Instance {
 struct Written {
     policies: HashMap<MapData, Plain<PolicyKey>, Plain<PolicyEntry>>,
     intervals: Array<MapData, Plain<Interval>>,
-    /// Intervals that this trial has read: most packets' decisions are in few.
+    /// Rows that this trial has read: several packets are of each.
+    rows: BTreeMap<PolicyKey, Option<PolicyEntry>>,
+    /// Intervals that it has read: most decisions are in few.
     known: BTreeMap<u32, Interval>,
+}
+
+impl Written {
+    /// Another trial begins.
+    fn forget(&mut self) {
+        self.rows.clear();
+        self.known.clear();
+    }
 }
 
 impl ReadSlot for Written {
     type Error = DatapathError;
 
     fn policy(&mut self, key: &PolicyKey) -> Result<Option<PolicyEntry>, DatapathError> {
-        present(self.policies.get(&Plain(*key), 0)).map_err(in_map(map::POLICIES))
+        if let Some(row) = self.rows.get(key) {
+            return Ok(*row);
+        }
+        let read = present(self.policies.get(&Plain(*key), 0)).map_err(in_map(map::POLICIES))?;
+        self.rows.insert(*key, read);
+        Ok(read)
     }
 
     fn interval(&mut self, index: u32) -> Result<Option<Interval>, DatapathError> {

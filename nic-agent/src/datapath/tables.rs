@@ -74,6 +74,12 @@ impl KernelTables {
         })
     }
 
+    /// Looks again where addresses are: which buckets are in use is otherwise known from their writing.
+    pub(super) fn take_stock(&mut self, pins: &Pins) -> Result<(), DatapathError> {
+        self.addresses = arrays::addresses(pins)?;
+        Ok(())
+    }
+
     /// The configuration in force.
     pub(super) fn config(&self) -> Result<Config, DatapathError> {
         self.config.get(&0, 0).map(|config| config.0).map_err(in_map(map::CONFIG))

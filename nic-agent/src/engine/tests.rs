@@ -47,6 +47,8 @@ impl Datapath for Faulty {
         })
     }
 
+    fn doubt(&mut self) {}
+
     fn counters(&mut self) -> Result<Counters, DatapathError> {
         Ok(Counters::default())
     }

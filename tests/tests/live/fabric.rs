@@ -87,11 +87,22 @@ impl Fabric {
             .args(["exec", "--lab", &self.name, place, "--"])
             .arg(built(program))
             .args(arguments)
+            // Often, so that what agents know of their tables is held to the kernel's while they change.
+            .env("SELVEDGE_VERIFY_EVERY", "1s")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap()
+    }
+
+    /// What agents said of tables that are not as they left them.
+    pub(crate) fn surprises(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.logs.path()).unwrap().map(|entry| entry.unwrap().path());
+        let texts = files.map(|file| String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned());
+        let lines: Vec<String> =
+            texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        lines.into_iter().filter(|line| line.contains("somebody else changed the tables")).collect()
     }
 
     fn print_logs(&self) {

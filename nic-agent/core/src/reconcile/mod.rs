@@ -23,6 +23,7 @@ use selvedge_topology::names::PortName;
 use selvedge_topology::plan::{Generation, Plan};
 
 pub use action::{Action, Entry, Key};
+pub use diff::differences;
 pub use egress::{Egress, EgressLink, Hook, Support};
 
 use crate::lower::{self, LowerError};

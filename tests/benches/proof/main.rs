@@ -1,8 +1,7 @@
-//! How long an agent takes to prove a slot, by the number of classes. Needs root; prints a table and writes
-//! target/bench/proof.json.
+//! How long an agent takes to prove a slot, by the number of classes, and to put a small change of a large plan in force. Needs
+//! root; prints tables and writes target/bench/proof.json.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,83 +12,13 @@ use selvedge_agent::datapath::{Datapath, Effect, KernelDatapath, Pins, Sizes};
 use selvedge_agent::machine::RawInterface;
 use selvedge_agent_core::{Action, Desired, ForeignPrograms, IfIndex, Proof, reconcile};
 use selvedge_hw_profiles::Profiles;
-use selvedge_topology::identity::{Class, Identity};
-use selvedge_topology::l4::{L4Key, Protocol};
-use selvedge_topology::model::{self, Direction, NodeRole, PortRole, RuleId};
-use selvedge_topology::plan::{
-    Decision, Generation, Outcome, Plan, PlanAddress, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet,
-    PlanWorkload, SetId,
-};
-use selvedge_topology::timeouts::Timeouts;
+use selvedge_topology::plan::{Generation, Plan};
+
+mod change;
+mod plan;
 
 /// Subjects, and peers of each; every list has five intervals, and there are two directions.
 const SIZES: [(u8, u16); 4] = [(2, 8), (10, 90), (10, 990), (20, 4_500)];
-const INTERVALS: u32 = 5;
-
-fn list(id: u64) -> PlanSet {
-    let interval = |number: u32| {
-        let outcome = if number.is_multiple_of(2) { Outcome::Denied } else { Outcome::Allowed };
-        let first = if number == 0 {
-            L4Key::FIRST
-        } else {
-            L4Key::new(Protocol::TCP, 1_000 * number as u16 + id as u16)
-        };
-        PlanInterval { first, decision: Decision { outcome, rule: RuleId(1 + number % 2), logged: false } }
-    };
-    PlanSet { id: SetId(id), intervals: (0..INTERVALS).map(interval).collect() }
-}
-
-fn plan(subjects: u8, peers: u16) -> Result<Plan> {
-    let address = |address: IpAddr, identity: Identity| PlanAddress {
-        prefix: address.into(),
-        identity,
-        class: identity.into(),
-    };
-    let ours: Vec<(IpAddr, Identity)> =
-        (0..subjects).map(|n| ([10, 1, 0, n + 1].into(), Identity(256 + u32::from(n)))).collect();
-    let theirs: Vec<(IpAddr, Identity)> = (0..peers)
-        .map(|n| ([10, 2, (n >> 8) as u8, n as u8].into(), Identity(1_000 + u32::from(n))))
-        .collect();
-    let mut rows = Vec::new();
-    for (_, subject) in &ours {
-        for direction in Direction::BOTH {
-            let named = theirs.iter().enumerate().filter(|(number, _)| number % 3 > 0);
-            let peers = named.map(|(number, (_, peer))| (Class::from(*peer), SetId(number as u64 % 8)));
-            rows.push(PlanRow { subject: *subject, direction, default: SetId(0), peers: peers.collect() });
-        }
-    }
-    let mut workloads = Vec::new();
-    for (number, (address, identity)) in ours.iter().enumerate() {
-        workloads.push(PlanWorkload {
-            name: format!("x{number}").parse()?,
-            identity: *identity,
-            port: "w1".parse()?,
-            addresses: [*address].into(),
-        });
-    }
-    let rule = |id| PlanRule {
-        id: RuleId(id),
-        display: format!("rule {id}"),
-        tier: None,
-        direction: Direction::Ingress,
-        action: model::Action::Allow,
-    };
-    Ok(Plan {
-        node: "bench".parse()?,
-        role: NodeRole::Host,
-        timeouts: Timeouts::default(),
-        ports: vec![
-            PlanPort { name: "eth0".parse()?, role: PortRole::Uplink },
-            PlanPort { name: "w1".parse()?, role: PortRole::Workload },
-        ],
-        workloads,
-        addresses: ours.iter().chain(&theirs).map(|(ip, identity)| address(*ip, *identity)).collect(),
-        rows,
-        sets: (0..8).map(list).collect(),
-        rules: vec![rule(1), rule(2)],
-        identities: Vec::new(),
-    })
-}
 
 /// The ends of a new veth pair: an uplink and a workload port.
 fn interfaces() -> Result<[RawInterface; 2]> {
@@ -107,6 +36,13 @@ fn interfaces() -> Result<[RawInterface; 2]> {
         })
     };
     Ok([interface("eth0")?, interface("w1")?])
+}
+
+/// All that is measured.
+#[derive(serde::Serialize)]
+struct Results {
+    proofs: Vec<Row>,
+    changes: Vec<change::Row>,
 }
 
 /// What one size came to.
@@ -167,15 +103,16 @@ fn main() -> Result<()> {
     let mut rows = Vec::new();
     for (subjects, peers) in SIZES {
         let directory = tempfile::tempdir()?;
-        let row = measure(directory.path(), &interfaces, &plan(subjects, peers)?);
+        let row = measure(directory.path(), &interfaces, &plan::plan(subjects, peers)?);
         nix::mount::umount(directory.path())?;
         let row = row?;
         let Row { classes, of, packets, choosing_ms, proving_ms } = &row;
         println!("{classes:>9} {of:>9} {packets:>9} {choosing_ms:>15.1} {proving_ms:>14.1}");
         rows.push(row);
     }
+    let results = Results { proofs: rows, changes: change::all(&interfaces)? };
     let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     std::fs::create_dir_all(&out)?;
-    std::fs::write(out.join("proof.json"), serde_json::to_string_pretty(&rows)?)?;
+    std::fs::write(out.join("proof.json"), serde_json::to_string_pretty(&results)?)?;
     Ok(())
 }
