@@ -52,6 +52,8 @@ pub struct Fabric {
     pub default_rules: DefaultRules,
     /// What becomes of established connections that this default denies from now on.
     pub established: Established,
+    /// Where the document says so; `None` where it is the default.
+    pub established_place: Option<Place>,
     /// How long silent connections count.
     pub timeouts: Timeouts,
 }
@@ -280,6 +282,8 @@ pub struct Policy {
     pub selector: Selector,
     /// What becomes of established connections that it denies from now on.
     pub established: Established,
+    /// Where the document says so; `None` where it is the default.
+    pub established_place: Option<Place>,
     /// Rules on connections to them; `None`: the policy says nothing of ingress.
     pub ingress: Option<Vec<Rule>>,
     /// Rules on connections from them; `None`: the policy says nothing of egress.

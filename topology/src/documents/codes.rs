@@ -62,5 +62,6 @@ codes! {
     NeverMatches "never-matches" "A rule that can match nothing.";
     DuplicateRule "duplicate-rule" "A rule that says what another of its policy says.";
     Shadowed "shadowed" "A rule that others always decide before.";
+    NoEffect "no-effect" "A setting that changes nothing.";
     NotIsolated "not-isolated" "A workload that no policy of an isolating tier selects.";
 }

@@ -2,6 +2,7 @@
 //! would take too long to find out is not claimed.
 
 mod coverage;
+mod established;
 mod reach;
 mod selection;
 mod shadow;
@@ -18,10 +19,11 @@ use selection::Selection;
 pub fn lint(model: &Model) -> Vec<Diagnostic> {
     let mut selection = Selection::new(model);
     let mut all = Vec::new();
-    let sorts: [Sort; 4] = [
+    let sorts: [Sort; 5] = [
         policies_that_select_nothing,
         reach::rules_that_match_nothing,
         shadow::shadowed_rules,
+        established::settings_without_effect,
         open_workloads,
     ];
     for sort in sorts {

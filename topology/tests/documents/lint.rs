@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use arbtest::arbitrary::{Result, Unstructured};
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::l4::{L4Key, Protocol};
-use selvedge_topology::model::{Model, Place};
-use selvedge_topology::oracle;
+use selvedge_topology::model::{Established, Model, Place};
+use selvedge_topology::oracle::{self, FlowVerdict};
 
 use crate::each;
 
@@ -82,8 +82,10 @@ fn documents(random: &mut Unstructured<'_>) -> Result<String> {
         let _ = write!(
             text,
             "---\napiVersion: selvedge/v1\nkind: SegmentationPolicy\nmetadata: {{name: p{policy}}}\n\
-             spec:\n  tier: {tier}\n  selector: {selector}\n  {direction}:\n"
+             spec:\n  tier: {tier}\n  selector: {selector}\n"
         );
+        text.push_str(random.choose(&["", "  established: cut\n", "  established: drain\n"])?);
+        let _ = writeln!(text, "  {direction}:");
         for _ in 0..random.int_in_range(1..=3)? {
             let action = random.choose(&["allow", "deny", "pass"])?;
             let (peers, ports) = (peers(random)?, several(random, PORTS)?);
@@ -93,25 +95,29 @@ fn documents(random: &mut Unstructured<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// The rules that decide some connection.
-fn deciding(model: &Model) -> BTreeSet<Place> {
+/// What the oracle says of every connection that rules could tell apart.
+fn verdicts(model: &Model) -> Vec<FlowVerdict> {
     let addresses: Vec<IpAddr> = ADDRESSES.iter().map(|address| address.parse().unwrap()).collect();
     let tcp = [80, 81, 82, 83, 90, 91].map(|port| L4Key::new(Protocol::TCP, port));
     let udp = [53, 54].map(|port| L4Key::new(Protocol::UDP, port));
     let icmp =
         [L4Key::icmp(Protocol::ICMP, 8, 0), L4Key::icmp(Protocol::ICMP, 3, 1), L4Key::new(Protocol(47), 0)];
     let keys: Vec<L4Key> = tcp.into_iter().chain(udp).chain(icmp).collect();
-    let mut places = BTreeSet::new();
+    let mut verdicts = Vec::new();
     for source in &addresses {
         for destination in addresses.iter().filter(|destination| *destination != source) {
             for key in &keys {
-                let verdict = oracle::flow(model, *source, *destination, *key);
-                let judgements = [verdict.egress, verdict.ingress].into_iter().flatten();
-                places.extend(judgements.filter_map(|judgement| judgement.place));
+                verdicts.push(oracle::flow(model, *source, *destination, *key));
             }
         }
     }
-    places
+    verdicts
+}
+
+/// The rules that decide some connection.
+fn deciding(model: &Model) -> BTreeSet<Place> {
+    let judgements = verdicts(model).into_iter().flat_map(|verdict| [verdict.egress, verdict.ingress]);
+    judgements.flatten().filter_map(|judgement| judgement.place).collect()
 }
 
 #[test]
@@ -131,4 +137,34 @@ fn a_rule_that_is_said_to_be_shadowed_never_decides() {
     });
     assert!(claims.get() >= 50, "only {} rules were said to be shadowed", claims.get());
     assert!(rules.get() >= 200, "only {} rules decided", rules.get());
+}
+
+#[test]
+fn what_is_said_to_have_no_effect_may_be_anything() {
+    let (claims, effects) = (Cell::new(0), Cell::new(0));
+    each(300, 256..=2048, |random| {
+        let text = documents(random)?;
+        let loaded = load(&[SourceFile { name: "all.yaml".to_owned(), text: text.clone() }]);
+        let Some(model) = loaded.model else { panic!("{text}\n{:#?}", loaded.diagnostics) };
+        let useless = loaded.diagnostics.iter().filter(|finding| finding.code == "no-effect");
+        let useless: Vec<&Place> = useless.map(|finding| &finding.place).collect();
+        for (name, policy) in &model.policies {
+            let Some(place) = &policy.established_place else { continue };
+            let mut other = model.clone();
+            let changed = other.policies.get_mut(name).unwrap();
+            changed.established = match policy.established {
+                Established::Cut => Established::Drain,
+                Established::Drain => Established::Cut,
+            };
+            let same = verdicts(&other) == verdicts(&model);
+            if useless.contains(&place) {
+                assert!(same, "`established` of {name} says something\n{text}");
+                claims.set(claims.get() + 1);
+            }
+            effects.set(effects.get() + u32::from(!same));
+        }
+        Ok(())
+    });
+    assert!(claims.get() >= 50, "only {} settings were said to have no effect", claims.get());
+    assert!(effects.get() >= 50, "only {} settings had an effect", effects.get());
 }

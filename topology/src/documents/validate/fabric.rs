@@ -57,6 +57,7 @@ pub(super) fn fabric(
         default_action: spec.default_action.value().copied().unwrap_or(DefaultAction::Deny),
         default_rules: UNNUMBERED,
         established: spec.established.value().copied().unwrap_or_default(),
+        established_place: spec.established.given().map(|said| sink.place(said.span)),
         timeouts: spec.timeouts.value().map(timeouts).unwrap_or_default(),
     };
     let mut frame = Frame { fabric, wires: BTreeMap::new() };

@@ -58,6 +58,7 @@ fn policy(
         tier: tier?,
         selector: selector?,
         established: spec.established.value().copied().unwrap_or_default(),
+        established_place: spec.established.given().map(|said| sink.place(said.span)),
         ingress,
         egress,
         place: sink.place(name.span),
