@@ -53,7 +53,7 @@ fn a_denial_that_drains_lets_established_connections_go_on_and_one_that_cuts_doe
     let node = Node::wired();
     let etcd = Etcd::start(&node);
     let controller = Listener::start(&node.namespace, "127.0.0.1:7471");
-    let _agent = node.agent(&["--controller", "http://127.0.0.1:7471"]);
+    let agent = node.agent(&["--controller", "http://127.0.0.1:7471"]);
     etcd.publish(1, &plans::allowing(8080));
     node.wait_generation(1);
     let (mut one, mut other) = (Connection::open(&node), Connection::open(&node));
@@ -69,6 +69,7 @@ fn a_denial_that_drains_lets_established_connections_go_on_and_one_that_cuts_doe
         revoked(report, 2).is_some_and(|revoked| revoked.draining == 2)
     });
     assert_eq!(revoked(&told, 2), Some(RevocationReport { generation: Generation(2), cut: 0, draining: 2 }));
+    agent.wait_log("established connections are no longer allowed generation=2 cut=0 draining=2");
     assert!(
         told.reasons.iter().any(|(reason, count)| reason == "draining" && count.packets >= 12),
         "{told:?}"
@@ -84,6 +85,7 @@ fn a_denial_that_drains_lets_established_connections_go_on_and_one_that_cuts_doe
     // The other one was silent since, so nobody judged it again.
     assert_eq!(revoked(&told, 3), Some(RevocationReport { generation: Generation(3), cut: 1, draining: 0 }));
     assert_eq!(revoked(&told, 2), Some(RevocationReport { generation: Generation(2), cut: 0, draining: 2 }));
+    agent.wait_log("established connections are no longer allowed generation=3 cut=1 draining=0");
 
     etcd.publish(4, &plans::allowing(8080));
     node.wait_generation(4);
@@ -104,10 +106,11 @@ fn draining_connections_outlive_the_agent() {
     assert!(connection.carries());
     drop(agent);
     assert!(connection.carries());
-    let _agent = node.agent(&[]);
+    let again = node.agent(&[]);
     let told = etcd.wait_report("the count goes on", |report| {
         revoked(report, 2).is_some_and(|revoked| revoked.draining == 1) && report.draining == 1
     });
     assert_eq!((told.connections.entries, told.half_open.entries), (1, 0));
     assert!(connection.carries());
+    assert!(!again.log().contains("no longer allowed"), "what was told before the restart is not told again");
 }

@@ -1,6 +1,7 @@
 //! The loop of observing, deciding and executing, around one data path.
 
 mod report;
+mod revoked;
 
 pub use report::Tallies;
 
@@ -84,6 +85,8 @@ pub struct Engine<D> {
     /// What is known of the slot in force: nothing after a restart, until the next switch.
     proof: Option<Proof>,
     observed: Observed,
+    /// What the log has of revoked connections.
+    revoked: revoked::Told,
 }
 
 impl<D: Datapath> Engine<D> {
@@ -107,6 +110,7 @@ impl<D: Datapath> Engine<D> {
             placements,
             proof: None,
             observed: Observed::default(),
+            revoked: revoked::Told::default(),
         })
     }
 

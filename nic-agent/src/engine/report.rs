@@ -32,9 +32,10 @@ pub struct Tallies {
 }
 
 impl<D: Datapath> Engine<D> {
-    /// What is in force, and why it is not more.
+    /// What is in force, and why it is not more. Connections that were revoked since the last report are told to the log.
     pub fn report(&mut self, tallies: Tallies, time: SystemTime) -> Result<Report, DatapathError> {
         let Counters { reasons, rules, revocations, events_lost } = self.datapath.counters()?;
+        self.revoked.tell(&revocations);
         let in_force = Generation(self.observed.tables.config.generation);
         Ok(Report {
             node: self.settings.node.clone(),
