@@ -44,6 +44,16 @@ impl<'m> Scene<'m> {
         self.behind(address).and_then(role) == Some(PortRole::Uplink)
     }
 
+    /// Whether the address is the node's own, that of a workload that it is among them: packets from there are sent, not
+    /// received.
+    pub fn is_of_the_node(&self, address: IpAddr) -> bool {
+        self.is_machine(address) || self.is_host(address)
+    }
+
+    fn is_host(&self, address: IpAddr) -> bool {
+        matches!(Party::seen_from(self.model, &self.plan.node, address).who, Who::Host)
+    }
+
     /// What is decided of a packet that the node sends, by who the ends are, before any policy.
     pub fn decided_when_sent(&self, source: IpAddr, destination: IpAddr) -> Option<Reason> {
         let who = Party::seen_from(self.model, &self.plan.node, source).who;
@@ -56,7 +66,7 @@ impl<'m> Scene<'m> {
 
     /// What is decided of a packet that arrives, by who the ends are, before any policy.
     pub fn decided(&self, source: IpAddr, destination: IpAddr) -> Option<Reason> {
-        let own = |address| matches!(Party::seen_from(self.model, &self.plan.node, address).who, Who::Host);
+        let own = |address| self.is_host(address);
         let behind = self.behind(source);
         match self.arrival.role {
             PortRole::Workload if behind != Some(&self.arrival.name) => return Some(Reason::Spoofed),

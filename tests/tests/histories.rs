@@ -1,5 +1,5 @@
-//! Connection histories, judged alike by the oracle with its connection model, by the classifier, and by the program in
-//! the kernel. Needs root.
+//! Connection histories of what a node receives and of what it sends itself, judged alike by the oracle with its connection
+//! model, by the classifier, and by the two programs in the kernel. Needs root.
 //!
 //! `make soak SECONDS=…` goes on for as long as told (`SELVEDGE_SOAK_SECONDS`). A history that fails is made small and
 //! kept under `tests/fixtures/histories`, where every later run finds it.
@@ -42,38 +42,55 @@ fn hold(number: u64, seen: &mut Seen, backend: &mut Backend<'_>) {
     panic!("history {number}: {failure:?}\nThe smallest that fails is in {}:\n{small}", file.display());
 }
 
-fn native(_: &MemoryTables, _: &[u8]) -> Option<(bool, Outcome)> {
+fn native(_: Hook, _: &MemoryTables, _: &[u8]) -> Option<(bool, Outcome)> {
     None
 }
 
-/// The least that a run must have seen of each reason, in thousandths of its packets.
-const FLOORS: [(Reason, u64); 13] = [
-    (Reason::PolicyAllow, 20),
-    (Reason::PolicyDeny, 50),
-    (Reason::Established, 50),
-    (Reason::NotTracked, 50),
-    (Reason::Stateless, 2),
-    (Reason::Cut, 1),
-    (Reason::Draining, 1),
-    (Reason::Related, 1),
-    (Reason::ConnectionsFull, 1),
-    (Reason::Spoofed, 10),
-    (Reason::NotLocal, 5),
-    (Reason::Transit, 5),
-    (Reason::ToNode, 5),
+/// The least that a run must have seen of each reason, in ten thousandths of all its packets: of what arrives, and of what the node
+/// sends.
+const FLOORS: [(Hook, Reason, u64); 24] = [
+    (Hook::Received, Reason::PolicyAllow, 200),
+    (Hook::Received, Reason::PolicyDeny, 500),
+    (Hook::Received, Reason::Established, 500),
+    (Hook::Received, Reason::NotTracked, 500),
+    (Hook::Received, Reason::Stateless, 20),
+    (Hook::Received, Reason::Cut, 10),
+    (Hook::Received, Reason::Draining, 10),
+    (Hook::Received, Reason::Related, 10),
+    (Hook::Received, Reason::ConnectionsFull, 10),
+    (Hook::Received, Reason::Spoofed, 100),
+    (Hook::Received, Reason::NotLocal, 50),
+    (Hook::Received, Reason::Transit, 50),
+    (Hook::Received, Reason::ToNode, 50),
+    (Hook::Sent, Reason::PolicyAllow, 50),
+    (Hook::Sent, Reason::PolicyDeny, 100),
+    (Hook::Sent, Reason::Established, 50),
+    (Hook::Sent, Reason::NotTracked, 50),
+    (Hook::Sent, Reason::Stateless, 3),
+    (Hook::Sent, Reason::Cut, 3),
+    (Hook::Sent, Reason::Draining, 3),
+    (Hook::Sent, Reason::Related, 2),
+    (Hook::Sent, Reason::ConnectionsFull, 2),
+    (Hook::Sent, Reason::Spoofed, 20),
+    (Hook::Sent, Reason::FromNode, 50),
 ];
 
 fn assert_enough(seen: &Seen, packets: u64) {
     let total: u64 = seen.values().sum();
     println!("{total} packets: {seen:?}");
     assert!(total >= packets, "only {total} packets");
-    for (reason, thousandths) in FLOORS {
-        let of = seen.get(&reason).copied().unwrap_or_default();
-        assert!(of >= packets * thousandths / 1000, "{reason:?} was seen too rarely: {seen:?}");
+    for (hook, reason, share) in FLOORS {
+        let of = seen.get(&(hook, reason)).copied().unwrap_or_default();
+        assert!(of >= packets * share / 10_000, "{reason:?} {hook:?} was seen too rarely: {seen:?}");
     }
     for verdict in [Verdict::Allowed, Verdict::Denied, Verdict::Dropped] {
-        let of: u64 = seen.iter().filter(|(reason, _)| reason.verdict() == verdict).map(|(_, n)| n).sum();
-        assert!(of >= packets / 20, "only {of} packets were {verdict:?}: {seen:?}");
+        let of = |hook: Hook| -> u64 {
+            let those =
+                |((at, reason), _): &(&(Hook, Reason), &u64)| *at == hook && reason.verdict() == verdict;
+            seen.iter().filter(those).map(|(_, count)| count).sum()
+        };
+        assert!(of(Hook::Received) >= packets / 20, "too few packets were {verdict:?}: {seen:?}");
+        assert!(of(Hook::Sent) >= packets / 100, "too few packets of the node were {verdict:?}: {seen:?}");
     }
 }
 
@@ -91,7 +108,7 @@ fn the_loaded_program_follows_connections_as_the_model_does() {
     let mut kernel = Kernel::load();
     let mut seen = Seen::new();
     for number in 1_000_000..1_000_120 {
-        hold(number, &mut seen, &mut |tables, frame| Some(kernel.judge(Hook::Received, tables, frame)));
+        hold(number, &mut seen, &mut |hook, tables, frame| Some(kernel.judge(hook, tables, frame)));
     }
     assert_enough(&seen, 15_000);
 }
@@ -107,7 +124,7 @@ fn histories_that_once_went_wrong_end_as_the_model_says() {
         let history: History = text.parse().unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let mut seen = Seen::new();
         let ends =
-            run(&history, &mut seen, &mut |tables, frame| Some(kernel.judge(Hook::Received, tables, frame)));
+            run(&history, &mut seen, &mut |hook, tables, frame| Some(kernel.judge(hook, tables, frame)));
         assert_eq!(ends, Ok(()), "{}", file.display());
         assert!(!seen.is_empty(), "{} has a packet", file.display());
     }
@@ -124,8 +141,8 @@ fn a_history_reads_back_as_it_was_written() {
 /// A backend that lets nothing of SCTP pass disagrees; what remains of the history is what shows it.
 #[test]
 fn a_history_that_fails_is_made_small() {
-    let mut wrong = |tables: &MemoryTables, frame: &[u8]| {
-        let (reason, outcome) = Outcome::of(tables, frame);
+    let mut wrong = |hook: Hook, tables: &MemoryTables, frame: &[u8]| {
+        let (reason, outcome) = Outcome::at(hook, tables, frame);
         let is_sctp = frame.get(12..14) == Some(&[8, 0]) && frame.get(23) == Some(&132);
         Some((reason.verdict() == Verdict::Allowed && !is_sctp, outcome))
     };
@@ -149,7 +166,7 @@ fn histories_are_soaked() {
     for number in first.. {
         // The kernel is asked about one in eight: it takes far longer.
         if number % 8 == 0 {
-            hold(number, &mut seen, &mut |tables, frame| Some(kernel.judge(Hook::Received, tables, frame)));
+            hold(number, &mut seen, &mut |hook, tables, frame| Some(kernel.judge(hook, tables, frame)));
         } else {
             hold(number, &mut seen, &mut native);
         }

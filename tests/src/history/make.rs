@@ -55,13 +55,17 @@ struct Traffic<'m> {
     scenes: Vec<Scene<'m>>,
     flows: Vec<Segment>,
     everyone: Vec<IpAddr>,
+    /// The node's own addresses, and those of a workload that it is.
+    node: Vec<IpAddr>,
 }
 
 impl<'m> Traffic<'m> {
     fn new(plan: &'m Plan, models: [&'m Model; 2], numbers: &mut Numbers) -> Self {
-        let scenes =
+        let scenes: Vec<Scene<'_>> =
             plan.ports.iter().flat_map(|port| models.map(|model| Scene::new(model, plan, port))).collect();
-        let mut traffic = Self { scenes, flows: Vec::new(), everyone: addresses(models[0]) };
+        let everyone = addresses(models[0]);
+        let node = everyone.iter().copied().filter(|address| scenes[0].is_of_the_node(*address)).collect();
+        let mut traffic = Self { scenes, flows: Vec::new(), everyone, node };
         traffic.flows = (0..numbers.pick(&FLOWS)).map(|_| traffic.flow(numbers)).collect();
         traffic
     }
@@ -72,8 +76,11 @@ impl<'m> Traffic<'m> {
             let packet = Packet::Segment(*segment);
             self.scenes.iter().any(|scene| {
                 let (source, destination) = packet.ends();
-                scene.decided(source, destination).is_none()
-                    && scene.opinions(&packet).joint() == Some(Opinion::Tracked)
+                let decided = match scene.is_of_the_node(source) {
+                    true => scene.decided_when_sent(source, destination),
+                    false => scene.decided(source, destination),
+                };
+                decided.is_none() && scene.opinions(&packet).joint() == Some(Opinion::Tracked)
             })
         };
         let attempts = if numbers.one_in(4) { 1 } else { 40 };
@@ -88,7 +95,8 @@ impl<'m> Traffic<'m> {
     }
 
     fn opening(&self, numbers: &mut Numbers) -> Segment {
-        let source = numbers.pick(&self.everyone);
+        let sources = if numbers.one_in(6) { &self.node } else { &self.everyone };
+        let source = numbers.pick(sources);
         let others: Vec<IpAddr> = self
             .everyone
             .iter()
@@ -111,17 +119,23 @@ impl<'m> Traffic<'m> {
             1..=3 => vec![Step::Waits(numbers.pick(&WAITS))],
             4..=15 => {
                 let dialogue = dialogue(numbers.pick(&self.flows));
-                dialogue.map(|segment| self.arrival(Packet::Segment(segment), numbers)).into()
+                dialogue.map(|segment| self.step(Packet::Segment(segment), numbers)).into()
             }
             _ => {
                 let packet = self.packet(numbers);
-                vec![self.arrival(packet, numbers)]
+                vec![self.step(packet, numbers)]
             }
         }
     }
 
-    fn arrival(&self, packet: Packet, numbers: &mut Numbers) -> Step {
-        Step::Arrives { port: self.port(&packet, numbers), packet }
+    /// The packet leaves where it is the node's, else it arrives; now and then the other way round.
+    fn step(&self, packet: Packet, numbers: &mut Numbers) -> Step {
+        let (source, destination) = packet.ends();
+        if self.node.contains(&source) != numbers.one_in(40) {
+            Step::Leaves { port: self.port(destination, numbers), packet }
+        } else {
+            Step::Arrives { port: self.port(source, numbers), packet }
+        }
     }
 
     fn packet(&self, numbers: &mut Numbers) -> Packet {
@@ -138,12 +152,11 @@ impl<'m> Traffic<'m> {
         Packet::Segment(segment)
     }
 
-    /// Where the packet would arrive; now and then anywhere.
-    fn port(&self, packet: &Packet, numbers: &mut Numbers) -> PortName {
+    /// The port that the address is behind; now and then any.
+    fn port(&self, address: IpAddr, numbers: &mut Numbers) -> PortName {
         let scene = numbers.pick(&(0..self.scenes.len()).collect::<Vec<_>>());
         let anywhere = &self.scenes[scene];
-        let (source, _) = packet.ends();
-        if let Some(port) = anywhere.behind(source).filter(|_| !numbers.one_in(40)) {
+        if let Some(port) = anywhere.behind(address).filter(|_| !numbers.one_in(40)) {
             return port.clone();
         }
         let faces_fabric = |scene: &&Scene<'_>| scene.arrival.role != PortRole::Workload;

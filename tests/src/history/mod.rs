@@ -39,6 +39,13 @@ pub enum Step {
         /// The packet.
         packet: Packet,
     },
+    /// The node sends a packet.
+    Leaves {
+        /// By this port.
+        port: PortName,
+        /// The packet.
+        packet: Packet,
+    },
     /// So many seconds pass.
     Waits(u64),
     /// The next generation is put in force.

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use selvedge_abi::{Counter, Passage, Reason, Revocations, Verdict};
-use selvedge_classifier::testing::{CONNECTION_LIMIT, MemoryTables, Outcome as Effects, PORT, SECOND};
+use selvedge_classifier::Way;
+use selvedge_classifier::testing::{CONNECTION_LIMIT, Hook, MemoryTables, Outcome as Effects, PORT, SECOND};
 use selvedge_topology::compile::compile;
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::identity::IdentityTable;
@@ -19,12 +20,12 @@ use super::packet::Packet;
 use super::{History, Step};
 use crate::scene::{Scene, tables};
 
-/// Packets by reason.
-pub type Seen = BTreeMap<Reason, u64>;
+/// Packets by where they were judged, and by reason.
+pub type Seen = BTreeMap<(Hook, Reason), u64>;
 
 /// Judges a frame by tables as the classifier does: whether it passed, and all that it changed. `None` where it was not
 /// asked.
-pub type Backend<'b> = dyn FnMut(&MemoryTables, &[u8]) -> Option<(bool, Effects)> + 'b;
+pub type Backend<'b> = dyn FnMut(Hook, &MemoryTables, &[u8]) -> Option<(bool, Effects)> + 'b;
 
 /// How a history can go wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,13 +110,14 @@ pub fn run(history: &History, seen: &mut Seen, backend: &mut Backend<'_>) -> Res
                 course.carried.passages.take();
             }
             Step::Flips => course.now.generation += 1,
-            Step::Arrives { port, packet } => {
+            Step::Arrives { port, packet } | Step::Leaves { port, packet } => {
+                let hook = if matches!(what, Step::Leaves { .. }) { Hook::Sent } else { Hook::Received };
                 let stage = stages[(course.now.generation % 2) as usize].get_mut(port);
                 let stage = stage.ok_or_else(|| Failure::NoHistory(format!("there is no port {port}")))?;
-                let reason = course.judge(stage, packet, backend).map_err(|message| {
+                let reason = course.judge(hook, stage, packet, backend).map_err(|message| {
                     Failure::Disagreement { step, message: format!("{what}: {message}") }
                 })?;
-                *seen.entry(reason).or_default() += 1;
+                *seen.entry((hook, reason)).or_default() += 1;
             }
         }
     }
@@ -136,11 +138,12 @@ impl Course {
     /// Lets everyone judge one packet; the reason they agree on, or who disagrees.
     fn judge(
         &mut self,
+        hook: Hook,
         stage: &mut Stage<'_>,
         packet: &Packet,
         backend: &mut Backend<'_>,
     ) -> Result<Reason, String> {
-        let expected = self.expect(&stage.scene, packet);
+        let expected = self.expect(hook, &stage.scene, packet);
         let tables = &mut stage.tables;
         tables.config.generation = self.now.generation;
         tables.clock.set(self.now.second * SECOND);
@@ -149,7 +152,7 @@ impl Course {
         tables.config.event_share = if self.now.second.is_multiple_of(2) { 0 } else { 1 };
         tables.passages = renumbered(self.carried.passages.take(), stage.port, PORT).into();
         tables.denials = renumbered(self.carried.denials.take(), stage.port, PORT).into();
-        let agreed = agree(tables, &packet.frame(), expected, backend);
+        let agreed = agree(hook, tables, &packet.frame(), expected, backend);
         tables.reason_counters.take();
         tables.rule_counters.take();
         tables.events.take();
@@ -174,9 +177,12 @@ impl Course {
     }
 
     /// What should become of the packet.
-    fn expect(&mut self, scene: &Scene<'_>, packet: &Packet) -> Reason {
+    fn expect(&mut self, hook: Hook, scene: &Scene<'_>, packet: &Packet) -> Reason {
         let (source, destination) = packet.ends();
-        let decided = scene.decided(source, destination);
+        let decided = match hook {
+            Hook::Received => scene.decided(source, destination),
+            Hook::Sent => scene.decided_when_sent(source, destination),
+        };
         decided.unwrap_or_else(|| self.connections.judge(self.now, packet, scene))
     }
 }
@@ -209,12 +215,13 @@ impl Node for Scene<'_> {
 /// Holds the classifier to what is expected, also where it forgets what passed, and the backend to all that the classifier does; leaves the tables as
 /// they are after the packet.
 fn agree(
+    hook: Hook,
     tables: &MemoryTables,
     frame: &[u8],
     expected: Reason,
     backend: &mut Backend<'_>,
 ) -> Result<(), String> {
-    let (reason, effects) = catch_unwind(AssertUnwindSafe(|| Effects::of(tables, frame)))
+    let (reason, effects) = catch_unwind(AssertUnwindSafe(|| Effects::at(hook, tables, frame)))
         .map_err(|_| "the classifier panics".to_owned())?;
     if reason != expected {
         return Err(format!("the classifier says {reason:?}, the model {expected:?}"));
@@ -225,16 +232,19 @@ fn agree(
     }
     let nothing = (BTreeMap::new().into(), BTreeMap::new().into());
     let forgetful = MemoryTables { passages: nothing.0, denials: nothing.1, ..tables.clone() };
-    let without_notes = Effects::of(&forgetful, frame);
+    let without_notes = Effects::at(hook, &forgetful, frame);
     if without_notes != (reason, effects.clone()) {
         return Err(format!("{:#?} by notes, {without_notes:#?} without", (reason, effects)));
     }
     let passes = reason.verdict() == Verdict::Allowed;
-    if let Some(other) = backend(tables, frame)
+    if let Some(other) = backend(hook, tables, frame)
         && other != (passes, effects.clone())
     {
         return Err(format!("the classifier says {:#?}, the backend {other:#?}", (passes, effects)));
     }
-    tables.classify(frame, PORT);
+    match hook {
+        Hook::Received => drop(tables.classify(frame, PORT)),
+        Hook::Sent => drop(tables.classify_sent(frame, Way { received: 0, leaves: PORT })),
+    }
     Ok(())
 }

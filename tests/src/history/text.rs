@@ -44,6 +44,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Arrives { port, packet } => write!(f, "{port}: {packet}"),
+            Self::Leaves { port, packet } => write!(f, "send {port}: {packet}"),
             Self::Waits(seconds) => write!(f, "wait {seconds}"),
             Self::Flips => f.write_str("flip"),
         }
@@ -60,7 +61,11 @@ impl FromStr for Step {
             return seconds.parse().map(Self::Waits).map_err(|error| format!("`{line}`: {error}"));
         }
         let (port, packet) = line.split_once(": ").ok_or_else(|| format!("`{line}` is no step"))?;
-        let port = port.parse().map_err(|error| format!("`{line}`: {error}"))?;
-        Ok(Self::Arrives { port, packet: packet.parse()? })
+        let named = |port: &str| port.parse().map_err(|error| format!("`{line}`: {error}"));
+        let packet = packet.parse()?;
+        Ok(match port.strip_prefix("send ") {
+            Some(port) => Self::Leaves { port: named(port)?, packet },
+            None => Self::Arrives { port: named(port)?, packet },
+        })
     }
 }

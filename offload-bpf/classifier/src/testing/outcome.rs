@@ -67,7 +67,7 @@ impl Tracked {
 }
 
 /// Where a frame meets the classifier on [`PORT`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hook {
     /// It is received.
     Received,
