@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::contenders::Contender;
 use crate::frames::{Family, Flow, Segment, frame};
 use crate::stage::SERVICE;
-use crate::world::{Policy, World, network, peer, subject};
+use crate::world::{Denials, Policy, World, network, peer, subject};
 
 /// Frames in the cases that spread over tables: enough to touch a table far larger than a core's own caches.
 const SPREAD: u32 = 1 << 17;
@@ -175,7 +175,12 @@ fn world(topic: Topic, family: Family) -> World {
             (1, 1, Policy::Blocked((0..BLOCKED).map(|index| network(family, index)).collect()))
         }
     };
+    let denials = match topic {
+        Topic::PolicyEntries(_) | Topic::Addresses(_) => Denials::Logged,
+        _ => Denials::Noted,
+    };
     World {
+        denials,
         family,
         subjects: (0..subjects).map(|index| subject(family, index)).collect(),
         peers: (0..peers).map(|index| peer(family, index)).collect(),

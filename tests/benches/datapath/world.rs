@@ -18,6 +18,16 @@ pub(crate) struct World {
     /// Addresses elsewhere in the fabric.
     pub(crate) peers: Vec<IpAddr>,
     pub(crate) policy: Policy,
+    pub(crate) denials: Denials,
+}
+
+/// What ours makes of a denial; the others know no difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denials {
+    /// Its rule is as most are, so what it denies is noted, and the next such packet is denied by the note.
+    Noted,
+    /// Its rule asks for a log, so each packet goes through all tables, which are what the case is about.
+    Logged,
 }
 
 /// Who may open connections to the service of a workload. Everything else is denied, but for `Blocked`.

@@ -90,8 +90,9 @@ impl Assembler {
     }
 
     /// The low 16 bits from network to host byte order, or back.
-    pub(crate) fn swap16(&mut self, dst: Reg) {
-        self.push(0xdc, dst, R0, 0, 16);
+    /// Turns the low `bits` of a register from network byte order, or into it, and clears the others.
+    pub(crate) fn swap(&mut self, dst: Reg, bits: i32) {
+        self.push(0xdc, dst, R0, 0, bits);
     }
 
     pub(crate) fn load(&mut self, width: Width, dst: Reg, base: Reg, offset: i16) {

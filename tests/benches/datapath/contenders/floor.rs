@@ -1,16 +1,14 @@
-//! Programs written by hand: the floors, and the kernel's own tables behind the same parse.
+//! Programs written by hand: the floors.
 
-use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
 
 use super::Ready;
-use crate::bpf::assemble::{Assembler, FP, Helper, If, Label, R0, R1, R2, R3, R4, R6, Width};
-use crate::bpf::{Cell, Functions, MapKind, attach_xdp, load_xdp, table, update};
-use crate::frames::{Family, octets};
+use crate::bpf::assemble::{Assembler, If, Label, R0, R1, R2, R3, R4, R6, Width};
+use crate::bpf::{Cell, Functions, attach_xdp, load_xdp};
+use crate::frames::Family;
 use crate::stage::Stage;
-use crate::world::World;
 
 const XDP_ABORTED: i32 = 0;
 const XDP_DROP: i32 = 1;
@@ -20,7 +18,6 @@ const XDP_PASS: i32 = 2;
 pub(super) struct Counting {
     program: OwnedFd,
     counter: Cell,
-    _table: Option<OwnedFd>,
     _link: OwnedFd,
 }
 
@@ -37,7 +34,7 @@ impl Ready for Counting {
 /// What a program does with a frame before it counts and drops it; jumps to the label if it is not as expected.
 type Body<'a> = &'a dyn Fn(&mut Assembler, Label);
 
-fn counting(stage: &Stage, table: Option<OwnedFd>, body: Body<'_>) -> Result<Counting> {
+fn counting(stage: &Stage, body: Body<'_>) -> Result<Counting> {
     let counter = Cell::new(&[0; 8])?;
     let mut asm = Assembler::default();
     let unexpected = asm.label();
@@ -53,19 +50,19 @@ fn counting(stage: &Stage, table: Option<OwnedFd>, body: Body<'_>) -> Result<Cou
     asm.exit();
     let program = load_xdp(&asm.finish(), &Functions::default()).context("a hand-written program")?;
     let link = attach_xdp(program.as_fd(), stage.port).context("native XDP on a veth")?;
-    Ok(Counting { program, counter, _table: table, _link: link })
+    Ok(Counting { program, counter, _link: link })
 }
 
 pub(super) fn drop(stage: &Stage) -> Result<Counting> {
     // The verifier refuses code that nothing leads to, so something seems to.
-    counting(stage, None, &|asm, unexpected| {
+    counting(stage, &|asm, unexpected| {
         asm.set(R0, 0);
         asm.jump(If::NotEqual, R0, 0, unexpected);
     })
 }
 
 pub(super) fn parse(family: Family, stage: &Stage) -> Result<Counting> {
-    counting(stage, None, &|asm, unexpected| parse_tcp(asm, family, unexpected))
+    counting(stage, &|asm, unexpected| parse_tcp(asm, family, unexpected))
 }
 
 /// A program that passes every frame.
@@ -84,31 +81,13 @@ struct Offsets {
     /// Bytes of the frame that the length field does not count.
     uncounted: i32,
     protocol: i16,
-    source: i16,
-    address: i16,
     tcp: i16,
 }
 
-const V4: Offsets = Offsets {
-    headers: 54,
-    ether_type: 0x0008,
-    length: 16,
-    uncounted: 14,
-    protocol: 23,
-    source: 26,
-    address: 4,
-    tcp: 34,
-};
-const V6: Offsets = Offsets {
-    headers: 74,
-    ether_type: 0xdd86,
-    length: 18,
-    uncounted: 54,
-    protocol: 20,
-    source: 22,
-    address: 16,
-    tcp: 54,
-};
+const V4: Offsets =
+    Offsets { headers: 54, ether_type: 0x0008, length: 16, uncounted: 14, protocol: 23, tcp: 34 };
+const V6: Offsets =
+    Offsets { headers: 74, ether_type: 0xdd86, length: 18, uncounted: 54, protocol: 20, tcp: 54 };
 
 fn offsets(family: Family) -> &'static Offsets {
     match family {
@@ -142,7 +121,7 @@ fn parse_tcp(asm: &mut Assembler, family: Family, unexpected: Label) {
         }
     }
     asm.load(Width::Half, R3, R6, at.length);
-    asm.swap16(R3);
+    asm.swap(R3, 16);
     asm.add(R3, at.uncounted);
     asm.copy(R4, R6);
     asm.add_reg(R4, R3);
@@ -155,49 +134,4 @@ fn parse_tcp(asm: &mut Assembler, family: Family, unexpected: Label) {
         asm.load(Width::Half, R3, R6, port);
         asm.jump(If::Equal, R3, 0, unexpected);
     }
-}
-
-/// The source's identity in a HASH, keyed by the bare address.
-pub(super) fn hash(world: &World, stage: &Stage) -> Result<Counting> {
-    looking_up(world, stage, MapKind::Hash, octets)
-}
-
-/// The source's identity in a trie, keyed by host prefixes.
-pub(super) fn trie(world: &World, stage: &Stage) -> Result<Counting> {
-    looking_up(world, stage, MapKind::LpmTrie, |address| {
-        let octets = octets(address);
-        let bits = octets.len() as u32 * 8;
-        [&bits.to_ne_bytes()[..], &octets].concat()
-    })
-}
-
-fn looking_up(
-    world: &World,
-    stage: &Stage,
-    kind: MapKind,
-    key: impl Fn(IpAddr) -> Vec<u8>,
-) -> Result<Counting> {
-    let at = offsets(world.family);
-    let length = if kind == MapKind::LpmTrie { 4 } else { 0 };
-    let table = table(kind, (at.address + length) as usize, world.peers.len() as u32)?;
-    for (index, peer) in world.peers.iter().enumerate() {
-        let identity = 1 + world.peer_identity(index);
-        update(table.as_fd(), &key(*peer), &identity.to_ne_bytes())?;
-    }
-    let map = table.try_clone()?;
-    counting(stage, Some(table), &|asm, unexpected| {
-        parse_tcp(asm, world.family, unexpected);
-        asm.copy_bytes((FP, -at.address), (R6, at.source), at.address, R3);
-        if length > 0 {
-            asm.set(R3, i32::from(at.address) * 8);
-            asm.store(Width::Word, FP, -at.address - length, R3);
-        }
-        asm.map(R1, map.as_fd());
-        asm.copy(R2, FP);
-        asm.add(R2, i32::from(-at.address - length));
-        asm.call(Helper::MapLookup);
-        asm.jump(If::Equal, R0, 0, unexpected);
-        asm.load(Width::Word, R3, R0, 0);
-        asm.jump(If::Equal, R3, 0, unexpected);
-    })
 }

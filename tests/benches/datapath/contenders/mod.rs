@@ -6,6 +6,7 @@ mod iptables;
 mod nft;
 mod ours;
 mod plan;
+mod search;
 mod unpassing;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -14,6 +15,7 @@ use anyhow::Result;
 
 pub(crate) use ours::{Memory, memory};
 
+use crate::bpf::MapKind;
 use crate::cases::Case;
 use crate::stage::Stage;
 
@@ -26,9 +28,9 @@ pub(crate) enum Contender {
     Parse,
     /// Selvedge's own program, filled as the agent fills it.
     Ours,
-    /// Parse and one lookup of the source in a kernel HASH.
+    /// Selvedge's own program, which looks addresses up in a kernel HASH.
     Hash,
-    /// Parse and one lookup of the source in a kernel LPM trie.
+    /// Selvedge's own program, which looks addresses up in a kernel LPM trie.
     Trie,
     /// xdp-filter of xdp-tools.
     Filter,
@@ -44,8 +46,8 @@ impl Contender {
             Self::Drop => "XDP_DROP",
             Self::Parse => "parse only",
             Self::Ours => "selvedge",
-            Self::Hash => "HASH",
-            Self::Trie => "LPM_TRIE",
+            Self::Hash => "over HASH",
+            Self::Trie => "over LPM",
             Self::Filter => "xdp-filter",
             Self::Nft => "nft",
             Self::Iptables => "iptables",
@@ -57,8 +59,8 @@ impl Contender {
         Ok(match self {
             Self::Drop => Box::new(floor::drop(stage)?),
             Self::Parse => Box::new(floor::parse(case.world.family, stage)?),
-            Self::Hash => Box::new(floor::hash(&case.world, stage)?),
-            Self::Trie => Box::new(floor::trie(&case.world, stage)?),
+            Self::Hash => Box::new(ours::prepare_over(MapKind::Hash, case, stage)?),
+            Self::Trie => Box::new(ours::prepare_over(MapKind::LpmTrie, case, stage)?),
             Self::Ours => Box::new(ours::prepare(case, stage)?),
             Self::Filter => Box::new(filter::prepare(&case.world, stage)?),
             Self::Nft => Box::new(nft::prepare(case, stage)?),

@@ -14,12 +14,12 @@ use selvedge_agent_core::{
 use selvedge_hw_profiles::Profiles;
 use selvedge_topology::plan::{Generation, Plan};
 
-use super::{Ready, plan::plan, unpassing};
-use crate::bpf::{self, attach_xdp, object_at, test_run};
+use super::{Ready, plan::plan, search::Search, unpassing};
+use crate::bpf::{self, MapKind, attach_xdp, object_at, test_run};
 use crate::cases::{Case, Verdict};
 use crate::frames::{Family, Flow, Segment, frame};
 use crate::stage::{PORT, Stage, WORKLOAD};
-use crate::world::{Policy, World, peer, subject};
+use crate::world::{Denials, Policy, World, peer, subject};
 
 /// A place of the bench's own in the bpffs, which only this process sees.
 const BPFFS: &str = "/sys/fs/bpf/selvedge-bench";
@@ -39,8 +39,9 @@ impl Drop for Node {
 }
 
 impl Node {
-    fn new(stage: &Stage) -> Result<Self> {
-        let pins = Pins::prepare(Path::new(BPFFS), &"bench".parse()?)?;
+    /// `name` is of the place where it pins its maps: two at once need two.
+    fn new(name: &str, stage: &Stage) -> Result<Self> {
+        let pins = Pins::prepare(Path::new(BPFFS), &name.parse()?)?;
         let datapath = KernelDatapath::open(pins.clone(), Sizes::default())?;
         let interface = |index| Interface {
             index: IfIndex(index),
@@ -88,10 +89,14 @@ pub(super) struct Ours {
 }
 
 pub(super) fn prepare(case: &Case, stage: &Stage) -> Result<Ours> {
+    prepare_as("ours", case, stage)
+}
+
+fn prepare_as(name: &str, case: &Case, stage: &Stage) -> Result<Ours> {
     let plan = plan(&case.world)?;
     // Whether it fits, before anything is made for it.
     selvedge_agent_core::lower::check(&plan)?;
-    let mut node = Node::new(stage)?;
+    let mut node = Node::new(name, stage)?;
     node.apply(&plan, 1, Tables::default())?;
     let program = node.program()?;
     if case.verdict() == Verdict::Established {
@@ -99,13 +104,25 @@ pub(super) fn prepare(case: &Case, stage: &Stage) -> Result<Ours> {
             handshake(program.as_fd(), flow, stage)?;
         }
     }
-    let link = attach_xdp(unpassing::load(&node.pins)?.as_fd(), stage.port)?;
+    let link = attach_xdp(unpassing::load(&node.pins, None)?.as_fd(), stage.port)?;
     let reason = match case.verdict() {
         Verdict::Established => Reason::Established,
         Verdict::Denied => Reason::PolicyDeny,
         Verdict::Opened => Reason::PolicyAllow,
     };
     Ok(Ours { node, program, reason, _link: link })
+}
+
+/// Ours over another table of addresses, in a case of denials.
+pub(super) fn prepare_over(kind: MapKind, case: &Case, stage: &Stage) -> Result<Ours> {
+    ensure!(case.verdict() == Verdict::Denied, "no connection is opened over another table");
+    let search = Search::new(&plan(&case.world)?, case.world.family, kind)?;
+    let ours = prepare_as(if kind == MapKind::Hash { "hash" } else { "trie" }, case, stage)?;
+    let program = unpassing::load(&ours.node.pins, Some(&search))?;
+    let Ours { node, reason, _link, .. } = ours;
+    drop(_link);
+    let _link = attach_xdp(program.as_fd(), stage.port)?;
+    Ok(Ours { node, program, reason, _link })
 }
 
 /// Opens a connection: the answer comes from the workload's port, as anti-spoofing wants it.
@@ -139,7 +156,7 @@ pub(crate) struct Memory {
 /// Fills both halves of the address tables, and weighs them.
 pub(crate) fn memory() -> Result<Memory> {
     let stage = Stage::new(&[])?;
-    let mut node = Node::new(&stage)?;
+    let mut node = Node::new("memory", &stage)?;
     let mut connections = 0;
     for name in [map::CONNECTIONS, map::HALF_OPEN, map::PASSAGES] {
         connections += bpf::memory(&node.pins.map(name))?;
@@ -150,7 +167,7 @@ pub(crate) fn memory() -> Result<Memory> {
         // Two generations that differ, so that the second is written to the other half.
         let subjects = vec![subject(family, generation)];
         let peers = (0..limit - 1).map(|index| peer(family, index)).collect();
-        let world = World { family, subjects, peers, policy: Policy::Identities };
+        let world = World { family, subjects, peers, policy: Policy::Identities, denials: Denials::Noted };
         let tables = node.datapath.observe(&[])?.tables;
         node.apply(&plan(&world)?, generation.into(), tables)?;
     }

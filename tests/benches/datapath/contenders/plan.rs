@@ -15,7 +15,7 @@ use selvedge_topology::plan::{
 use selvedge_topology::timeouts::Timeouts;
 
 use crate::stage::{PORT, SERVICE, WORKLOAD};
-use crate::world::{Policy, World};
+use crate::world::{Denials, Policy, World};
 
 const DENY_ALL: SetId = SetId(1);
 const SERVICE_ONLY: SetId = SetId(2);
@@ -53,7 +53,7 @@ pub(super) fn plan(world: &World) -> Result<Plan> {
         workloads: workloads(world)?,
         addresses: addresses.into_iter().map(entry).collect(),
         rows: rows.collect(),
-        sets: sets(),
+        sets: sets(world.denials == Denials::Logged),
         rules: [(DENY, Action::Deny), (ALLOW, Action::Allow)].map(|(id, action)| rule(id, action)).into(),
         identities: Vec::new(),
     })
@@ -109,9 +109,11 @@ fn workloads(world: &World) -> Result<Vec<PlanWorkload>> {
     world.subjects.iter().enumerate().map(workload).collect()
 }
 
-fn sets() -> Vec<PlanSet> {
-    let interval =
-        |first, outcome, rule| PlanInterval { first, decision: Decision { outcome, rule, logged: false } };
+fn sets(logs: bool) -> Vec<PlanSet> {
+    let interval = |first, outcome, rule| PlanInterval {
+        first,
+        decision: Decision { outcome, rule, logged: logs && outcome == Outcome::Denied },
+    };
     let denied = |first| interval(first, Outcome::Denied, DENY);
     let service = L4Key::new(Protocol::TCP, SERVICE);
     let after = L4Key::new(Protocol::TCP, SERVICE + 1);

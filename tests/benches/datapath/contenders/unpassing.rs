@@ -15,6 +15,7 @@ use aya_obj::{Map, Object};
 use selvedge_abi::{PROGRAM_XDP, map};
 use selvedge_agent::datapath::Pins;
 
+use super::search::{self, Search};
 use crate::bpf::{Functions, load_xdp, object_at, update};
 
 const CALL: u8 = 0x85;
@@ -23,8 +24,8 @@ const PSEUDO_CALL: u8 = 1;
 /// What every exit of the main function becomes: if r0 != XDP_PASS goto +1; r0 = XDP_DROP; exit.
 const ENDING: [u64; 3] = [0x0000_0002_0001_0055, 0x0000_0001_0000_00b7, EXIT as u64];
 
-/// The program over the maps of `pins`, never passing.
-pub(super) fn load(pins: &Pins) -> Result<OwnedFd> {
+/// The program over the maps of `pins`, never passing; where addresses are looked up otherwise, with that.
+pub(super) fn load(pins: &Pins, search: Option<&Search>) -> Result<OwnedFd> {
     let mut object = Object::parse(selvedge_object::OBJECT)?;
     let maps = object.maps.clone().into_iter().map(|(name, map)| {
         let fd = opened(pins, &name, &map).with_context(|| format!("map {name}"))?;
@@ -35,6 +36,11 @@ pub(super) fn load(pins: &Pins) -> Result<OwnedFd> {
     let key = object.programs.get(PROGRAM_XDP).context("the object has no such program")?.function_key();
     let main = object.functions[&key].instructions.len();
     object.relocate_maps(maps.iter().map(|(name, fd, map)| (name.as_str(), fd.as_raw_fd(), map)), &texts)?;
+    if let Some(search) = search {
+        let mut functions = object.functions.values_mut();
+        let replaced = functions.find(|function| function.name == search::FUNCTION);
+        replace(&mut replaced.context("nothing looks addresses up")?.instructions, &search.code)?;
+    }
     object.relocate_calls(&texts)?;
     let features = aya::features().btf().context("the kernel has no BTF")?;
     let types = object.fixup_and_sanitize_btf(features)?.map(Btf::to_bytes).unwrap_or_default();
@@ -44,6 +50,24 @@ pub(super) fn load(pins: &Pins) -> Result<OwnedFd> {
     let moved = |start: u32| if start as usize >= main { start + ENDING.len() as u32 } else { start };
     let starts = starts.map(|info| [moved(info.insn_off), info.type_id]).collect();
     load_xdp(&code, &Functions { types, starts }).context("our program, never passing")
+}
+
+/// Puts `code` in the place of a function, which keeps its length: what is before it does nothing.
+fn replace(function: &mut [bpf_insn], code: &[u64]) -> Result<()> {
+    const NOTHING: u64 = 0x05; // goto +0
+    let before = function.len().checked_sub(code.len()).context("what replaces it is longer")?;
+    let words = std::iter::repeat_n(&NOTHING, before).chain(code);
+    for (instruction, word) in function.iter_mut().zip(words) {
+        let [code, registers, o0, o1, immediate @ ..] = word.to_le_bytes();
+        *instruction = bpf_insn {
+            code,
+            _bitfield_align_1: [],
+            _bitfield_1: bpf_insn::new_bitfield_1(registers & 0xf, registers >> 4),
+            off: i16::from_le_bytes([o0, o1]),
+            imm: i32::from_le_bytes(immediate),
+        };
+    }
+    Ok(())
 }
 
 /// The map where the agent pinned it; one that is no part of the ABI is the program's own, and made anew.
