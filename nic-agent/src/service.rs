@@ -18,7 +18,7 @@ use crate::machine::{self, LinkEvents, MachineError, RawInterface};
 use crate::retry::Backoff;
 use crate::store::StoreEvent;
 
-/// How often the agent reports when nothing changes.
+/// How often the agent reports when nothing changes, and looks whether somebody else's program came before its own.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// The longest wait before something that failed is tried again.
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
@@ -105,7 +105,14 @@ impl<D: Datapath> Service<D> {
                     self.converge_if_changed().await;
                 }
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => self.converge().await,
-                _ = report.tick() => self.report(),
+                _ = report.tick() => {
+                    // An error is said by converging, which meets it too.
+                    if self.engine.datapath().is_first().is_ok_and(|first| first) {
+                        self.report();
+                    } else {
+                        self.converge().await;
+                    }
+                }
                 _ = verify.tick() => {
                     self.engine.datapath().doubt();
                     self.converge().await;

@@ -49,6 +49,10 @@ impl Datapath for Tampered {
         self.kernel.execute(action)
     }
 
+    fn is_first(&mut self) -> Result<bool, DatapathError> {
+        self.kernel.is_first()
+    }
+
     fn doubt(&mut self) {
         self.kernel.doubt();
     }

@@ -7,7 +7,7 @@ use selvedge_topology::names::PortName;
 
 use crate::machine::{IfIndex, Interface, Machine};
 use crate::reconcile::{
-    Action, Attachment, Egress, EgressLink, Entry, Hook, Key, Observed, Program, Support,
+    Action, Attachment, Egress, EgressLink, Entry, Hook, Key, Observed, Precedence, Program, Support,
 };
 use crate::tables::Slot;
 
@@ -84,10 +84,15 @@ impl Simulation {
                 }
             }
             Action::AttachEgress { port, index } => {
-                let link = EgressLink { index: Some(*index), program: Program::Current };
+                let place = Precedence::First;
+                let link = EgressLink { index: Some(*index), program: Program::Current, place };
                 if links.insert(port.clone(), link).is_some() {
                     return Err(Mistake::AttachedTwice { hook: Hook::Egress, port: port.clone() });
                 }
+            }
+            Action::Advance { port } => {
+                let missing = || Mistake::NotAttached { hook: Hook::Egress, port: port.clone() };
+                links.get_mut(port).ok_or_else(missing)?.place = Precedence::First;
             }
             Action::Refresh { hook, port } => {
                 let program = match hook {
@@ -130,6 +135,13 @@ impl Simulation {
     pub fn add_interface(&mut self, port: &PortName, index: IfIndex) {
         let interface = Interface { index, driver: "veth".to_owned(), mtu: 1500, programs: Vec::new() };
         self.observed.machine.interfaces.insert(port.to_string(), interface);
+    }
+
+    /// Lets somebody else judge first what is sent by a port.
+    pub fn overtake(&mut self, port: &PortName) {
+        if let Some(link) = self.observed.egress.links.get_mut(port) {
+            link.place = Precedence::Behind;
+        }
     }
 
     /// Makes the programs on a port those of an agent before this.

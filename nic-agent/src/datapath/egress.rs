@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::{fs, io};
 
-use aya::programs::SchedClassifier;
+use aya::EbpfLoader;
 use aya::programs::links::{FdLink, LinkOrder};
 use aya::programs::tc::{TcAttachOptions, TcAttachType};
-use selvedge_agent_core::{EgressLink, Hook, IfIndex, Program, Support};
+use aya::programs::{ProgramInfo, SchedClassifier};
+use selvedge_abi::map;
+use selvedge_agent_core::{EgressLink, Hook, IfIndex, Precedence, Program, Support};
 use selvedge_topology::names::PortName;
 
 use super::kernel::{DatapathError, chain};
 use super::pins::{PinError, Pins};
+use super::programs;
+use crate::sys::bpf;
 
 /// Whether the kernel has tcx, asked of an interface that every namespace has. Without it, a filter of a queueing discipline
 /// would be left, which anybody replaces.
@@ -29,9 +35,20 @@ pub(super) fn links(pins: &Pins, current: u32) -> Result<BTreeMap<PortName, Egre
     let links = pins.pinned_links(Hook::Egress)?.into_iter().map(|(port, link)| {
         let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
         let program = if link.info.program == current { Program::Current } else { Program::Outdated };
-        (port, EgressLink { index, program })
+        let place = place(&port, link.info.program);
+        (port, EgressLink { index, program, place })
     });
     Ok(links.collect())
+}
+
+/// Where a program stands among those on a port. An interface that just went away has none; the next event says so.
+fn place(port: &PortName, program: u32) -> Precedence {
+    let all = SchedClassifier::query_tcx(port.as_str(), TcAttachType::Egress);
+    let before = |(_, all): (u64, Vec<ProgramInfo>)| all.iter().position(|one| one.id() == program);
+    match all.ok().and_then(before) {
+        None | Some(0) => Precedence::First,
+        Some(_) => Precedence::Behind,
+    }
 }
 
 /// Attaches `program` before whatever else judges what is sent there, for another program may end the chain; and pins the link.
@@ -40,12 +57,44 @@ pub(super) fn attach(
     port: &PortName,
     pin: &Path,
 ) -> Result<(), DatapathError> {
-    let failed = |error: &dyn Error| DatapathError::AttachEgress { port: port.clone(), reason: chain(error) };
+    let link = attach_first(program, port)?;
+    link.pin(pin).map(drop).map_err(|error| failed(port, &error))
+}
+
+/// Takes the first place on `port` again: a second copy of the program is attached there, its link put in the place of the
+/// one before, and given the `program` that every link runs. A packet in between is judged twice. Whatever is left where this
+/// ends early is taken up by the next time, or by nobody: a link without a pin ends with this process.
+pub(super) fn advance(program: &SchedClassifier, pins: &Pins, port: &PortName) -> Result<(), DatapathError> {
+    let (pin, beside) = (pins.link(Hook::Egress, port), pins.advancing());
+    let in_pin = |source: io::Error| DatapathError::Pin { path: pin.clone(), source };
+    let before = bpf::open_pin(&pin).map_err(in_pin)?;
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(in_pin(error)),
+        _ => {}
+    }
+    let mut loader = EbpfLoader::new();
+    for name in map::ALL {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    let mut object = loader.load(selvedge_object::OBJECT)?;
+    let link = attach_first(programs::load(&mut object)?, port)?;
+    let link = link.pin(&beside).map_err(|error| failed(port, &error))?;
+    fs::rename(&beside, &pin).map_err(in_pin)?;
+    bpf::detach_link(before.as_fd()).map_err(in_pin)?;
+    drop(link);
+    let link = bpf::open_pin(&pin).map_err(in_pin)?;
+    bpf::update_link(link.as_fd(), program.fd()?.as_fd()).map_err(in_pin)
+}
+
+fn failed(port: &PortName, error: &dyn Error) -> DatapathError {
+    DatapathError::AttachEgress { port: port.clone(), reason: chain(error) }
+}
+
+fn attach_first(program: &mut SchedClassifier, port: &PortName) -> Result<FdLink, DatapathError> {
     let first = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program
         .attach_with_options(port.as_str(), TcAttachType::Egress, first)
-        .map_err(|error| failed(&error))?;
-    let link = program.take_link(id).map_err(|error| failed(&error))?;
-    let link = FdLink::try_from(link).map_err(|error| failed(&error))?;
-    link.pin(pin).map(drop).map_err(|error| failed(&error))
+        .map_err(|error| failed(port, &error))?;
+    let link = program.take_link(id).map_err(|error| failed(port, &error))?;
+    FdLink::try_from(link).map_err(|error| failed(port, &error))
 }

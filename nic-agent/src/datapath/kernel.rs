@@ -9,7 +9,7 @@ use aya::maps::{MapError, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, map};
-use selvedge_agent_core::{Action, Egress, Hook, Mismatch, Observed, Refused, Support};
+use selvedge_agent_core::{Action, Egress, Hook, Mismatch, Observed, Precedence, Refused, Support};
 use selvedge_topology::names::PortName;
 
 use super::arrays;
@@ -236,10 +236,16 @@ impl Datapath for KernelDatapath {
             Action::AttachEgress { port, .. } => {
                 egress::attach(&mut self.egress, port, &self.pins.link(Hook::Egress, port))?;
             }
+            Action::Advance { port } => egress::advance(&self.egress, &self.pins, port)?,
             Action::Refresh { hook, port } => self.refresh(*hook, port)?,
             Action::Detach { hook, port } => self.detach(*hook, port)?,
         }
         Ok(Effect::Done)
+    }
+
+    fn is_first(&mut self) -> Result<bool, DatapathError> {
+        let links = egress::links(&self.pins, self.egress_id)?;
+        Ok(links.values().all(|link| link.place == Precedence::First))
     }
 
     fn doubt(&mut self) {

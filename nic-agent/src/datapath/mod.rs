@@ -41,6 +41,9 @@ pub trait Datapath {
     /// Forgets what is known of the tables without reading them: the next look reads all of them.
     fn doubt(&mut self);
 
+    /// Whether the agent's program is the first to judge what is sent, at every port that has it. Nothing tells of a change.
+    fn is_first(&mut self) -> Result<bool, DatapathError>;
+
     /// Executes one action.
     fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError>;
 

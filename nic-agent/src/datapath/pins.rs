@@ -154,6 +154,11 @@ impl Pins {
         self.links(hook).join(port.as_str())
     }
 
+    /// Where a link is until it takes the place of another.
+    pub(crate) fn advancing(&self) -> PathBuf {
+        self.root.join("advancing")
+    }
+
     /// The node's root directory.
     pub fn root(&self) -> &Path {
         &self.root

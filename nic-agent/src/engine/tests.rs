@@ -47,6 +47,10 @@ impl Datapath for Faulty {
         })
     }
 
+    fn is_first(&mut self) -> Result<bool, DatapathError> {
+        Ok(true)
+    }
+
     fn doubt(&mut self) {}
 
     fn counters(&mut self) -> Result<Counters, DatapathError> {

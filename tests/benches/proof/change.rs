@@ -68,6 +68,10 @@ impl Datapath for Timed {
         effect
     }
 
+    fn is_first(&mut self) -> Result<bool, DatapathError> {
+        self.kernel.is_first()
+    }
+
     fn doubt(&mut self) {
         self.kernel.doubt();
     }

@@ -45,6 +45,12 @@ pub enum Action {
         /// Its interface.
         index: IfIndex,
     },
+    /// Puts the program for what the node itself sends before somebody else's that came to be before it. At no moment is there
+    /// none.
+    Advance {
+        /// The port.
+        port: PortName,
+    },
     /// Puts the current program in the place of an older one, at once.
     Refresh {
         /// Where on the port.
@@ -122,6 +128,13 @@ impl fmt::Display for Action {
             }
             Self::AttachEgress { port, index } => {
                 write!(f, "attach to {port} (index {index}), {}", Hook::Egress)
+            }
+            Self::Advance { port } => {
+                write!(
+                    f,
+                    "take the first place on {port} again, {}, before somebody else's program",
+                    Hook::Egress
+                )
             }
             Self::Refresh { hook, port } => write!(f, "renew the program on {port}, {hook}"),
             Self::Detach { hook, port } => write!(f, "detach from {port}, {hook}"),

@@ -2,6 +2,9 @@
 //!
 //! A port gets it after the XDP program and before any switch, and loses it with the XDP program. Where the kernel has no
 //! place for it (tcx, Linux 6.6), no port gets it, and the report says so.
+//!
+//! Others may judge there as well, and stay. But whoever comes first may let a packet go before anybody else sees it, so this
+//! program takes the first place, and takes it again from whoever attached before it since.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,6 +48,17 @@ pub struct EgressLink {
     pub index: Option<IfIndex>,
     /// Which program it runs.
     pub program: Program,
+    /// Whether it is the first to judge.
+    pub place: Precedence,
+}
+
+/// Where a program stands among those that judge what is sent by a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precedence {
+    /// It judges first.
+    First,
+    /// After somebody else's, which may let packets go that it never sees.
+    Behind,
 }
 
 /// Whether the kernel lets programs judge what is sent.
@@ -76,13 +90,20 @@ pub(super) fn renew(observed: &Observed, actions: &mut Vec<Action>) {
     }
 }
 
-/// The port gets the program, if it hasn't it and there is a place for it.
+/// The port gets the program, if it hasn't it and there is a place for it; and the program the first place.
 pub(super) fn attach(observed: &Observed, port: &PortName, index: IfIndex, actions: &mut Vec<Action>) {
     let Egress { links, support } = &observed.egress;
-    if observed.egress.is_on(port, index) || *support != Support::Tcx {
+    if *support != Support::Tcx {
         return;
     }
-    if links.contains_key(port) {
+    let link = links.get(port);
+    if observed.egress.is_on(port, index) {
+        if link.is_some_and(|link| link.place == Precedence::Behind) {
+            actions.push(Action::Advance { port: port.clone() });
+        }
+        return;
+    }
+    if link.is_some() {
         actions.push(Action::Detach { hook: Hook::Egress, port: port.clone() });
     }
     actions.push(Action::AttachEgress { port: port.clone(), index });

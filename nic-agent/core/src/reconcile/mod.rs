@@ -24,7 +24,7 @@ use selvedge_topology::plan::{Generation, Plan};
 
 pub use action::{Action, Entry, Key};
 pub use diff::differences;
-pub use egress::{Egress, EgressLink, Hook, Support};
+pub use egress::{Egress, EgressLink, Hook, Precedence, Support};
 
 use crate::lower::{self, LowerError};
 use crate::machine::{ForeignPrograms, IfIndex, Machine};

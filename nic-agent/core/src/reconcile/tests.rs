@@ -219,6 +219,17 @@ fn a_node_that_was_enforced_without_it_gets_the_egress_program_and_nothing_else(
 }
 
 #[test]
+fn where_somebody_else_came_before_it_the_egress_program_takes_the_first_place_again_and_nothing_else_happens()
+ {
+    let mut world = World::new(machine(&["eth0", "w1"]));
+    let wanted = Wanted::plan(Sample::new().plan, 4);
+    wanted.execute(&mut world);
+    world.overtake("w1");
+    assert_eq!(wanted.actions(&world), [Action::Advance { port: name("w1") }]);
+    wanted.execute(&mut world);
+}
+
+#[test]
 fn foreign_programs_are_displaced_only_where_that_is_allowed() {
     let mut machine = machine(&["eth0", "w1"]);
     let mode = Mode::Generic;

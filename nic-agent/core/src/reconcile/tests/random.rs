@@ -43,6 +43,7 @@ pub(super) fn disturb(u: &mut Unstructured<'_>, world: &mut World) -> Result<()>
                 world.remove_interface(port);
                 world.add_interface(port, index);
             }
+            2 => world.overtake(port),
             _ => {}
         }
     }

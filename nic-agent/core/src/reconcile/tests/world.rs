@@ -51,6 +51,10 @@ impl World {
         self.0.age_program(&name(port));
     }
 
+    pub(super) fn overtake(&mut self, port: &str) {
+        self.0.overtake(&name(port));
+    }
+
     pub(super) fn without_tcx(&mut self, reason: &str) {
         self.0.without_tcx(reason);
     }
