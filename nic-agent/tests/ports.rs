@@ -60,6 +60,27 @@ fn a_device_whose_driver_has_no_xdp_is_never_asked_for_native() {
 }
 
 #[test]
+fn a_port_with_a_dot_in_its_name_is_pinned_adopted_and_detached_as_any_other() {
+    let node = Node::bare();
+    // As a VLAN's is called.
+    node.namespace.ip("link add eth0.100 type veth peer name peer0");
+    node.namespace.ip("link set eth0.100 up");
+    node.namespace.ip("link set peer0 up");
+    let agent = node.agent(&["--fail-closed", "eth0.100"]);
+    let before = node.wait_status("it is attached", |status| status["egress"][0]["name"] == "eth0.100");
+    assert_eq!(port(&before, "eth0.100")["mode"], "xdp-native");
+    agent.end(Signal::SIGTERM);
+    let again = node.agent(&["--fail-closed", "eth0.100"]);
+    again.wait_log("nothing to be had from etcd");
+    assert_eq!(node.status().unwrap(), before, "the same links");
+    again.end(Signal::SIGTERM);
+    let output = node.command("detach", &[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("eth0.100: detached, and open now"), "{text}");
+    assert!(!node.pin("").exists());
+}
+
+#[test]
 fn a_restart_adopts_maps_links_and_program_as_they_are() {
     let node = Node::wired();
     let agent = node.agent(&["--fail-closed", "eth0"]);

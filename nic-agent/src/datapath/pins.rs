@@ -112,7 +112,7 @@ impl Pins {
     }
 
     fn at(bpffs: &Path, node: &NodeName) -> Self {
-        Self { node: node.clone(), root: bpffs.join("selvedge").join(node.as_str()) }
+        Self { node: node.clone(), root: bpffs.join("selvedge").join(pinned_as(node.as_str())) }
     }
 
     /// Claims the pins for this process.
@@ -151,7 +151,7 @@ impl Pins {
 
     /// The pin of a port's link.
     pub(crate) fn link(&self, hook: Hook, port: &PortName) -> PathBuf {
-        self.links(hook).join(port.as_str())
+        self.links(hook).join(pinned_as(port.as_str()))
     }
 
     /// Where a link is until it takes the place of another.
@@ -172,7 +172,7 @@ impl Pins {
         }
         for name in names(&directory)? {
             let path = directory.join(&name);
-            let Ok(port) = name.parse() else { continue }; // not of our making
+            let Ok(port) = pinned_name(&name).parse() else { continue }; // not of our making
             let fd = bpf::open_pin(&path).map_err(failed("open the link", &path))?;
             let info = bpf::link_info(fd.as_fd()).map_err(failed("read the link", &path))?;
             links.push((port, PinnedLink { fd, info }));
@@ -205,6 +205,16 @@ impl Pins {
     }
 }
 
+/// A bpffs keeps dots to itself (kernel/bpf/inode.c), and a VLAN's interface has one: `swp1.100` is pinned as `swp1:100`.
+fn pinned_as(name: &str) -> String {
+    name.replace('.', ":")
+}
+
+/// The name that [`pinned_as`] made this of; no name has a colon.
+fn pinned_name(pin: &str) -> String {
+    pin.replace(':', ".")
+}
+
 fn detach(path: &Path, link: &PinnedLink) -> Result<Was, PinError> {
     let was = if link.info.ifindex == 0 { Was::Dead } else { Was::Attached };
     // An explicit detach works even where somebody else holds the link too.
@@ -227,4 +237,17 @@ fn names(directory: &Path) -> Result<Vec<String>, PinError> {
 fn is_bpffs(path: &Path) -> Result<bool, PinError> {
     let status = statfs(path).map_err(|errno| failed("look at", path)(errno.into()))?;
     Ok(status.filesystem_type() == BPF_FS_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pin_has_a_dot_and_each_says_what_it_is_of() {
+        let pins = Pins::at(Path::new("/sys/fs/bpf"), &"host1.rack-2".parse().unwrap());
+        let pin = pins.link(Hook::Egress, &"swp1.100".parse().unwrap());
+        assert_eq!(pin, Path::new("/sys/fs/bpf/selvedge/host1:rack-2/egress/swp1:100"));
+        assert_eq!(pinned_name("swp1:100"), "swp1.100");
+    }
 }
