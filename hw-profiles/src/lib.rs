@@ -1,10 +1,20 @@
-//! What each NIC, DPU and switch port can do, as data: one YAML profile per driver family under `profiles/`.
+//! What each NIC, DPU and switch port can do, as data: one YAML profile per device family under `profiles/`.
 //!
-//! [`Profiles::embedded`] parses the files that come with this crate; [`Profiles::choose`] says in which modes
-//! to try a port, in order, and why. Nothing here looks at a machine: what was observed is an argument.
+//! A [`Profile`] says which devices it is for, what interfaces they have, in which modes programs run on each, what that
+//! needs, what gets past it, and where every figure is from. [`Profiles`] finds the profile of a [`Port`]; [`fit()`] says
+//! which mode the port gets, what it costs, and why no better one. Nothing here looks at a machine: what was seen of a
+//! port is an argument. Reading a user's folder of profiles is the only thing that touches a disk.
 
-mod choose;
-mod profile;
+mod embedded;
+pub mod fit;
+mod mode;
+pub mod port;
+pub mod profile;
+mod profiles;
+pub mod units;
 
-pub use choose::{Mode, ModeChoice, ModeReason, ObservedPort};
-pub use profile::{NativeSupport, Profile, ProfileError, Profiles};
+pub use fit::{Fit, ModeChoice, Requirement, fit};
+pub use mode::Mode;
+pub use port::Port;
+pub use profile::Profile;
+pub use profiles::{Entry, Match, Origin, ProfileError, Profiles};

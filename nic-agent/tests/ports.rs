@@ -56,7 +56,43 @@ fn a_device_whose_driver_has_no_xdp_is_never_asked_for_native() {
     let agent = node.agent(&["--fail-closed", "eth0"]);
     let status = node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
     assert_eq!(port(&status, "eth0")["mode"], "xdp-generic");
-    agent.wait_log("driver bridge has no native XDP");
+    agent.wait_log("no xdp-native: driver bridge: it has no ndo_bpf");
+}
+
+/// Of veths, by a user who wants none of their native mode.
+const OWN_PROFILE: &str = r#"
+profile: slow-veth
+title: The lab's veths
+kind: virtual
+kernel: "6.12"
+match: {drivers: [veth]}
+netdevs:
+  - role: virtual
+    xdp-offload: {programs: absent, because: it is a lab, source: "tried: here"}
+    xdp-native: {programs: absent, because: the lab wants the slow way, source: "tried: here"}
+constraints: []
+bypasses: []
+unknown: []
+"#;
+
+#[test]
+fn a_users_own_profile_decides_and_a_wrong_one_ends_the_agent_with_its_place() {
+    let node = Node::wired();
+    let profiles = tempfile::tempdir().unwrap();
+    let folder = profiles.path().to_str().unwrap();
+    fs::write(profiles.path().join("slow-veth.yaml"), OWN_PROFILE).unwrap();
+    let agent = node.agent(&["--fail-closed", "eth0", "--profiles", folder]);
+    let status = node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
+    assert_eq!(port(&status, "eth0")["mode"], "xdp-generic");
+    agent.wait_log("no xdp-native: driver veth: the lab wants the slow way");
+    drop(agent);
+
+    let wrong = OWN_PROFILE.replace("kind: virtual", "kind: virtual\nspeed: 100");
+    fs::write(profiles.path().join("slow-veth.yaml"), wrong).unwrap();
+    let (code, log) = node.agent(&["--profiles", folder]).wait_end();
+    assert_eq!(code, Some(1));
+    assert!(log.contains("slow-veth.yaml: unknown field `speed`"), "{log}");
+    assert!(log.contains("at line 5 column 1"), "{log}");
 }
 
 #[test]

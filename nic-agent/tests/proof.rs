@@ -15,6 +15,7 @@ use selvedge_agent::engine::{Engine, Progress, Settings, Tallies};
 use selvedge_agent::machine::{self, RawInterface};
 use selvedge_agent::store::{Fetched, StateDir};
 use selvedge_agent_core::{Action, Entry, ForeignPrograms, Key, Observed, Slot, SlotTables};
+use selvedge_hw_profiles::Profiles;
 use selvedge_proto::plan::encode_plan;
 use selvedge_proto::{ProofReport, Report, Target};
 use selvedge_topology::plan::{Generation, Plan};
@@ -75,8 +76,9 @@ impl<'a> Bench<'a> {
             let kernel = open(&node.bpffs());
             let state = StateDir::open(&node.state(), &name).unwrap();
             let (fail_closed, failsafe) = (BTreeSet::new(), BTreeSet::new());
-            let settings = Settings { node: name, fail_closed, failsafe, foreign: ForeignPrograms::Refuse };
-            Engine::new(settings, Tampered { kernel, bpffs: node.bpffs(), hand: None }, state).unwrap()
+            let (foreign, profiles) = (ForeignPrograms::Refuse, Profiles::embedded().unwrap());
+            let settings = Settings { node: name, fail_closed, failsafe, foreign, profiles };
+            Engine::new(settings, Tampered { kernel, bpffs: node.bpffs(), hand: None }, state)
         });
         Self { node, engine }
     }

@@ -127,7 +127,7 @@ pub fn tables(plan: &Plan, arrival: &PortName, generation: u64) -> Result<Memory
 pub fn machine(plan: &Plan, arrival: &PortName) -> Machine {
     let interfaces = plan.ports.iter().zip(PORT + 1..).map(|(port, other)| {
         let index = IfIndex(if port.name == *arrival { PORT } else { other });
-        let interface = Interface { index, driver: "veth".into(), mtu: 1500, programs: Vec::new() };
+        let interface = Interface::veth(index);
         (port.name.to_string(), interface)
     });
     Machine { interfaces: interfaces.collect() }

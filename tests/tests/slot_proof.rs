@@ -31,8 +31,7 @@ const SLOT: Slot = Slot::B;
 
 fn machine(plan: &Plan) -> Machine {
     let interfaces = plan.ports.iter().zip(7..).map(|(port, index)| {
-        let interface =
-            Interface { index: IfIndex(index), driver: "veth".into(), mtu: 1500, programs: Vec::new() };
+        let interface = Interface::veth(IfIndex(index));
         (port.name.to_string(), interface)
     });
     Machine { interfaces: interfaces.collect() }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use selvedge_hw_profiles::Mode;
+use selvedge_hw_profiles::units::Bytes;
+use selvedge_hw_profiles::{Mode, Port};
 use selvedge_topology::names::PortName;
 
 /// The kernel's number of an interface. A port that is deleted and made again gets another.
@@ -27,10 +28,8 @@ impl fmt::Display for IfIndex {
 pub struct Interface {
     /// Its number.
     pub index: IfIndex,
-    /// What its driver calls itself.
-    pub driver: String,
-    /// Its MTU in bytes.
-    pub mtu: u32,
+    /// What was seen of it that decides what it can do.
+    pub seen: Port,
     /// The XDP programs on it, at most one a mode.
     pub programs: Vec<XdpProgram>,
 }
@@ -87,6 +86,11 @@ impl Machine {
 }
 
 impl Interface {
+    /// A veth with Ethernet's MTU and no programs, of which no more is known: what labs and tests are made of.
+    pub fn veth(index: IfIndex) -> Self {
+        Self { index, seen: Port::new("veth", Bytes(1500)), programs: Vec::new() }
+    }
+
     /// The programs on it that are not the agent's.
     pub fn foreign(&self) -> impl Iterator<Item = &XdpProgram> {
         self.programs.iter().filter(|program| program.owner == Owner::Foreign)

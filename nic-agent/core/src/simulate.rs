@@ -133,7 +133,7 @@ impl Simulation {
 
     /// Adds a veth.
     pub fn add_interface(&mut self, port: &PortName, index: IfIndex) {
-        let interface = Interface { index, driver: "veth".to_owned(), mtu: 1500, programs: Vec::new() };
+        let interface = Interface::veth(index);
         self.observed.machine.interfaces.insert(port.to_string(), interface);
     }
 

@@ -24,8 +24,7 @@ pub(crate) fn name<N: FromStr<Err: std::fmt::Debug>>(text: &str) -> N {
 /// A machine with veths of these names, numbered from 10.
 pub(crate) fn machine(ports: &[&str]) -> Machine {
     let interface = |(port, index): (&&str, u32)| {
-        let interface =
-            Interface { index: IfIndex(index), driver: "veth".to_owned(), mtu: 1500, programs: Vec::new() };
+        let interface = Interface::veth(IfIndex(index));
         (port.to_string(), interface)
     };
     Machine { interfaces: ports.iter().zip(10..).map(interface).collect() }

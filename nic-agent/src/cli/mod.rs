@@ -39,7 +39,7 @@ enum Command {
     #[command(
         after_help = "SIGTERM and SIGINT end the agent and leave enforcement in place. `selvedge-agent detach` removes it."
     )]
-    Run(run::Options),
+    Run(Box<run::Options>),
     /// Remove enforcement: take every program off and its pins away
     #[command(
         after_help = "The agent must not be running. Every port that is named in the output is open afterwards."
@@ -65,7 +65,7 @@ struct Place {
 /// Runs the program: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run(options) => run::run(options),
+        Command::Run(options) => run::run(*options),
         Command::Detach(place) => detach::run(&place),
         Command::Status(options) => status::run(&options),
         Command::Version => {

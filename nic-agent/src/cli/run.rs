@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::value_parser;
 use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN};
 use selvedge_agent_core::ForeignPrograms;
+use selvedge_hw_profiles::{ProfileError, Profiles};
 use selvedge_topology::names::PortName;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -50,6 +51,9 @@ pub(super) struct Options {
     /// Take somebody else's XDP programs off the ports of the plan, instead of refusing it
     #[arg(long)]
     replace_foreign: bool,
+    /// A folder of hardware profiles; they go before those that come with the agent
+    #[arg(long, value_name = "DIR", env = "SELVEDGE_PROFILES")]
+    profiles: Option<PathBuf>,
     /// Shut these ports before there is a plan, treating them as uplinks until one says otherwise
     #[arg(long, value_name = "PORT", num_args = 1..)]
     fail_closed: Vec<PortName>,
@@ -75,14 +79,15 @@ impl Options {
         Sizes { connections, half_open }
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> Result<Settings, ProfileError> {
         let endpoints = self.etcd.iter().chain(&self.controller);
-        Settings {
+        Ok(Settings {
             node: self.place.node.clone(),
             fail_closed: self.fail_closed.iter().cloned().collect(),
             failsafe: endpoints.filter_map(EndpointUrl::failsafe).collect(),
             foreign: if self.replace_foreign { ForeignPrograms::Replace } else { ForeignPrograms::Refuse },
-        }
+            profiles: Profiles::with_folder(self.profiles.as_deref())?,
+        })
     }
 }
 
@@ -91,22 +96,22 @@ pub(super) fn run(options: Options) -> Outcome {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
     surroundings::check()?;
+    let settings = options.settings()?;
     let pins = Pins::prepare(&options.place.bpffs, &options.place.node)?;
     let _lock = pins.lock()?;
     let state = StateDir::open(&options.state_dir, &options.place.node)?;
     let datapath = KernelDatapath::open(pins, options.sizes())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(options, state, datapath))
+    runtime.block_on(serve(options, settings, state, datapath))
 }
 
-async fn serve(options: Options, state: StateDir, datapath: KernelDatapath) -> Outcome {
+async fn serve(options: Options, settings: Settings, state: StateDir, datapath: KernelDatapath) -> Outcome {
     let stop = Stop::new()?;
-    let settings = options.settings();
     let node = settings.node.clone();
     let (ring, sweeper) = (datapath.events()?, datapath.sweeper()?);
     warn_of_sizes(options.sizes(), sweeper.sizes());
     let (netlink, links) = machine::watch()?;
-    let engine = Engine::new(settings, datapath, state.clone())?;
+    let engine = Engine::new(settings, datapath, state.clone());
     let (reports, to_publish) = watch::channel(None);
     let names = watch::Sender::new(Arc::new(Directory::new(&node, None, engine.observed())));
     let (found, sweeps) = watch::channel(Sweep::default());

@@ -45,14 +45,14 @@ pub(super) fn links(
 /// The interfaces, with whose programs are on them.
 pub(super) fn machine(interfaces: &[RawInterface], links: &BTreeMap<PortName, Link>) -> Machine {
     let interfaces = interfaces.iter().map(|raw| {
-        let RawInterface { name, index, driver, mtu, xdp } = raw;
+        let RawInterface { name, index, seen, xdp } = raw;
         let programs = xdp.iter().map(|(mode, id)| {
             let own = links.values().any(|link| link.index == Some(*index) && link.program_id == *id);
             let owner = if own { Owner::Agent } else { Owner::Foreign };
             XdpProgram { id: *id, name: program_name(*id, owner), mode: *mode, owner }
         });
         let programs = programs.collect();
-        (name.clone(), Interface { index: *index, driver: driver.clone(), mtu: *mtu, programs })
+        (name.clone(), Interface { index: *index, seen: seen.clone(), programs })
     });
     Machine { interfaces: interfaces.collect() }
 }

@@ -13,7 +13,7 @@ use selvedge_agent_core::{
     Acceptance, Action, Content, Desired, ForeignPrograms, InForce, LowerError, Observed, Offer, Placement,
     Proof, Refusal, accept, reconcile,
 };
-use selvedge_hw_profiles::{ProfileError, Profiles};
+use selvedge_hw_profiles::Profiles;
 use selvedge_proto::Target;
 use selvedge_topology::names::{NodeName, PortName};
 use selvedge_topology::plan::{Generation, Plan};
@@ -33,6 +33,8 @@ pub struct Settings {
     pub failsafe: BTreeSet<FailsafeKey>,
     /// What to do about somebody else's programs.
     pub foreign: ForeignPrograms,
+    /// What devices can do.
+    pub profiles: Profiles,
 }
 
 /// Why what is wanted is not what is there; tried again.
@@ -75,7 +77,6 @@ pub struct Engine<D> {
     settings: Settings,
     datapath: D,
     state: StateDir,
-    profiles: Profiles,
     accepted: Option<Fetched>,
     offered: Option<Fetched>,
     wanted: Option<Generation>,
@@ -91,17 +92,16 @@ pub struct Engine<D> {
 
 impl<D: Datapath> Engine<D> {
     /// An engine that starts from what the disk has.
-    pub fn new(settings: Settings, datapath: D, state: StateDir) -> Result<Self, ProfileError> {
+    pub fn new(settings: Settings, datapath: D, state: StateDir) -> Self {
         let accepted = state.load().unwrap_or_else(|error| {
             tracing::warn!(%error, "the last accepted plan can't be read; what is in force stays");
             None
         });
         let placements = state.load_placements();
-        Ok(Self {
+        Self {
             settings,
             datapath,
             state,
-            profiles: Profiles::embedded()?,
             accepted,
             offered: None,
             wanted: None,
@@ -111,7 +111,7 @@ impl<D: Datapath> Engine<D> {
             proof: None,
             observed: Observed::default(),
             revoked: revoked::Told::default(),
-        })
+        }
     }
 
     /// Takes note of a plan to consider; [`Self::converge`] considers it.
@@ -163,7 +163,7 @@ impl<D: Datapath> Engine<D> {
             fail_closed: &self.settings.fail_closed,
             failsafe: &self.settings.failsafe,
             foreign: self.settings.foreign,
-            profiles: &self.profiles,
+            profiles: &self.settings.profiles,
         };
         let actions = reconcile(desired, &self.observed)?;
         if actions.is_empty() {

@@ -94,7 +94,7 @@ impl<D: Datapath> Engine<D> {
                 (reported(requested), reported(granted), reason)
             }
             None => {
-                let requested = reported(place::choose(&self.profiles, interface).first);
+                let requested = reported(place::choose(&self.settings.profiles, name, interface).first);
                 let failure = self.failure.clone();
                 (requested, ReportMode::None, failure.unwrap_or_else(|| "not attached yet".to_owned()))
             }
@@ -118,7 +118,8 @@ impl<D: Datapath> Engine<D> {
     /// The ledger's entry where it agrees with what is seen, else what can be said of what is seen.
     fn placement(&self, name: &PortName, interface: &Interface, attachment: &Attachment) -> Placement {
         let recorded = self.placements.get(name).filter(|placement| placement.granted == attachment.mode);
-        let seen = || Placement::adopted(&place::choose(&self.profiles, interface), attachment.mode);
+        let seen =
+            || Placement::adopted(&place::choose(&self.settings.profiles, name, interface), attachment.mode);
         recorded.cloned().unwrap_or_else(seen)
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use selvedge_agent_core::simulate::Simulation;
 use selvedge_agent_core::{IfIndex, Refused as RefusedMode};
-use selvedge_hw_profiles::Mode;
+use selvedge_hw_profiles::{Mode, Profiles};
 use selvedge_proto::Report;
 use selvedge_proto::plan::encode_plan;
 use selvedge_topology::model::{NodeRole, PortRole};
@@ -82,9 +82,10 @@ fn engine(simulation: Simulation, directory: &Path) -> Engine<Faulty> {
         fail_closed: BTreeSet::new(),
         failsafe: BTreeSet::new(),
         foreign: ForeignPrograms::Refuse,
+        profiles: Profiles::embedded().unwrap(),
     };
     let state = StateDir::open(directory, &settings.node).unwrap();
-    Engine::new(settings, Faulty { simulation, fault: None, executed: 0, proof: None }, state).unwrap()
+    Engine::new(settings, Faulty { simulation, fault: None, executed: 0, proof: None }, state)
 }
 
 fn with_ports(ports: &[&str]) -> Simulation {

@@ -1,13 +1,15 @@
 //! The machine's interfaces over rtnetlink, and when they change.
 
 mod kind;
+mod pci;
 mod watch;
 
 use futures::TryStreamExt;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use rtnetlink::Handle;
 use selvedge_agent_core::IfIndex;
-use selvedge_hw_profiles::Mode;
+use selvedge_hw_profiles::units::{Bytes, Queues};
+use selvedge_hw_profiles::{Mode, Port};
 
 pub use watch::{LinkEvents, watch};
 
@@ -18,10 +20,8 @@ pub struct RawInterface {
     pub name: String,
     /// Its number.
     pub index: IfIndex,
-    /// What its driver calls itself.
-    pub driver: String,
-    /// Its MTU in bytes.
-    pub mtu: u32,
+    /// What was seen of it that decides what it can do.
+    pub seen: Port,
     /// The numbers of the XDP programs on it, by mode.
     pub xdp: Vec<(Mode, u32)>,
 }
@@ -44,11 +44,15 @@ pub async fn interfaces(netlink: &Handle) -> Result<Vec<RawInterface>, MachineEr
 }
 
 fn interface(link: LinkMessage) -> Option<RawInterface> {
-    let (mut name, mut mtu, mut xdp, mut kind) = (None, 0, Vec::new(), None);
+    let (mut name, mut xdp, mut kind) = (None, Vec::new(), None);
+    let mut seen = Port::new("unknown", Bytes(0));
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::IfName(found) => name = Some(found),
-            LinkAttribute::Mtu(found) => mtu = found,
+            LinkAttribute::Mtu(found) => seen.mtu = Bytes(found),
+            LinkAttribute::PhysPortName(found) => seen.phys_port_name = Some(found),
+            LinkAttribute::NumRxQueues(found) => seen.rx_queues = Some(Queues(found)),
+            LinkAttribute::NumTxQueues(found) => seen.tx_queues = Some(Queues(found)),
             LinkAttribute::Xdp(found) => xdp = found.iter().filter_map(program).collect(),
             LinkAttribute::LinkInfo(found) => kind = kind::of(&found),
             _ => {}
@@ -56,9 +60,12 @@ fn interface(link: LinkMessage) -> Option<RawInterface> {
     }
     let name = name?;
     // The driver's own word; virtual devices without one still have a kind.
-    let driver = crate::sys::ethtool::driver(&name).ok().filter(|driver| !driver.is_empty());
-    let driver = driver.or(kind).unwrap_or_else(|| "unknown".to_owned());
-    Some(RawInterface { name, index: IfIndex(link.header.index), driver, mtu, xdp })
+    let told = crate::sys::ethtool::driver_info(&name).unwrap_or_default();
+    let driver = Some(told.driver).filter(|driver| !driver.is_empty()).or(kind);
+    seen.driver = driver.unwrap_or(seen.driver);
+    seen.firmware = Some(told.firmware).filter(|firmware| !["", "N/A"].contains(&firmware.as_str()));
+    seen.pci = pci::id(&told.bus);
+    Some(RawInterface { name, index: IfIndex(link.header.index), seen, xdp })
 }
 
 fn program(attribute: &LinkXdp) -> Option<(Mode, u32)> {

@@ -1,4 +1,4 @@
-//! What a driver calls itself (`ethtool -i`).
+//! What a driver says of itself (`ethtool -i`).
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -20,9 +20,20 @@ struct DriverInfo {
     counts: [u32; 5],
 }
 
-/// The driver of `interface`.
+/// What a driver says of itself and of its device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DriverWords {
+    /// What it calls itself.
+    pub(crate) driver: String,
+    /// The firmware's version.
+    pub(crate) firmware: String,
+    /// Where the device is: a PCI address, where it is on that bus.
+    pub(crate) bus: String,
+}
+
+/// What the driver of `interface` says.
 #[expect(unsafe_code, reason = "SIOCETHTOOL has no safe wrapper")]
-pub(crate) fn driver(interface: &str) -> io::Result<String> {
+pub(crate) fn driver_info(interface: &str) -> io::Result<DriverWords> {
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let mut info = DriverInfo {
         command: ETHTOOL_GDRVINFO,
@@ -49,6 +60,11 @@ pub(crate) fn driver(interface: &str) -> io::Result<String> {
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    let end = info.driver.iter().position(|byte| *byte == 0).unwrap_or(info.driver.len());
-    Ok(String::from_utf8_lossy(&info.driver[..end]).into_owned())
+    Ok(DriverWords { driver: text(&info.driver), firmware: text(&info.firmware), bus: text(&info.bus) })
+}
+
+/// Up to the first NUL.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

@@ -9,6 +9,7 @@ use selvedge_agent::engine::{Engine, Progress, Settings, Tallies};
 use selvedge_agent::machine::RawInterface;
 use selvedge_agent::store::{Fetched, StateDir};
 use selvedge_agent_core::{Action, ForeignPrograms, Observed};
+use selvedge_hw_profiles::Profiles;
 use selvedge_proto::Target;
 use selvedge_proto::plan::encode_plan;
 use selvedge_topology::identity::Identity;
@@ -127,8 +128,9 @@ fn engine(plan: &Plan, bpffs: &std::path::Path, state: &std::path::Path) -> Resu
         fail_closed: BTreeSet::new(),
         failsafe: BTreeSet::new(),
         foreign: ForeignPrograms::Refuse,
+        profiles: Profiles::embedded()?,
     };
-    Ok(Engine::new(settings, timed, StateDir::open(state, &plan.node)?)?)
+    Ok(Engine::new(settings, timed, StateDir::open(state, &plan.node)?))
 }
 
 /// One address after another gets the next identity.

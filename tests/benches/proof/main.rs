@@ -11,7 +11,8 @@ use nix::sched::{CloneFlags, unshare};
 use selvedge_agent::datapath::{Datapath, Effect, KernelDatapath, Pins, Sizes};
 use selvedge_agent::machine::RawInterface;
 use selvedge_agent_core::{Action, Desired, ForeignPrograms, IfIndex, Proof, reconcile};
-use selvedge_hw_profiles::Profiles;
+use selvedge_hw_profiles::units::Bytes;
+use selvedge_hw_profiles::{Port, Profiles};
 use selvedge_topology::plan::{Generation, Plan};
 
 mod change;
@@ -30,8 +31,7 @@ fn interfaces() -> Result<[RawInterface; 2]> {
         Ok(RawInterface {
             name: name.to_owned(),
             index,
-            driver: "veth".to_owned(),
-            mtu: 1500,
+            seen: Port::new("veth", Bytes(1500)),
             xdp: Vec::new(),
         })
     };

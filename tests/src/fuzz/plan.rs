@@ -76,8 +76,7 @@ pub(super) fn run(input: &[u8]) -> Outcome {
 fn check(plan: &Plan) {
     let EncodedPlan { manifest, digest, chunks } = encode_plan(plan).expect("it was in chunks");
     assert_eq!(decode_plan(digest, &manifest, &chunks).as_ref(), Ok(plan));
-    let interface =
-        |number| Interface { index: IfIndex(number), driver: "veth".into(), mtu: 1500, programs: Vec::new() };
+    let interface = |number| Interface::veth(IfIndex(number));
     let names = plan.ports.iter().map(|port| port.name.to_string());
     let machine = Machine { interfaces: names.zip((1..).map(interface)).collect() };
     let Ok(tables) = lower(plan, &machine, Slot::A, &SlotTables::default()) else { return };

@@ -1,6 +1,7 @@
 //! In which mode a port is to run, in which it runs, and why.
 
-use selvedge_hw_profiles::{Mode, ModeChoice, ObservedPort, Profiles};
+use selvedge_hw_profiles::{Mode, ModeChoice, Profiles, Requirement, fit};
+use selvedge_topology::names::PortName;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Interface;
@@ -25,16 +26,17 @@ pub struct Placement {
     pub reason: String,
 }
 
-/// The modes to try on `interface`.
-pub fn choose(profiles: &Profiles, interface: &Interface) -> ModeChoice {
-    profiles.choose(&ObservedPort { driver: interface.driver.clone(), mtu: interface.mtu })
+/// The modes to try on the interface `name`.
+pub fn choose(profiles: &Profiles, name: &PortName, interface: &Interface) -> ModeChoice {
+    let profile = profiles.of(&interface.seen).map(|found| &found.entry.profile);
+    fit(&Requirement::best(), profile, name.as_str(), &interface.seen).choice()
 }
 
 impl Placement {
     /// The entry for a port that got `granted` after the kernel refused `refused`.
     pub fn after_attach(choice: &ModeChoice, refused: &[Refused], granted: Mode) -> Self {
         let reason = if refused.is_empty() {
-            choice.reason.to_string()
+            choice.reason.clone()
         } else {
             let refusals: Vec<String> = refused
                 .iter()
@@ -58,12 +60,10 @@ impl Placement {
 
 #[cfg(test)]
 mod tests {
-    use selvedge_hw_profiles::ModeReason;
-
     use super::*;
 
     fn choice() -> ModeChoice {
-        let reason = ModeReason::UnknownDriver { driver: "x".to_owned() };
+        let reason = "no profile for driver x, so native is tried".to_owned();
         ModeChoice { first: Mode::Native, fallbacks: vec![Mode::Generic], reason }
     }
 

@@ -184,7 +184,7 @@ fn attach(desired: Desired<'_>, machine: &Machine, port: &PortName) -> Option<Ac
         ForeignPrograms::Refuse => Vec::new(),
         ForeignPrograms::Replace => interface.foreign().cloned().collect(),
     };
-    let choice = place::choose(desired.profiles, interface);
+    let choice = place::choose(desired.profiles, port, interface);
     Some(Action::Attach { port: port.clone(), index: interface.index, choice, displace })
 }
 

@@ -43,12 +43,7 @@ impl Node {
     fn new(name: &str, stage: &Stage) -> Result<Self> {
         let pins = Pins::prepare(Path::new(BPFFS), &name.parse()?)?;
         let datapath = KernelDatapath::open(pins.clone(), Sizes::default())?;
-        let interface = |index| Interface {
-            index: IfIndex(index),
-            driver: "veth".to_owned(),
-            mtu: 1500,
-            programs: Vec::new(),
-        };
+        let interface = |index| Interface::veth(IfIndex(index));
         let interfaces = [(PORT, stage.port), (WORKLOAD, stage.workload)];
         let interfaces = interfaces.map(|(name, index)| (name.to_owned(), interface(index))).into();
         Ok(Self { datapath, pins, machine: Machine { interfaces } })

@@ -1,0 +1,301 @@
+use arbtest::arbitrary::{Result as Arbitrary, Unstructured};
+use arbtest::arbtest;
+
+use super::*;
+use crate::port::{Channels, PciId, Switch};
+use crate::profile::MapType;
+use crate::units::{Bytes, Queues};
+use crate::{Profiles, profile};
+
+fn fit_of(driver: &str, change: impl FnOnce(&mut Port), asked: &Requirement) -> Fit {
+    let profiles = Profiles::embedded().unwrap();
+    let mut port = Port::new(driver, Bytes(1500));
+    change(&mut port);
+    let profile = profiles.of(&port).map(|found| &found.entry.profile);
+    fit(asked, profile, "eth0", &port)
+}
+
+fn best(driver: &str, change: impl FnOnce(&mut Port)) -> Fit {
+    fit_of(driver, change, &Requirement::best())
+}
+
+fn demand(demand: Demand) -> Requirement {
+    Requirement { demand, ..Requirement::best() }
+}
+
+#[test]
+fn native_comes_first_where_the_driver_has_it_and_generic_is_the_fallback() {
+    for driver in ["veth", "virtio_net", "mlx5_core", "ice", "nfp", "tun", "igc"] {
+        let choice = best(driver, |_| {}).choice();
+        assert_eq!((choice.first, choice.fallbacks), (Mode::Native, vec![Mode::Generic]), "{driver}");
+        assert_eq!(choice.reason, format!("driver {driver} runs XDP itself"));
+    }
+}
+
+#[test]
+fn a_driver_without_native_xdp_is_not_asked_for_it() {
+    for driver in ["bridge", "mlx5e_rep", "dummy", "mlxsw_spectrum"] {
+        let choice = best(driver, |_| {}).choice();
+        assert_eq!((choice.first, choice.fallbacks), (Mode::Generic, vec![]), "{driver}");
+        assert_eq!(choice.reason, format!("no xdp-native: driver {driver}: it has no ndo_bpf"));
+    }
+}
+
+#[test]
+fn a_driver_that_takes_a_native_program_and_ignores_it_is_never_given_one() {
+    let choice = best("netdevsim", |_| {}).choice();
+    assert_eq!((choice.first, choice.fallbacks), (Mode::Generic, vec![]));
+    assert!(
+        choice
+            .reason
+            .starts_with("no xdp-native: driver netdevsim accepts such programs and does not run them")
+    );
+}
+
+#[test]
+fn an_mtu_above_the_drivers_limit_says_both_numbers_and_what_mends_it() {
+    let fit = best("igc", |port| port.mtu = Bytes(9000));
+    assert_eq!(fit.mode, Mode::Generic);
+    assert_eq!(
+        fit.to_string(),
+        "no xdp-native: it needs an MTU of at most 1500 B, and there is 9000 B (`ip link set dev eth0 mtu 1500` mends it)"
+    );
+}
+
+#[test]
+fn fragments_lift_a_limit_that_is_for_linear_frames_only() {
+    let large = |port: &mut Port| port.mtu = Bytes(9000);
+    let asked = Requirement { frames: Frames::Fragments, ..Requirement::best() };
+    assert_eq!(best("mlx5_core", large).mode, Mode::Generic);
+    assert_eq!(fit_of("mlx5_core", large, &asked).mode, Mode::Native);
+    assert_eq!(fit_of("ena", large, &asked).mode, Mode::Generic, "ENA takes no fragments");
+}
+
+#[test]
+fn every_unmet_need_is_told_at_once() {
+    let fit = best("mlx5_core", |port| {
+        port.lro = Some(Switch::On);
+        port.hw_gro = Some(Switch::On);
+        port.xdp_features = Some(Vec::new());
+    });
+    let [PassedOver { mode: Mode::Offload, .. }, PassedOver { mode: Mode::Native, reasons }] =
+        &fit.passed_over[..]
+    else {
+        panic!("{fit:?}")
+    };
+    assert_eq!(reasons.len(), 3, "{reasons:?}");
+    assert_eq!(reasons[2], Reason::Unclaimed { driver: "mlx5_core".to_owned() });
+}
+
+#[test]
+fn an_unknown_driver_is_asked_and_the_reason_says_so() {
+    let choice = best("fancynic", |_| {}).choice();
+    assert_eq!((choice.first, choice.fallbacks), (Mode::Native, vec![Mode::Generic]));
+    assert_eq!(choice.reason, "no profile for driver fancynic, so native is tried");
+}
+
+#[test]
+fn what_native_costs_is_said() {
+    let fit = best("igc", |port| port.vlan_stripping = Some(Switch::On));
+    let link = Interruption::Link;
+    let [Cost::Interruption { first, exchange }, Cost::Blind { needs, found, mend: Some(mend) }] =
+        &fit.costs[..]
+    else {
+        panic!("{:?}", fit.costs)
+    };
+    assert_eq!((*first, *exchange), (link, link));
+    assert_eq!((needs.as_str(), found.as_str()), ("VLAN stripping off", "on"));
+    assert_eq!(mend, "ethtool -K eth0 rxvlan off");
+}
+
+#[test]
+fn ways_past_a_dpus_program_are_open_or_shut_as_seen() {
+    let state = |tc: Option<Switch>| {
+        let fit = best("mlx5_core", |port| {
+            port.pci = "15b3:a2dc".parse().ok();
+            port.tc_offload = tc;
+        });
+        assert!(fit.bypasses[0].risk.contains("eSwitch"));
+        fit.bypasses[0].state
+    };
+    assert_eq!(state(Some(Switch::On)), BypassState::Open);
+    assert_eq!(state(Some(Switch::Off)), BypassState::Shut);
+    assert_eq!(state(None), BypassState::Unseen);
+    assert_eq!(best("prestera", |_| {}).bypasses[0].state, BypassState::Always);
+}
+
+fn needs(maps: usize, map: MapNeed) -> Option<DeviceNeeds> {
+    Some(DeviceNeeds { maps: vec![map; maps], instructions: 100 })
+}
+
+#[test]
+fn a_device_program_fits_or_says_what_is_too_much() {
+    let map = MapNeed { kind: MapType::Hash, key: 16, value: 8, entries: 2 };
+    let ebpf = |port: &mut Port| port.firmware = Some("0.0.5.5 0.25 bpf-2.0.6.124 ebpf".to_owned());
+    let asked = |device| Requirement { device, ..Requirement::best() };
+    let fitting = fit_of("nfp", ebpf, &asked(needs(3, map)));
+    assert_eq!((fitting.mode, fitting.fallbacks), (Mode::Offload, vec![Mode::Native, Mode::Generic]));
+    assert_eq!(fit_of("netdevsim", |_| {}, &asked(needs(3, map))).mode, Mode::Offload);
+
+    let wide = MapNeed { key: 72, entries: 3, ..map };
+    let fit = fit_of("netdevsim", |_| {}, &asked(needs(1, wide)));
+    assert_eq!(fit.mode, Mode::Generic);
+    let words = "the device program needs 3 entries for one map, and the device takes 2 entries";
+    assert!(fit.to_string().contains(words), "{fit}");
+    let fit = fit_of("nfp", ebpf, &asked(needs(1, wide)));
+    assert_eq!(fit.mode, Mode::Native);
+    assert_eq!(
+        fit.to_string(),
+        "no xdp-offload: the device program needs 72 B for a key, and the device takes 64 B"
+    );
+    let plain = fit_of("nfp", |port| port.firmware = Some("0.0.3.5 nic".to_owned()), &asked(needs(1, map)));
+    let Reason::Unmet { needs, .. } = &plain.passed_over[0].reasons[0] else { panic!("{plain:?}") };
+    assert_eq!((plain.mode, needs.as_str()), (Mode::Native, "firmware like `*ebpf`"));
+}
+
+#[test]
+fn a_demand_is_checked_and_never_bent() {
+    let native = Demand { require: Some(Mode::Native), ..Demand::default() };
+    let fit = fit_of("veth", |_| {}, &demand(native.clone()));
+    assert_eq!(
+        (fit.mode, fit.demand, fit.fallbacks),
+        (Mode::Native, DemandCheck::Met, vec![]),
+        "no way down"
+    );
+    let fit = fit_of("bridge", |_| {}, &demand(native));
+    assert_eq!((fit.mode, fit.demand), (Mode::Generic, DemandCheck::Less { required: Mode::Native }));
+    let generic = Demand { at_most: Some(Mode::Generic), ..Demand::default() };
+    let fit = fit_of("veth", |_| {}, &demand(generic));
+    assert_eq!((fit.mode, fit.demand), (Mode::Generic, DemandCheck::Met));
+    assert_eq!(
+        fit.to_string(),
+        "no xdp-offload: driver veth: it does not load programs into the device \
+        (no XDP_SETUP_PROG_HW), and at most xdp-generic is allowed; no xdp-native: at most xdp-generic is allowed"
+    );
+    let nothing = Demand { forbid: Mode::BEST_FIRST.into(), ..Demand::default() };
+    assert_eq!(fit_of("veth", |_| {}, &demand(nothing)).demand, DemandCheck::NothingAllowed);
+}
+
+/// What can be seen of a port, at random, of a device that some profile knows or none.
+fn random_port(u: &mut Unstructured<'_>, profiles: &Profiles) -> Arbitrary<Port> {
+    let drivers: Vec<&String> = profiles.iter().flat_map(|entry| &entry.profile.matching.drivers).collect();
+    let ids: Vec<PciId> = profiles.iter().flat_map(|entry| entry.profile.matching.pci.clone()).collect();
+    // Few devices run programs themselves; they come up often enough here.
+    let driver = match u.int_in_range(0..=9)? {
+        0 => "fancynic",
+        1..=3 => u.choose(&["nfp", "netdevsim"])?,
+        _ => u.choose(&drivers)?.as_str(),
+    };
+    let mtu = Bytes(*u.choose(&[68, 1500, 1501, 3046, 3498, 3506, 3507, 9000, 65535])?);
+    let mut port = Port::new(driver, mtu);
+    let switch = |u: &mut Unstructured<'_>| u.choose(&[None, Some(Switch::On), Some(Switch::Off)]).copied();
+    port.pci = u.arbitrary::<bool>()?.then(|| u.choose(&ids).copied()).transpose()?;
+    port.firmware = u.choose(&[None, Some("x ebpf"), Some("x nic")])?.map(ToOwned::to_owned);
+    port.phys_port_name =
+        u.choose(&[None, Some("p0"), Some("c1pf0"), Some("pf0vf1")])?.map(ToOwned::to_owned);
+    port.peer_mtu = u.choose(&[None, Some(Bytes(1500)), Some(Bytes(9000))]).copied()?;
+    let bits: Option<u8> = u.arbitrary()?;
+    port.xdp_features = bits.map(|bits| Feature::of_bits(bits.into()));
+    (port.lro, port.hw_gro, port.vlan_stripping) = (switch(u)?, switch(u)?, switch(u)?);
+    port.tc_offload = switch(u)?;
+    if u.arbitrary()? {
+        let [rx, tx, combined, max] = u.arbitrary::<[u8; 4]>()?.map(u32::from);
+        port.channels = Some(Channels { rx, tx, combined, max_rx: max, max_tx: max, max_combined: max });
+    }
+    port.tx_queues = u.arbitrary::<Option<u8>>()?.map(|queues| Queues(queues.into()));
+    port.vfs = u.choose(&[None, Some(0), Some(u32::MAX)]).copied()?;
+    port.cpus = u.choose(&[None, Some(1), Some(u32::MAX)]).copied()?;
+    Ok(port)
+}
+
+fn random_requirement(u: &mut Unstructured<'_>) -> Arbitrary<Requirement> {
+    let frames = *u.choose(&[Frames::Linear, Frames::Fragments])?;
+    let map = MapNeed {
+        kind: *u.choose(&[MapType::Array, MapType::Hash])?,
+        key: *u.choose(&[4, 8, 16, 64, 65, u32::MAX])?,
+        value: *u.choose(&[0, 4, 8, 64, 65, u32::MAX])?,
+        entries: *u.choose(&[0, 1, 2, 3, u32::MAX])?,
+    };
+    let maps = *u.choose(&[0usize, 1, 3])?;
+    let device =
+        u.arbitrary::<bool>()?.then(|| DeviceNeeds { maps: vec![map; maps], instructions: u32::MAX });
+    Ok(Requirement { frames, device, demand: random_demand(u)? })
+}
+
+fn random_demand(u: &mut Unstructured<'_>) -> Arbitrary<Demand> {
+    let any = [None, Some(Mode::Generic), Some(Mode::Native), Some(Mode::Offload)];
+    let (require, at_most) = (*u.choose(&any)?, *u.choose(&any)?);
+    let forbid = Mode::BEST_FIRST.into_iter().filter(|_| u.ratio(1, 5).unwrap_or(false)).collect();
+    Ok(Demand { require, at_most, forbid })
+}
+
+#[test]
+fn a_fit_is_total_and_no_mode_is_passed_over_in_silence() {
+    let profiles = Profiles::embedded().unwrap();
+    let mut seen = std::collections::BTreeMap::<(Mode, bool), usize>::new();
+    arbtest(|u| {
+        let (port, asked) = (random_port(u, &profiles)?, random_requirement(u)?);
+        let profile = profiles.of(&port).map(|found| &found.entry.profile);
+        let fit = fit(&asked, profile, "eth0", &port);
+        let better: Vec<Mode> = Mode::BEST_FIRST.into_iter().filter(|mode| *mode > fit.mode).collect();
+        assert_eq!(fit.passed_over.iter().map(|it| it.mode).collect::<Vec<_>>(), better);
+        for PassedOver { reasons, .. } in &fit.passed_over {
+            assert!(!reasons.is_empty() && reasons.iter().all(|reason| !reason.to_string().is_empty()));
+        }
+        assert!(!fit.to_string().is_empty());
+        assert!(fit.fallbacks.iter().all(|mode| *mode < fit.mode && !asked.demand.forbid.contains(mode)));
+        if fit.demand == DemandCheck::Met {
+            assert!(asked.demand.require.is_none_or(|required| fit.mode >= required));
+            assert!(asked.demand.at_most.is_none_or(|limit| fit.mode <= limit));
+            assert!(!asked.demand.forbid.contains(&fit.mode));
+            let least = asked.demand.require.unwrap_or(Mode::Generic);
+            assert!(fit.fallbacks.iter().all(|mode| *mode >= least));
+        }
+        *seen.entry((fit.mode, fit.demand == DemandCheck::Met)).or_default() += 1;
+        Ok(())
+    })
+    .budget_ms(2000);
+    for mode in Mode::BEST_FIRST {
+        assert!(seen.get(&(mode, true)).is_some_and(|count| *count > 10), "{seen:?}");
+    }
+}
+
+#[test]
+fn asking_for_more_never_gives_less() {
+    let profiles = Profiles::embedded().unwrap();
+    arbtest(|u| {
+        let (port, asked) = (random_port(u, &profiles)?, random_requirement(u)?);
+        let profile = profiles.of(&port).map(|found| &found.entry.profile);
+        let of = |demand: &Demand| {
+            fit(&Requirement { demand: demand.clone(), ..asked.clone() }, profile, "eth0", &port)
+        };
+        let plain = Demand { require: None, ..asked.demand.clone() };
+        for required in Mode::BEST_FIRST {
+            let demanding = of(&Demand { require: Some(required), ..plain.clone() });
+            assert_eq!(demanding.mode, of(&plain).mode, "a demand refuses or changes nothing");
+        }
+        let free = of(&Demand::default());
+        assert!(of(&plain).mode <= free.mode, "limits never give more");
+        let lifted = Requirement { frames: Frames::Fragments, demand: plain.clone(), ..asked.clone() };
+        assert!(
+            fit(&lifted, profile, "eth0", &port).mode >= of(&plain).mode,
+            "taking fragments never gives less"
+        );
+        Ok(())
+    })
+    .budget_ms(1000);
+}
+
+#[test]
+fn no_generic_port_of_an_asic_is_taken_for_a_whole_one() {
+    let profiles = Profiles::embedded().unwrap();
+    let switches = profiles.iter().filter(|entry| entry.profile.kind == profile::DeviceKind::Switch);
+    let mut always = 0;
+    for entry in switches {
+        let port = Port::new(entry.profile.matching.drivers[0].clone(), Bytes(1500));
+        let fit = fit(&Requirement::best(), Some(&entry.profile), "swp1", &port);
+        assert!(fit.bypasses.iter().any(|it| it.state > BypassState::Shut), "{}", entry.profile.name);
+        always += usize::from(fit.bypasses.iter().any(|it| it.state == BypassState::Always));
+    }
+    assert!(always >= 5);
+}
