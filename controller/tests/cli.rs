@@ -210,6 +210,68 @@ fn validate_needs_no_controller_and_names_line_and_column() {
 }
 
 #[test]
+fn hardware_is_explained_without_a_controller() {
+    let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hw-profiles/recordings");
+    let recorded = |name: &str| recordings.join(name).to_str().unwrap().to_owned();
+    let (bluefield, spectrum) = (recorded("bluefield-3.yaml"), recorded("spectrum.yaml"));
+    let commands: &[(&[&str], &str, i32)] = &[
+        (&["hw", "list"], "hw list", 0),
+        (&["hw", "show", "netdevsim"], "hw show netdevsim", 0),
+        (&["hw", "show", "i226"], "hw show i226", 1),
+        (&["hw", "match", "--pci", "15b3:a2dc"], "hw match --pci 15b3:a2dc", 0),
+        (
+            &["hw", "match", "--driver", "igc", "--mtu", "9000", "-o", "wide"],
+            "hw match --driver igc --mtu 9000 -o wide",
+            0,
+        ),
+        (
+            &["hw", "match", "--recording", &bluefield, "-o", "wide"],
+            "hw match --recording bluefield-3.yaml -o wide",
+            0,
+        ),
+        (&["hw", "match", "--recording", &spectrum], "hw match --recording spectrum.yaml", 0),
+        (&["hw", "match", "--driver", "fancynic"], "hw match --driver fancynic", 1),
+    ];
+    let mut seen = String::new();
+    for (command, shown, code) in commands {
+        let run = local(command);
+        assert_eq!(run.code, *code, "{shown}: {}", run.err);
+        seen += &format!("$ selvedge {shown}\n{}{}\n", run.out, run.err);
+    }
+    insta::assert_snapshot!("hardware", seen);
+
+    let run = local(&["hw", "match", "--driver", "mlx5e_rep", "--phys-port-name", "c1pf0", "-o", "json"]);
+    let rows: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(
+        (&rows[0]["role"], &rows[0]["fit"]["mode"]),
+        (&"host-representor".into(), &"xdp-generic".into())
+    );
+    assert_eq!(local(&["hw", "match", "--mtu", "1500"]).code, 2);
+    assert_eq!(local(&["hw", "match", "--pci", "15b3"]).code, 2);
+    assert_eq!(local(&["hw", "match", "--pci", "15b3:a2dc", "--phys-port-name", "p0"]).code, 2);
+}
+
+#[test]
+fn a_shown_profile_can_be_changed_and_used_as_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = local(&["hw", "show", "i225", "-o", "yaml"]).out;
+    let changed = shown.replace("value: 1500 B", "value: 1400 B");
+    assert_ne!(changed, shown);
+    std::fs::write(folder.path().join("i225.yaml"), &changed).unwrap();
+    let run = local(&["hw", "match", "--driver", "igc", "--profiles", path(&folder)]);
+    assert!(run.out.contains("it needs an MTU of at most 1400 B, and there is 1500 B"), "{}", run.out);
+    std::fs::write(folder.path().join("i225.yaml"), changed.replace("kind: nic", "kind: nic\nspeed: 1"))
+        .unwrap();
+    let run = local(&["hw", "list", "--profiles", path(&folder)]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.err.contains("i225.yaml: unknown field `speed`") && run.err.contains("line 4"),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
 fn paths_that_hold_no_documents_are_named() {
     let empty = tempfile::tempdir().unwrap();
     let run = local(&["validate", path(&empty)]);
@@ -225,7 +287,7 @@ fn completions_and_the_schema_are_complete() {
     for shell in ["bash", "zsh", "fish"] {
         let run = local(&["completion", shell]);
         assert_eq!(run.code, 0);
-        for word in ["observe", "dry-run"] {
+        for word in ["observe", "dry-run", "recording"] {
             assert!(run.out.contains(word), "{shell} knows {word}");
         }
     }

@@ -11,6 +11,7 @@ mod mode;
 pub mod port;
 pub mod profile;
 mod profiles;
+pub mod recording;
 pub mod units;
 
 pub use fit::{Fit, ModeChoice, Requirement, fit};
@@ -18,3 +19,4 @@ pub use mode::Mode;
 pub use port::Port;
 pub use profile::Profile;
 pub use profiles::{Entry, Match, Origin, ProfileError, Profiles};
+pub use recording::Recording;

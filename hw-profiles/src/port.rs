@@ -170,6 +170,17 @@ pub enum Flavour {
 }
 
 impl Flavour {
+    /// A name that a port of it may have.
+    pub const fn example(self) -> Option<&'static str> {
+        match self {
+            Self::Physical => Some("p0"),
+            Self::PciPf => Some("pf0"),
+            Self::PciVf => Some("pf0vf0"),
+            Self::PciSf => Some("pf0sf0"),
+            Self::Untold => None,
+        }
+    }
+
     /// As the kernel makes the names (`__devlink_port_phys_port_name_get`): `p0`, `l1p0s2`, `pf0`, `c1pf0vf3`, `pf0sf1`.
     pub fn of(phys_port_name: &str) -> Self {
         let mut rest = phys_port_name;

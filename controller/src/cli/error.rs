@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use selvedge_hw_profiles::ProfileError;
+use selvedge_hw_profiles::recording::RecordingError;
 use selvedge_proto::DecodeError;
 use selvedge_topology::identity::IdentityError;
 
@@ -89,6 +91,18 @@ pub enum CliError {
         /// What lists them.
         list: &'static str,
     },
+    /// A profile that is not there.
+    #[error("there is no hardware profile `{name}`; `selvedge hw list` lists what there is")]
+    NoProfile {
+        /// Its name.
+        name: String,
+    },
+    /// Profiles that can't be used.
+    #[error(transparent)]
+    Profiles(#[from] ProfileError),
+    /// A recording that can't be used.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// The controller sent what can't be read.
     #[error("the controller's answer can't be read: {0}")]
     Answer(#[from] DecodeError),

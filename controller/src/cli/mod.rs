@@ -11,6 +11,7 @@ mod error;
 mod findings;
 mod get;
 mod graph;
+mod hw;
 mod observe;
 mod output;
 mod snapshot;
@@ -71,6 +72,8 @@ enum Command {
     Observe(observe::Args),
     /// Draw the fabric of documents.
     Graph(graph::Args),
+    /// Show what NICs, DPUs and switches can do, and what a port would get. Needs no controller.
+    Hw(hw::Args),
     /// Print the versions of this command and of the controller.
     Version(version::Args),
     /// Print a completion script for a shell.
@@ -117,6 +120,7 @@ fn execute(Cli { server, command }: Cli) -> Result<Answer, CliError> {
         Command::Validate(args) => validate::run(&args),
         Command::Schema => validate::schema(),
         Command::Graph(args) => graph::run(&args),
+        Command::Hw(args) => hw::run(args),
         Command::Completion { shell } => completion(shell),
         Command::Apply(args) => runtime.block_on(apply::run(&server, args)),
         Command::Diff(args) => runtime.block_on(diff::run(&server, &args)),

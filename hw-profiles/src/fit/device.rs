@@ -63,16 +63,11 @@ pub(super) fn excesses(needs: &DeviceNeeds, limits: &OffloadLimits) -> Vec<Exces
     let count = u64::try_from(maps.len()).unwrap_or(u64::MAX);
     let all: u64 = maps.iter().map(|map| u64::from(map.entries)).sum();
     let most = |of: fn(&MapNeed) -> u64| maps.iter().map(of).max().unwrap_or(0);
-    let kind = maps.iter().find(|map| !limits.map_types.value.contains(&map.kind)).map(|map| Excess {
+    let kinds = &limits.map_types.value;
+    let kind = maps.iter().find(|map| !kinds.contains(&map.kind)).map(|map| Excess {
         what: "maps",
-        needed: format!("{:?}", map.kind).to_lowercase(),
-        limit: limits
-            .map_types
-            .value
-            .iter()
-            .map(|kind| format!("{kind:?}").to_lowercase())
-            .collect::<Vec<_>>()
-            .join(" and "),
+        needed: map.kind.name().to_owned(),
+        limit: kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" and "),
     });
     let found = [
         above("all maps", count, &limits.maps, |it: &Maps| it.0),

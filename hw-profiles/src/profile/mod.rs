@@ -114,6 +114,18 @@ pub enum Evidence {
     PciAndFirmware,
 }
 
+impl Evidence {
+    /// It in words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Driver => "driver",
+            Self::Pci => "driver and PCI id",
+            Self::Firmware => "driver and firmware",
+            Self::PciAndFirmware => "driver, PCI id and firmware",
+        }
+    }
+}
+
 impl Matching {
     /// Whether `port` is of such a device, and by what.
     pub fn of(&self, port: &Port) -> Option<Evidence> {

@@ -86,6 +86,21 @@ impl When {
         *self == Self::default()
     }
 
+    /// `port` as if it were one: what tells it from the others is made so, the rest stays.
+    pub fn narrow(&self, port: &Port) -> Port {
+        let mut narrow = port.clone();
+        if let (false, [first, ..]) = (self.drivers.contains(&port.driver), &self.drivers[..]) {
+            narrow.driver.clone_from(first);
+        }
+        if let (false, [first, ..]) = (port.pci.is_some_and(|id| self.pci.contains(&id)), &self.pci[..]) {
+            narrow.pci = Some(*first);
+        }
+        if let (false, [first, ..]) = (self.flavours.contains(&port.flavour()), &self.flavours[..]) {
+            narrow.phys_port_name = first.example().map(ToOwned::to_owned);
+        }
+        narrow
+    }
+
     /// Whether `port` is one.
     pub fn fits(&self, port: &Port) -> bool {
         let driver = self.drivers.is_empty() || self.drivers.contains(&port.driver);

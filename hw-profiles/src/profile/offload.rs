@@ -57,6 +57,16 @@ pub enum MapType {
     Hash,
 }
 
+impl MapType {
+    /// Its name, as in profiles.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Array => "array",
+            Self::Hash => "hash",
+        }
+    }
+}
+
 /// A verdict that a device can carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,6 +81,18 @@ pub enum Verdict {
     Aborted,
 }
 
+impl Verdict {
+    /// Its name, as in profiles.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+            Self::Tx => "tx",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
 /// Whether a program can take the place of another while packets pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -79,6 +101,15 @@ pub enum Exchange {
     Live,
     /// Only with firmware that says so; else the device answers EBUSY.
     IfFirmwareSays,
+}
+
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Live => "while packets pass",
+            Self::IfFirmwareSays => "while packets pass if the firmware says so, else refused",
+        })
+    }
 }
 
 /// How much of something a device takes.
