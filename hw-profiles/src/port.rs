@@ -147,6 +147,19 @@ impl Feature {
         Self::NdoXmitSg,
     ];
 
+    /// Its name, as the kernel's.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Redirect => "redirect",
+            Self::NdoXmit => "ndo-xmit",
+            Self::ZeroCopy => "zero-copy",
+            Self::HwOffload => "hw-offload",
+            Self::RxSg => "rx-sg",
+            Self::NdoXmitSg => "ndo-xmit-sg",
+        }
+    }
+
     /// The features of a bit set of the kernel's; bits nobody knows are left out.
     pub fn of_bits(bits: u64) -> Vec<Self> {
         Self::ALL.into_iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, it)| it).collect()

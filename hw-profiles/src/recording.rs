@@ -1,6 +1,7 @@
 //! What was seen of a machine's ports, to be looked at again: elsewhere, later, or in a test as that machine's twin.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,17 @@ pub enum Load {
         /// How many entries.
         entries: Entries,
     },
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program => f.write_str("a program that passes everything"),
+            Self::Map { kind, key, value, entries } => {
+                write!(f, "{} map, key {key}, value {value}, {entries}", kind.name())
+            }
+        }
+    }
 }
 
 /// A recording that can't be used.

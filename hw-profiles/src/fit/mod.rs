@@ -144,6 +144,29 @@ pub enum Cost {
     },
 }
 
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mended = |f: &mut fmt::Formatter<'_>, mend: &Option<String>| match mend {
+            Some(mend) => write!(f, " (`{mend}` mends it)"),
+            None => Ok(()),
+        };
+        match self {
+            Self::Interruption { first, exchange } => {
+                let (first, exchange) = (first.name(), exchange.name());
+                write!(f, "traffic at the first or last program: {first}; at an exchange: {exchange}")
+            }
+            Self::Slower { needs, found, mend } => {
+                write!(f, "slower without {needs}, and there is {found}")?;
+                mended(f, mend)
+            }
+            Self::Blind { needs, found, mend } => {
+                write!(f, "the program sees less without {needs}, and it is {found}")?;
+                mended(f, mend)
+            }
+        }
+    }
+}
+
 /// A way past a port's program, and whether it is open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -65,6 +65,15 @@ fn a_recording_says_whether_a_device_was_ever_looked_at() {
 }
 
 #[test]
+fn a_veth_that_was_recorded_runs_native_and_the_bridge_beside_it_does_not() {
+    let recorded = recording("veth");
+    assert_eq!((recorded.origin, recorded.page), (Origin::Recorded, Bytes(4096)));
+    let ports = replay("veth");
+    assert_eq!((ports["eth0"].1.mode, ports["br0"].1.mode), (Mode::Native, Mode::Generic));
+    assert_eq!(ports["br0"].1.bypasses[0].state, BypassState::Always);
+}
+
+#[test]
 fn another_version_and_unknown_fields_are_refused_in_words() {
     let error = Recording::parse("x.yaml", "recording: 2\nfuture: yes\n").unwrap_err();
     assert_eq!(

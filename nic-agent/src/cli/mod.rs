@@ -2,6 +2,7 @@
 
 mod detach;
 mod endpoint;
+mod probe;
 mod run;
 mod status;
 
@@ -47,6 +48,11 @@ enum Command {
     Detach(Place),
     /// Show what is pinned and in force on this machine
     Status(status::Options),
+    /// Look at ports: driver, firmware, XDP features, queues; try loads where a device runs programs itself
+    #[command(
+        after_help = "Nothing is attached or changed. Examples:\n  selvedge-agent probe\n  selvedge-agent probe eth0 -o json\n  selvedge-agent probe --record host7.yaml"
+    )]
+    Probe(probe::Options),
     /// Print the versions of the agent and of its contract with its programs
     Version,
 }
@@ -68,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Run(options) => run::run(*options),
         Command::Detach(place) => detach::run(&place),
         Command::Status(options) => status::run(&options),
+        Command::Probe(options) => probe::run(&options),
         Command::Version => {
             let (version, abi) = (env!("CARGO_PKG_VERSION"), selvedge_abi::ABI_VERSION);
             anstream::println!("selvedge-agent {version} (ABI {abi})");

@@ -4,6 +4,8 @@ mod kind;
 mod pci;
 mod watch;
 
+use std::collections::BTreeMap;
+
 use futures::TryStreamExt;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use rtnetlink::Handle;
@@ -11,6 +13,7 @@ use selvedge_agent_core::IfIndex;
 use selvedge_hw_profiles::units::{Bytes, Queues};
 use selvedge_hw_profiles::{Mode, Port};
 
+pub use pci::vfs;
 pub use watch::{LinkEvents, watch};
 
 /// An interface as netlink and its driver tell it.
@@ -41,6 +44,21 @@ pub enum MachineError {
 pub async fn interfaces(netlink: &Handle) -> Result<Vec<RawInterface>, MachineError> {
     let links: Vec<LinkMessage> = netlink.link().get().execute().try_collect().await?;
     Ok(links.into_iter().filter_map(interface).collect())
+}
+
+/// The other ends of pairs whose ends are both in the network namespace.
+pub async fn peers(netlink: &Handle) -> Result<BTreeMap<IfIndex, IfIndex>, MachineError> {
+    let links: Vec<LinkMessage> = netlink.link().get().execute().try_collect().await?;
+    Ok(links.iter().filter_map(peer).collect())
+}
+
+fn peer(link: &LinkMessage) -> Option<(IfIndex, IfIndex)> {
+    let elsewhere = link.attributes.iter().any(|it| matches!(it, LinkAttribute::LinkNetNsId(_)));
+    let other = link.attributes.iter().find_map(|it| match it {
+        LinkAttribute::Link(index) => Some(IfIndex(*index)),
+        _ => None,
+    });
+    other.filter(|_| !elsewhere).map(|other| (IfIndex(link.header.index), other))
 }
 
 fn interface(link: LinkMessage) -> Option<RawInterface> {

@@ -101,7 +101,7 @@ pub(super) fn call<A>(command: libc::c_int, attributes: &mut A) -> io::Result<li
 }
 
 #[expect(unsafe_code, reason = "a number from the kernel becomes a descriptor")]
-fn descriptor(number: libc::c_long) -> io::Result<OwnedFd> {
+pub(super) fn descriptor(number: libc::c_long) -> io::Result<OwnedFd> {
     let number = i32::try_from(number).map_err(io::Error::other)?;
     // SAFETY: the kernel just made this descriptor for us, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })

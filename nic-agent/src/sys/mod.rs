@@ -1,8 +1,9 @@
 //! The system calls that no library of ours wraps: links by number, the kernel's words on a refused attach, drivers'
-//! names. The only unsafe code of the agent, but for the marker that says which types are plain bytes.
+//! names, and loads onto devices. The only unsafe code of the agent, but for the marker that says which types are plain bytes.
 
 pub(crate) mod batch;
 pub(crate) mod bpf;
+pub(crate) mod device;
 pub(crate) mod ethtool;
 pub(crate) mod extack;
 pub(crate) mod shared;

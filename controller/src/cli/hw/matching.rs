@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use selvedge_hw_profiles::fit::{BypassCheck, BypassState, Cost, PassedOver};
+use selvedge_hw_profiles::fit::{BypassCheck, BypassState, PassedOver};
 use selvedge_hw_profiles::port::PciId;
 use selvedge_hw_profiles::units::Bytes;
 use selvedge_hw_profiles::{Fit, Match, Port, Profiles, Recording, Requirement, fit};
@@ -17,7 +17,8 @@ pub(super) const EXAMPLES: &str = "Examples:
   selvedge hw match --driver mlx5_core --pci 15b3:a2dc       # every port of a BlueField-3
   selvedge hw match --pci 8086:159b --mtu 9000 -o wide        # a number of `lspci -nn` will do
   selvedge hw match --driver nfp --firmware '0.0.5.5 ebpf'    # as `ethtool -i` has it
-  selvedge hw match --recording host7.yaml                    # every port of a machine that was recorded";
+  selvedge-agent probe --record host7.yaml                    # there, and here:
+  selvedge hw match --recording host7.yaml";
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -36,7 +37,7 @@ pub(super) struct Args {
     /// The MTU, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 1500)]
     mtu: u32,
-    /// A recording of a machine: every port of it.
+    /// What `selvedge-agent probe --record` wrote: every port of it.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["driver", "pci", "firmware", "phys_port_name", "mtu"])]
     recording: Option<PathBuf>,
     /// How it is shown.
@@ -128,7 +129,7 @@ fn paragraph(row: &Row) -> String {
             out += &format!("  no {mode}: {reason}\n");
         }
     }
-    fit.costs.iter().for_each(|cost| out += &format!("  cost: {}\n", in_words(cost)));
+    fit.costs.iter().for_each(|cost| out += &format!("  cost: {cost}\n"));
     fit.unseen.iter().for_each(|need| out += &format!("  not looked at: {need}\n"));
     for BypassCheck { risk, state, mend } in &fit.bypasses {
         let state = match state {
@@ -141,24 +142,4 @@ fn paragraph(row: &Row) -> String {
         out += &format!("  past it, {state}: {risk}{mend}\n");
     }
     out
-}
-
-fn in_words(cost: &Cost) -> String {
-    let mended =
-        |mend: &Option<String>| mend.as_ref().map_or(String::new(), |mend| format!(" (`{mend}` mends it)"));
-    match cost {
-        Cost::Interruption { first, exchange } => {
-            format!(
-                "traffic at the first or last program: {}; at an exchange: {}",
-                first.name(),
-                exchange.name()
-            )
-        }
-        Cost::Slower { needs, found, mend } => {
-            format!("slower without {needs}, and there is {found}{}", mended(mend))
-        }
-        Cost::Blind { needs, found, mend } => {
-            format!("the program sees less without {needs}, and it is {found}{}", mended(mend))
-        }
-    }
 }
