@@ -108,6 +108,11 @@ async fn lists_and_descriptions_read_like_kubectl() {
         &["describe", "identity", "257"],
         &["status"],
     ];
+    let placements: &[&[&str]] = &[
+        &["placement"],
+        &["placement", "--workload", "web1", "-o", "wide"],
+        &["placement", "--node", "host2"],
+    ];
     let mut seen = String::new();
     for command in commands {
         let run = selvedge(&server, command);
@@ -115,6 +120,21 @@ async fn lists_and_descriptions_read_like_kubectl() {
         seen += &format!("$ selvedge {}\n{}\n", command.join(" "), run.out);
     }
     insta::assert_snapshot!("lists_and_descriptions", ageless(&seen));
+
+    let mut seen = String::new();
+    for command in placements {
+        let run = selvedge(&server, command);
+        assert_eq!((run.code, run.err.as_str()), (1, ""), "not everything is enforced");
+        seen += &format!("$ selvedge {}\n{}\n", command.join(" "), run.out);
+    }
+    insta::assert_snapshot!("placement", seen);
+    let run = selvedge(&server, &["placement", "--workload", "web1", "-o", "json"]);
+    let entries: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!((&entries[0]["workload"], &entries[0]["direction"]), (&"web1".into(), &"ingress".into()));
+    assert_eq!(entries[0]["standing"]["state"], "gaps");
+    assert_eq!(entries[0]["points"][0]["hook"], "xdp-native");
+    let absent = selvedge(&server, &["placement", "--node", "host9"]);
+    assert_eq!(absent.err, "error: there is no node `host9`; `selvedge get nodes` lists what there is\n");
 
     let absent = selvedge(&server, &["get", "workloads", "web9"]);
     assert_eq!(absent.code, 1);

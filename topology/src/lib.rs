@@ -14,6 +14,7 @@ pub mod lint;
 pub mod model;
 pub mod names;
 pub mod oracle;
+pub mod placement;
 pub mod plan;
 mod rules;
 pub mod timeouts;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use selvedge_hw_profiles::ProfileError;
 use selvedge_hw_profiles::recording::RecordingError;
 use selvedge_proto::DecodeError;
+use selvedge_topology::compile::CompileError;
 use selvedge_topology::identity::IdentityError;
 
 /// Why a command fails, with what to do about it.
@@ -109,6 +110,9 @@ pub enum CliError {
     /// The controller's identities contradict each other.
     #[error("the controller's identities can't be: {0}")]
     Identity(#[from] IdentityError),
+    /// The documents in force can't be compiled here.
+    #[error("the documents in force can't be compiled: {0}")]
+    Compile(#[source] CompileError),
     /// Output can't be written.
     #[error("can't write the output: {0}")]
     Output(#[source] io::Error),

@@ -14,6 +14,7 @@ mod graph;
 mod hw;
 mod observe;
 mod output;
+mod placement;
 mod snapshot;
 mod source;
 mod status;
@@ -68,6 +69,9 @@ enum Command {
     Describe(describe::Args),
     /// Show how far each node is. Exit code 0: the newest generation is in force everywhere.
     Status(status::Args),
+    /// Show who enforces which direction of which workload's policy, where, at what cost, and why not better.
+    /// Exit code 0: everything managed is enforced at every point.
+    Placement(placement::Args),
     /// Show flows: who was allowed and denied what, and why.
     Observe(observe::Args),
     /// Draw the fabric of documents.
@@ -127,6 +131,7 @@ fn execute(Cli { server, command }: Cli) -> Result<Answer, CliError> {
         Command::Get(args) => runtime.block_on(get::run(&server, args)),
         Command::Describe(args) => runtime.block_on(describe::run(&server, args)),
         Command::Status(args) => runtime.block_on(status::run(&server, &args)),
+        Command::Placement(args) => runtime.block_on(placement::run(&server, &args)),
         Command::Observe(args) => runtime.block_on(observe::run(&server, args)),
         Command::Version(args) => runtime.block_on(version::run(&server, &args)),
     }

@@ -1,0 +1,182 @@
+//! `selvedge placement`: the ledger of who enforces what for whom.
+
+use std::collections::BTreeMap;
+
+use selvedge_hw_profiles::Mode as XdpMode;
+use selvedge_proto::{EgressReport, Mode, PortReport};
+use selvedge_topology::compile::compile;
+use selvedge_topology::model::{Attachment, Direction};
+use selvedge_topology::names::{NodeName, WorkloadName};
+use selvedge_topology::placement::{Entry, Point, SeenNode, SeenPort, Standing, ledger};
+use selvedge_topology::plan::Generation;
+
+use super::client::connect;
+use super::output::Format;
+use super::snapshot::{Snapshot, snapshot};
+use super::table::{list, or_dash, table};
+use super::{Answer, CliError, output, status};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  selvedge placement\n  selvedge placement --workload db1 -o wide\n  \
+                        selvedge placement --node host2\n  \
+                        selvedge placement -o json | jq '.[] | select(.standing.state != \"enforced\")'")]
+pub(super) struct Args {
+    /// Only this workload.
+    #[arg(long, value_name = "NAME")]
+    workload: Option<WorkloadName>,
+    /// Only workloads behind this node.
+    #[arg(long, value_name = "NAME")]
+    node: Option<NodeName>,
+    /// How it is shown.
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
+    let mut client = connect(server).await?;
+    let snapshot = snapshot(&mut client).await?;
+    let status = status::fetch(&mut client, 0, None).await?;
+    check(&snapshot, args)?;
+    let mut entries = entries(&snapshot, &status)?;
+    entries.retain(|entry| is_asked_for(&snapshot, args, entry));
+    output::print(&match args.output {
+        Format::Json => output::json(&entries)?,
+        Format::Yaml => output::yaml(&entries)?,
+        Format::Table => narrow(&entries),
+        Format::Wide => wide(&entries),
+    })?;
+    let managed = |entry: &&Entry| is_managed(&snapshot, &entry.workload);
+    let all = entries.iter().filter(managed).all(|entry| entry.standing == Standing::Enforced);
+    Ok(if all { Answer::Yes } else { Answer::No })
+}
+
+fn entries(snapshot: &Snapshot, status: &status::Status) -> Result<Vec<Entry>, CliError> {
+    let plans = compile(&snapshot.model, &snapshot.identities).map_err(CliError::Compile)?;
+    let reports = status.nodes.iter().filter_map(|node| node.report.as_ref());
+    let seen: BTreeMap<NodeName, SeenNode> = reports
+        .map(|report| {
+            let ports = report.ports.iter().map(|port| (port.name.clone(), seen_port(port)));
+            (report.node.clone(), SeenNode { in_force: report.in_force, ports: ports.collect() })
+        })
+        .collect();
+    Ok(ledger(&snapshot.model, &plans, Generation(status.generation), &seen))
+}
+
+fn seen_port(port: &PortReport) -> SeenPort {
+    let mode = match port.granted {
+        Mode::Native => Some(XdpMode::Native),
+        Mode::Generic => Some(XdpMode::Generic),
+        Mode::None => None,
+    };
+    let egress_unenforced = match &port.egress {
+        EgressReport::Enforced => None,
+        EgressReport::Unenforced { reason } => Some(reason.clone()),
+    };
+    SeenPort { mode, reason: port.reason.clone(), egress_unenforced }
+}
+
+/// Names that nothing has are errors, not empty answers.
+fn check(snapshot: &Snapshot, Args { workload, node, .. }: &Args) -> Result<(), CliError> {
+    let absent = |kind, name: &dyn ToString, list| CliError::NotFound { kind, name: name.to_string(), list };
+    if let Some(name) = workload.as_ref().filter(|name| !snapshot.model.workloads.contains_key(*name)) {
+        return Err(absent("workload", name, "workloads"));
+    }
+    match node.as_ref().filter(|name| !snapshot.model.fabric.nodes.contains_key(*name)) {
+        Some(name) => Err(absent("node", name, "nodes")),
+        None => Ok(()),
+    }
+}
+
+fn is_asked_for(snapshot: &Snapshot, Args { workload, node, .. }: &Args, entry: &Entry) -> bool {
+    let attachment = snapshot.model.workloads.get(&entry.workload).map(|workload| &workload.attachment);
+    let at = match attachment {
+        Some(Attachment::Managed(at) | Attachment::Unmanaged(Some(at))) => Some(&at.node),
+        _ => None,
+    };
+    workload.as_ref().is_none_or(|name| *name == entry.workload)
+        && node.as_ref().is_none_or(|name| at == Some(name))
+}
+
+fn is_managed(snapshot: &Snapshot, workload: &WorkloadName) -> bool {
+    let workload = snapshot.model.workloads.get(workload);
+    workload.is_some_and(|workload| matches!(workload.attachment, Attachment::Managed(_)))
+}
+
+/// One line for each workload and direction.
+fn narrow(entries: &[Entry]) -> String {
+    let row = |entry: &Entry| {
+        let Entry { workload, direction, standing, points, costs } = entry;
+        let node = points.first().map_or_else(String::new, |point| point.node.to_string());
+        let at = list(points.iter().map(|point| format!("{}:{}", point.port, hook(point))));
+        let cost = list(costs.iter().map(|cost| format!("{} {}", cost.entries, cost.table)));
+        [
+            workload.to_string(),
+            word(*direction).to_owned(),
+            standing.name().to_owned(),
+            or_dash(node),
+            at,
+            cost,
+            or_dash(why(entry)),
+        ]
+    };
+    table(&["WORKLOAD", "DIRECTION", "STATE", "NODE", "POINTS", "ENTRIES", "WHY"], entries.iter().map(row))
+}
+
+/// Why an entry is not enforced everywhere.
+fn why(entry: &Entry) -> String {
+    let gaps = || {
+        let open = entry.points.iter().filter(|point| point.hook.is_none());
+        let open = open.map(|point| format!("{} ({}): {}", point.port, point.carries, point.reason));
+        open.collect::<Vec<_>>().join("; ")
+    };
+    match &entry.standing {
+        Standing::Gaps => gaps(),
+        standing => standing.reason().unwrap_or_default(),
+    }
+}
+
+/// One line for each enforcement point, and what the tables hold below.
+fn wide(entries: &[Entry]) -> String {
+    let rows = entries.iter().flat_map(|entry| {
+        let Entry { workload, direction, standing, points, .. } = entry;
+        let of_entry = [workload.to_string(), word(*direction).to_owned(), standing.name().to_owned()];
+        let nowhere = [&["-"; 4].map(ToOwned::to_owned)[..], &[or_dash(why(entry))]].concat();
+        let of_points = points.iter().map(|point| {
+            let Point { node, port, carries, reason, .. } = point;
+            vec![node.to_string(), port.to_string(), hook(point), carries.to_string(), reason.clone()]
+        });
+        let mut of_points: Vec<Vec<String>> = of_points.collect();
+        if of_points.is_empty() {
+            of_points.push(nowhere);
+        }
+        of_points.into_iter().map(move |point| [&of_entry[..], &point].concat())
+    });
+    let head = ["WORKLOAD", "DIRECTION", "STATE", "NODE", "PORT", "HOOK", "CARRIES", "WHY"];
+    let points = table(&head, rows);
+    let costs = entries.iter().flat_map(|entry| {
+        entry.costs.iter().map(|cost| {
+            [
+                entry.workload.to_string(),
+                word(entry.direction).to_owned(),
+                cost.table.clone(),
+                cost.entries.to_string(),
+                cost.shared_by.to_string(),
+                cost.budget.needed.to_string(),
+                cost.budget.room.to_string(),
+            ]
+        })
+    });
+    let head = ["WORKLOAD", "DIRECTION", "TABLE", "ENTRIES", "SHARED-BY", "NODE-NEEDS", "ROOM"];
+    points + "\n" + &table(&head, costs)
+}
+
+fn hook(point: &Point) -> String {
+    point.hook.map_or_else(|| "none".to_owned(), |hook| hook.to_string())
+}
+
+fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "ingress",
+        Direction::Egress => "egress",
+    }
+}

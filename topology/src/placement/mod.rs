@@ -1,0 +1,294 @@
+//! The ledger: for every workload and direction, which enforcement points carry its policy, what that costs, and where none
+//! does, why.
+//!
+//! A pure function of the model, its plans, and what nodes report of their ports; [`ledger`] says of every workload, managed or
+//! not, both directions, so that nothing is left out in silence.
+
+mod cost;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use selvedge_hw_profiles::Mode;
+use serde::Serialize;
+
+pub use cost::{Budget, Cost};
+
+use crate::model::{Attachment, Direction, Endpoint, Model, PortRole, Workload};
+use crate::names::{NodeName, PortName, WorkloadName};
+use crate::plan::{Generation, Plan};
+
+/// What a node reports of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenNode {
+    /// The generation it enforces.
+    pub in_force: Option<Generation>,
+    /// Its ports.
+    pub ports: BTreeMap<PortName, SeenPort>,
+}
+
+/// What a node reports of a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenPort {
+    /// Where what arrives is judged; `None`: nowhere.
+    pub mode: Option<Mode>,
+    /// Why there, and nowhere better.
+    pub reason: String,
+    /// Why what the node itself sends out of it is not judged; `None`: it is.
+    pub egress_unenforced: Option<String>,
+}
+
+/// What carries one direction of a workload's policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// The workload.
+    pub workload: WorkloadName,
+    /// Seen from it.
+    pub direction: Direction,
+    /// Whether its policy is enforced.
+    pub standing: Standing,
+    /// Where, or where it should be.
+    pub points: Vec<Point>,
+    /// What it takes of the node's tables.
+    pub costs: Vec<Cost>,
+}
+
+/// Whether policy is enforced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Standing {
+    /// At every point.
+    Enforced,
+    /// At some points, and not at those that say so.
+    Gaps,
+    /// At none.
+    Unenforced {
+        /// Why.
+        reason: String,
+    },
+    /// The node enforces another generation.
+    Behind {
+        /// Which; 0: none, and its ports are shut.
+        in_force: u64,
+    },
+    /// The node says nothing.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Standing {
+    /// Its name, as in output.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Enforced => "enforced",
+            Self::Gaps => "gaps",
+            Self::Unenforced { .. } => "unenforced",
+            Self::Behind { .. } => "behind",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// What more there is to say of it.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Enforced | Self::Gaps => None,
+            Self::Unenforced { reason } | Self::Unknown { reason } => Some(reason.clone()),
+            Self::Behind { in_force: 0 } => {
+                Some("the node has no generation in force; its ports are shut".to_owned())
+            }
+            Self::Behind { in_force } => Some(format!("the node still enforces generation {in_force}")),
+        }
+    }
+}
+
+/// An enforcement point: a node, a port, and where on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Point {
+    /// The node.
+    pub node: NodeName,
+    /// The port.
+    pub port: PortName,
+    /// Where on it; `None`: nowhere.
+    pub hook: Option<Hook>,
+    /// Which packets of the workload pass it.
+    pub carries: Carries,
+    /// Why there and nowhere better, or why nowhere.
+    pub reason: String,
+}
+
+/// Where on a port packets are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hook {
+    /// What arrives, in the NIC.
+    XdpOffload,
+    /// What arrives, in the driver.
+    XdpNative,
+    /// What arrives, in the stack.
+    XdpGeneric,
+    /// What the node itself sends.
+    TcxEgress,
+}
+
+impl From<Mode> for Hook {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Offload => Self::XdpOffload,
+            Mode::Native => Self::XdpNative,
+            Mode::Generic => Self::XdpGeneric,
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::XdpOffload => "xdp-offload",
+            Self::XdpNative => "xdp-native",
+            Self::XdpGeneric => "xdp-generic",
+            Self::TcxEgress => "tcx-egress",
+        })
+    }
+}
+
+/// Which packets of a workload pass a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Carries {
+    /// What the workload sends.
+    Sent,
+    /// What comes to it from other nodes.
+    FromTheFabric,
+    /// What comes to it from behind another port of its node.
+    FromNeighbours,
+    /// What comes to it from the node itself.
+    FromTheNode,
+}
+
+impl fmt::Display for Carries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Sent => "what it sends",
+            Self::FromTheFabric => "from the fabric",
+            Self::FromNeighbours => "from neighbours",
+            Self::FromTheNode => "from the node",
+        })
+    }
+}
+
+/// The ledger of `model`, whose plans are `plans` and whose newest generation is `wanted`, by what nodes report: two entries
+/// for each workload, by name.
+pub fn ledger(
+    model: &Model,
+    plans: &BTreeMap<NodeName, Plan>,
+    wanted: Generation,
+    seen: &BTreeMap<NodeName, SeenNode>,
+) -> Vec<Entry> {
+    let entries = model.workloads.values().flat_map(|workload| {
+        Direction::BOTH.map(|direction| match &workload.attachment {
+            Attachment::Unmanaged(at) => unmanaged(workload, direction, at.as_ref()),
+            Attachment::Managed(at) => managed(workload, direction, at, (plans, wanted, seen)),
+        })
+    });
+    entries.collect()
+}
+
+fn unmanaged(workload: &Workload, direction: Direction, at: Option<&Endpoint>) -> Entry {
+    let reason = match at {
+        Some(at) => format!("it is unmanaged: no agent is to enforce for it at {at}"),
+        None => "it is unmanaged: no agent is to enforce for it".to_owned(),
+    };
+    let standing = Standing::Unenforced { reason };
+    Entry { workload: workload.name.clone(), direction, standing, points: Vec::new(), costs: Vec::new() }
+}
+
+type Known<'a> = (&'a BTreeMap<NodeName, Plan>, Generation, &'a BTreeMap<NodeName, SeenNode>);
+
+fn managed(
+    workload: &Workload,
+    direction: Direction,
+    at: &Endpoint,
+    (plans, wanted, seen): Known<'_>,
+) -> Entry {
+    let entry = |standing, points, costs| Entry {
+        workload: workload.name.clone(),
+        direction,
+        standing,
+        points,
+        costs,
+    };
+    let Some(plan) = plans.get(&at.node) else {
+        let reason = format!("node {} has no agent", at.node);
+        return entry(Standing::Unenforced { reason }, Vec::new(), Vec::new());
+    };
+    let node = seen.get(&at.node);
+    let points = points(plan, &at.port, direction, node);
+    entry(standing(&at.node, wanted, node, &points), points, cost::of(plan, &workload.name, direction))
+}
+
+/// The points that a workload's packets pass, whatever they do there.
+fn points(plan: &Plan, at: &PortName, direction: Direction, seen: Option<&SeenNode>) -> Vec<Point> {
+    let is_itself = plan.ports.iter().any(|port| port.name == *at && port.role != PortRole::Workload);
+    let arriving = plan.ports.iter().filter_map(|port| {
+        let carries = match (direction, port.role) {
+            // What the machine itself sends arrives at no port; what comes to it may arrive at any.
+            (Direction::Egress, _) if is_itself || port.name != *at => return None,
+            (Direction::Egress, _) => Carries::Sent,
+            (Direction::Ingress, _) if port.name == *at && !is_itself => return None,
+            (Direction::Ingress, PortRole::Workload) => Carries::FromNeighbours,
+            (Direction::Ingress, _) => Carries::FromTheFabric,
+        };
+        Some(arriving(plan, &port.name, carries, seen))
+    });
+    let sent = plan.ports.iter().filter_map(|port| {
+        let carries = match direction {
+            Direction::Egress if is_itself => Carries::Sent,
+            Direction::Ingress if !is_itself && port.name == *at => Carries::FromTheNode,
+            _ => return None,
+        };
+        Some(sent(plan, &port.name, carries, seen))
+    });
+    arriving.chain(sent).collect()
+}
+
+fn arriving(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNode>) -> Point {
+    let found = seen.and_then(|node| node.ports.get(port));
+    let hook = found.and_then(|port| port.mode).map(Hook::from);
+    let reason = found.map_or_else(untold, |port| port.reason.clone());
+    Point { node: plan.node.clone(), port: port.clone(), hook, carries, reason }
+}
+
+fn sent(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNode>) -> Point {
+    let found = seen.and_then(|node| node.ports.get(port));
+    let (hook, reason) = match found.map(|port| &port.egress_unenforced) {
+        Some(None) => (Some(Hook::TcxEgress), "the only place where it can be".to_owned()),
+        Some(Some(reason)) => (None, reason.clone()),
+        None => (None, untold()),
+    };
+    Point { node: plan.node.clone(), port: port.clone(), hook, carries, reason }
+}
+
+fn untold() -> String {
+    "the node says nothing of this port".to_owned()
+}
+
+fn standing(node: &NodeName, wanted: Generation, seen: Option<&SeenNode>, points: &[Point]) -> Standing {
+    let Some(seen) = seen else {
+        return Standing::Unknown { reason: format!("node {node} has not reported") };
+    };
+    if seen.in_force != Some(wanted) {
+        return Standing::Behind { in_force: seen.in_force.map_or(0, |generation| generation.0) };
+    }
+    let carried = points.iter().filter(|point| point.hook.is_some()).count();
+    match carried {
+        all if all == points.len() && all > 0 => Standing::Enforced,
+        0 => {
+            Standing::Unenforced { reason: points.first().map_or_else(untold, |point| point.reason.clone()) }
+        }
+        _ => Standing::Gaps,
+    }
+}

@@ -1,0 +1,171 @@
+//! The ledger of the demo fabric, by what its nodes might report.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::collections::BTreeMap;
+
+use selvedge_hw_profiles::Mode;
+use selvedge_topology::compile::compile;
+use selvedge_topology::documents::{SourceFile, load};
+use selvedge_topology::identity::IdentityTable;
+use selvedge_topology::model::{Direction, Model};
+use selvedge_topology::names::NodeName;
+use selvedge_topology::placement::{Carries, Entry, Hook, SeenNode, SeenPort, Standing, ledger};
+use selvedge_topology::plan::{Generation, Plan, Table};
+
+const WANTED: Generation = Generation(4);
+
+struct Fabric {
+    model: Model,
+    plans: BTreeMap<NodeName, Plan>,
+    seen: BTreeMap<NodeName, SeenNode>,
+}
+
+/// The demo, every port of it as it should be.
+fn demo() -> Fabric {
+    let folder = format!("{}/../lab/fabrics/demo", env!("CARGO_MANIFEST_DIR"));
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: std::path::PathBuf| SourceFile {
+        name: path.display().to_string(),
+        text: std::fs::read_to_string(path).unwrap(),
+    };
+    let model = load(&paths.map(read).collect::<Vec<_>>()).model.unwrap();
+    let mut identities = IdentityTable::default();
+    identities.allocate(&model).unwrap();
+    let plans = compile(&model, &identities).unwrap();
+    let seen = plans.iter().map(|(node, plan)| {
+        let port = SeenPort {
+            mode: Some(Mode::Native),
+            reason: "driver veth runs XDP itself".to_owned(),
+            egress_unenforced: None,
+        };
+        let ports = plan.ports.iter().map(|it| (it.name.clone(), port.clone())).collect();
+        (node.clone(), SeenNode { in_force: Some(WANTED), ports })
+    });
+    let seen = seen.collect();
+    Fabric { model, plans, seen }
+}
+
+impl Fabric {
+    fn ledger(&self) -> Vec<Entry> {
+        ledger(&self.model, &self.plans, WANTED, &self.seen)
+    }
+
+    fn entry(&self, workload: &str, direction: Direction) -> Entry {
+        let of = |entry: &Entry| entry.workload.as_str() == workload && entry.direction == direction;
+        self.ledger().into_iter().find(of).unwrap()
+    }
+
+    fn node(&mut self, name: &str) -> &mut SeenNode {
+        self.seen.get_mut(&name.parse::<NodeName>().unwrap()).unwrap()
+    }
+
+    fn port(&mut self, node: &str, port: &str) -> &mut SeenPort {
+        self.node(node).ports.get_mut(&port.parse().unwrap()).unwrap()
+    }
+}
+
+fn points(entry: &Entry) -> Vec<(&str, Option<Hook>, Carries)> {
+    entry.points.iter().map(|point| (point.port.as_str(), point.hook, point.carries)).collect()
+}
+
+#[test]
+fn every_workload_is_in_the_ledger_in_both_directions() {
+    let fabric = demo();
+    let ledger = fabric.ledger();
+    let expected: Vec<_> = fabric
+        .model
+        .workloads
+        .keys()
+        .flat_map(|name| Direction::BOTH.map(|direction| (name, direction)))
+        .collect();
+    let found: Vec<_> = ledger.iter().map(|entry| (&entry.workload, entry.direction)).collect();
+    assert_eq!(found, expected);
+    assert!(ledger.iter().filter(|entry| entry.standing == Standing::Enforced).count() >= 16);
+    let (unenforced, rest): (Vec<&Entry>, Vec<&Entry>) =
+        ledger.iter().partition(|entry| matches!(entry.standing, Standing::Unenforced { .. }));
+    assert!(unenforced.iter().all(|entry| entry.standing.reason().unwrap().contains("it is unmanaged")));
+    assert!(unenforced.iter().any(|entry| entry.workload.as_str() == "legacy"));
+    assert!(rest.iter().all(|entry| entry.standing == Standing::Enforced && !entry.costs.is_empty()));
+}
+
+#[test]
+fn a_workload_is_judged_where_it_sends_and_wherever_something_can_come_to_it_from() {
+    let fabric = demo();
+    let native = Some(Hook::XdpNative);
+    let egress = fabric.entry("app2", Direction::Egress);
+    assert_eq!(points(&egress), [("w2", native, Carries::Sent)]);
+    let ingress = fabric.entry("app2", Direction::Ingress);
+    assert_eq!(
+        points(&ingress),
+        [
+            ("eth0", native, Carries::FromTheFabric),
+            ("w1", native, Carries::FromNeighbours),
+            ("w3", native, Carries::FromNeighbours),
+            ("w2", Some(Hook::TcxEgress), Carries::FromTheNode),
+        ]
+    );
+    assert!(ingress.points.iter().all(|point| point.node.as_str() == "host2" && !point.reason.is_empty()));
+}
+
+#[test]
+fn a_gap_is_at_its_point_with_its_reason_and_nowhere_else() {
+    let mut fabric = demo();
+    fabric.port("host2", "w2").egress_unenforced = Some("this kernel has no tcx".to_owned());
+    let ingress = fabric.entry("app2", Direction::Ingress);
+    assert_eq!(ingress.standing, Standing::Gaps);
+    let gap = ingress.points.iter().find(|point| point.hook.is_none()).unwrap();
+    assert_eq!((gap.carries, gap.reason.as_str()), (Carries::FromTheNode, "this kernel has no tcx"));
+    assert_eq!(fabric.entry("app2", Direction::Egress).standing, Standing::Enforced);
+    assert_eq!(fabric.entry("web2", Direction::Ingress).standing, Standing::Enforced);
+
+    fabric.port("host2", "w2").mode = None;
+    fabric.port("host2", "w2").reason = "the machine has no interface of this name".to_owned();
+    let egress = fabric.entry("app2", Direction::Egress);
+    let reason = "the machine has no interface of this name".to_owned();
+    assert_eq!(egress.standing, Standing::Unenforced { reason });
+    assert_eq!(
+        fabric.entry("web2", Direction::Ingress).standing,
+        Standing::Gaps,
+        "its neighbour's port is open"
+    );
+}
+
+#[test]
+fn a_node_that_is_silent_or_behind_is_never_taken_for_one_that_enforces() {
+    let mut fabric = demo();
+    fabric.seen.remove(&"host1".parse::<NodeName>().unwrap());
+    fabric.node("host2").in_force = Some(Generation(3));
+    fabric.node("dpu1").in_force = None;
+    let reason = |workload| fabric.entry(workload, Direction::Ingress).standing.reason().unwrap();
+    assert_eq!(reason("web1"), "node host1 has not reported");
+    assert_eq!(reason("web2"), "the node still enforces generation 3");
+    assert_eq!(reason("db1"), "the node has no generation in force; its ports are shut");
+    assert_eq!(fabric.entry("dns", Direction::Ingress).standing, Standing::Enforced);
+}
+
+#[test]
+fn costs_are_those_of_the_plan_and_within_its_budget() {
+    let fabric = demo();
+    for entry in fabric.ledger() {
+        for cost in &entry.costs {
+            assert!(cost.entries > 0 && cost.entries <= cost.budget.needed, "{entry:?}");
+            assert!(cost.budget.needed <= cost.budget.room && cost.shared_by > 0, "{entry:?}");
+        }
+    }
+    // Each row of a plan is the cost of the workloads of its subject.
+    for plan in fabric.plans.values() {
+        let workloads = plan.workloads.iter().map(|workload| (workload.identity, &workload.name));
+        let of_identity: BTreeMap<_, _> = workloads.collect();
+        let policies = of_identity.values().flat_map(|name| {
+            Direction::BOTH.map(|direction| {
+                let costs = fabric.entry(name.as_str(), direction).costs;
+                costs
+                    .iter()
+                    .find(|cost| cost.table == Table::Policies.to_string())
+                    .map_or(0, |cost| cost.entries)
+            })
+        });
+        assert_eq!(policies.sum::<usize>(), Table::Policies.needed(plan), "{}", plan.node);
+    }
+}
