@@ -142,6 +142,8 @@ impl Toolchain {
             "-Ctarget-cpu=v3".into(), // 32-bit operations and jumps; every kernel since 5.2
             "-Cdebuginfo=2".into(),
             "-Clink-arg=--btf".into(),
+            // Else what is to be cleared is cleared by a call, byte by byte.
+            "-Clink-arg=--disable-expand-memcpy-in-order".into(),
             concat_os("-Clinker=", linker),
         ];
         for (from, to) in [(workspace, "selvedge"), (&home, "cargo"), (&sysroot, "rust")] {
