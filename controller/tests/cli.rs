@@ -61,6 +61,7 @@ fn in_force() -> Report {
             Mode::Generic => EgressReport::Unenforced { reason: "the kernel has no tcx".to_owned() },
             _ => EgressReport::Enforced,
         },
+        past: Vec::new(),
     };
     Report {
         ports: vec![

@@ -25,8 +25,8 @@ pub use generation::{GenerationRecord, RecordError, Summary, TargetList};
 pub use identity::{decode_identity, encode_identity};
 pub use proof::ProofReport;
 pub use report::{
-    Count, EgressReport, MAX_PORTS, MAX_REASON_COUNTS, MAX_REVOCATIONS, MAX_RULE_COUNTS, MAX_TEXT, Mode,
-    Occupancy, PortReport, Refusal, Report, RevocationReport,
+    Count, EgressReport, MAX_PAST, MAX_PORTS, MAX_REASON_COUNTS, MAX_REVOCATIONS, MAX_RULE_COUNTS, MAX_TEXT,
+    Mode, Occupancy, PortReport, Refusal, Report, RevocationReport,
 };
 pub use target::Target;
 

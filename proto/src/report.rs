@@ -24,6 +24,8 @@ pub const MAX_REASON_COUNTS: usize = 128;
 /// Most rules in a report; an agent with more names those with most packets.
 pub const MAX_RULE_COUNTS: usize = 1024;
 
+/// Most ways past a port in a report.
+pub const MAX_PAST: usize = 8;
 /// Most generations whose revocations are in a report.
 pub const MAX_REVOCATIONS: usize = 16;
 
@@ -147,6 +149,8 @@ pub struct PortReport {
     pub reason: String,
     /// Whether what the node itself sends out of it is judged.
     pub egress: EgressReport,
+    /// Packets that the device is known to forward past the program, in words, with what ends that.
+    pub past: Vec<String>,
 }
 
 /// Whether what a node itself sends out of a port is judged, for which there is one way: tcx.
@@ -302,7 +306,7 @@ fn revocations_from_wire(revocations: wire::Revocations) -> RevocationReport {
 }
 
 fn port_to_wire(port: &PortReport) -> wire::PortReport {
-    let PortReport { name, role, requested, granted, reason, egress } = port;
+    let PortReport { name, role, requested, granted, reason, egress, past } = port;
     let egress_unenforced = match egress {
         EgressReport::Enforced => String::new(),
         EgressReport::Unenforced { reason } => reason.clone(),
@@ -314,11 +318,14 @@ fn port_to_wire(port: &PortReport) -> wire::PortReport {
         granted: mode_to_wire(*granted),
         reason: reason.clone(),
         egress_unenforced,
+        past: past.clone(),
     }
 }
 
 fn port_from_wire(port: wire::PortReport) -> Result<PortReport, DecodeError> {
-    let wire::PortReport { name: port_name, role, requested, granted, reason, egress_unenforced } = port;
+    let wire::PortReport { name: port_name, role, requested, granted, reason, egress_unenforced, past } =
+        port;
+    at_most("ways past a port", past.len(), MAX_PAST)?;
     let egress = if egress_unenforced.is_empty() {
         EgressReport::Enforced
     } else {
@@ -331,6 +338,7 @@ fn port_from_wire(port: wire::PortReport) -> Result<PortReport, DecodeError> {
         granted: mode_from_wire(granted)?,
         reason: prose("reason of a mode", &reason, MAX_TEXT)?,
         egress,
+        past: past.iter().map(|way| prose("way past a port", way, MAX_TEXT)).collect::<Result<_, _>>()?,
     })
 }
 

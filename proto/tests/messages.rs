@@ -100,6 +100,7 @@ fn report() -> Report {
             granted: Mode::Generic,
             reason: "driver veth_test has no native XDP".into(),
             egress: EgressReport::Unenforced { reason: "the kernel has no tcx".into() },
+            past: vec!["flows that the eSwitch forwards".into()],
         }],
         reasons: vec![("policy-deny".into(), count)],
         rules: vec![(RuleId(9), count)],

@@ -38,6 +38,7 @@ fn demo() -> Fabric {
             mode: Some(Mode::Native),
             reason: "driver veth runs XDP itself".to_owned(),
             egress_unenforced: None,
+            past: Vec::new(),
         };
         let ports = plan.ports.iter().map(|it| (it.name.clone(), port.clone())).collect();
         (node.clone(), SeenNode { in_force: Some(WANTED), ports })
@@ -129,6 +130,20 @@ fn a_gap_is_at_its_point_with_its_reason_and_nowhere_else() {
         Standing::Gaps,
         "its neighbour's port is open"
     );
+}
+
+#[test]
+fn a_port_that_its_device_forwards_past_carries_nothing_whole() {
+    let mut fabric = demo();
+    let forwards = "flows that tc has put into the eSwitch are forwarded there".to_owned();
+    fabric.port("dpu1", "pf0hpf").past.push(forwards.clone());
+    let egress = fabric.entry("db1", Direction::Egress);
+    assert_eq!(egress.standing, Standing::Unenforced { reason: forwards });
+    assert_eq!(egress.points[0].hook, Some(Hook::XdpNative), "a program is there, and flows go past it");
+    // Nothing of the kind is known of its wire.
+    assert_eq!(fabric.entry("db1", Direction::Ingress).standing, Standing::Enforced);
+    fabric.port("dpu1", "p0").past.push("the same".to_owned());
+    assert_eq!(fabric.entry("db1", Direction::Ingress).standing, Standing::Gaps);
 }
 
 #[test]

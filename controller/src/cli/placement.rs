@@ -72,7 +72,7 @@ fn seen_port(port: &PortReport) -> SeenPort {
         EgressReport::Enforced => None,
         EgressReport::Unenforced { reason } => Some(reason.clone()),
     };
-    SeenPort { mode, reason: port.reason.clone(), egress_unenforced }
+    SeenPort { mode, reason: port.reason.clone(), egress_unenforced, past: port.past.clone() }
 }
 
 /// Names that nothing has are errors, not empty answers.
@@ -125,9 +125,11 @@ fn narrow(entries: &[Entry]) -> String {
 /// Why an entry is not enforced everywhere.
 fn why(entry: &Entry) -> String {
     let gaps = || {
-        let open = entry.points.iter().filter(|point| point.hook.is_none());
-        let open = open.map(|point| format!("{} ({}): {}", point.port, point.carries, point.reason));
-        open.collect::<Vec<_>>().join("; ")
+        let gaps = entry
+            .points
+            .iter()
+            .filter_map(|point| Some(format!("{} ({}): {}", point.port, point.carries, point.gap()?)));
+        gaps.collect::<Vec<_>>().join("; ")
     };
     match &entry.standing {
         Standing::Gaps => gaps(),
@@ -143,7 +145,8 @@ fn wide(entries: &[Entry]) -> String {
         let nowhere = [&["-"; 4].map(ToOwned::to_owned)[..], &[or_dash(why(entry))]].concat();
         let of_points = points.iter().map(|point| {
             let Point { node, port, carries, reason, .. } = point;
-            vec![node.to_string(), port.to_string(), hook(point), carries.to_string(), reason.clone()]
+            let why = point.gap().unwrap_or_else(|| reason.clone());
+            vec![node.to_string(), port.to_string(), hook(point), carries.to_string(), why]
         });
         let mut of_points: Vec<Vec<String>> = of_points.collect();
         if of_points.is_empty() {

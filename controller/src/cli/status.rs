@@ -93,6 +93,8 @@ pub(super) struct PortStatus {
     pub(super) reason: String,
     /// Why what the node itself sends out of it is not judged, where it isn't.
     egress_unenforced: Option<String>,
+    /// Packets that the device forwards past the program.
+    past: Vec<String>,
 }
 
 pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
@@ -189,7 +191,7 @@ fn revocations(told: &RevocationReport) -> Revocations {
 }
 
 fn port(port: &selvedge_proto::PortReport) -> PortStatus {
-    let selvedge_proto::PortReport { name, role, requested, granted, reason, egress } = port;
+    let selvedge_proto::PortReport { name, role, requested, granted, reason, egress, past } = port;
     PortStatus {
         name: name.to_string(),
         role: role.to_string(),
@@ -200,6 +202,7 @@ fn port(port: &selvedge_proto::PortReport) -> PortStatus {
             EgressReport::Enforced => None,
             EgressReport::Unenforced { reason } => Some(reason.clone()),
         },
+        past: past.clone(),
     }
 }
 
@@ -238,6 +241,13 @@ pub(super) fn render(status: &Status, width: Width) -> String {
                 "{yellow}{} tracks {connections} connections: when that is full, new ones are refused; `selvedge-agent detach` there, which opens its ports, and start it with larger --connections{yellow:#}",
                 node.name
             );
+        }
+        for port in &node.ports {
+            for way in &port.past {
+                let yellow = AnsiColor::Yellow.on_default();
+                let (name, port) = (&node.name, &port.name);
+                let _ = writeln!(out, "{yellow}past {name}'s {port}: {way}{yellow:#}");
+            }
         }
         // A port that isn't enforced at all has said so in its row.
         for port in node.ports.iter().filter(|port| port.granted_mode != Mode::None.to_string()) {

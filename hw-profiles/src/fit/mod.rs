@@ -175,6 +175,8 @@ pub struct BypassCheck {
     pub risk: String,
     /// Whether it is open.
     pub state: BypassState,
+    /// What shows that.
+    pub told_by: Tell,
     /// The command that shuts it, where there is one.
     pub mend: Option<String>,
 }
@@ -369,7 +371,7 @@ impl<'a> View<'a> {
             Tell::Nothing => BypassState::Unseen,
         };
         let mend = mend.as_ref().map(|mend| mend.of(self.name));
-        BypassCheck { risk: risk.clone(), state, mend }
+        BypassCheck { risk: risk.clone(), state, told_by: *told_by, mend }
     }
 }
 
@@ -385,6 +387,13 @@ pub struct ModeChoice {
 }
 
 impl Fit {
+    /// Ways by which the device forwards packets of others past the port's program, as far as they are known to be open. Virtual
+    /// functions are not among them: what comes from one to this machine comes through the port.
+    pub fn forwarded_past(&self) -> impl Iterator<Item = &BypassCheck> {
+        let forwards = |it: &&BypassCheck| matches!(it.told_by, Tell::Always | Tell::TcOffload);
+        self.bypasses.iter().filter(forwards).filter(|it| it.state >= BypassState::Open)
+    }
+
     /// The modes to try, and why.
     pub fn choice(&self) -> ModeChoice {
         ModeChoice { first: self.mode, fallbacks: self.fallbacks.clone(), reason: self.to_string() }

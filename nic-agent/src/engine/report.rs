@@ -8,8 +8,8 @@ use selvedge_agent_core::prove::Coverage;
 use selvedge_agent_core::{Attachment, Egress, Interface, Placement, Proof, Support, place};
 use selvedge_hw_profiles::Mode;
 use selvedge_proto::{
-    Count, EgressReport, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, Occupancy, PortReport, ProofReport,
-    Refusal, Report, RevocationReport,
+    Count, EgressReport, MAX_PAST, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, Occupancy, PortReport,
+    ProofReport, Refusal, Report, RevocationReport,
 };
 use selvedge_topology::model::{PortRole, RuleId};
 use selvedge_topology::names::PortName;
@@ -84,7 +84,8 @@ impl<D: Datapath> Engine<D> {
             let reason = "the machine has no interface of this name; its workloads stay shut".to_owned();
             let (requested, granted) = (ReportMode::Native, ReportMode::None);
             let egress = EgressReport::Unenforced { reason: reason.clone() };
-            return PortReport { name: name.clone(), role, requested, granted, reason, egress };
+            let past = Vec::new();
+            return PortReport { name: name.clone(), role, requested, granted, reason, egress, past };
         };
         let attachment =
             self.observed.attachments.get(name).filter(|found| found.index == Some(interface.index));
@@ -100,7 +101,9 @@ impl<D: Datapath> Engine<D> {
             }
         };
         let egress = self.egress(name, interface);
-        PortReport { name: name.clone(), role, requested, granted, reason: cut(reason), egress }
+        let past = place::forwarded_past(&self.settings.profiles, name, interface);
+        let past = past.into_iter().take(MAX_PAST).map(cut).collect();
+        PortReport { name: name.clone(), role, requested, granted, reason: cut(reason), egress, past }
     }
 
     fn egress(&self, name: &PortName, interface: &Interface) -> EgressReport {

@@ -1,5 +1,6 @@
 //! The machine's interfaces over rtnetlink, and when they change.
 
+pub(crate) mod features;
 mod kind;
 mod pci;
 mod watch;
@@ -43,7 +44,12 @@ pub enum MachineError {
 /// Every interface of the network namespace.
 pub async fn interfaces(netlink: &Handle) -> Result<Vec<RawInterface>, MachineError> {
     let links: Vec<LinkMessage> = netlink.link().get().execute().try_collect().await?;
-    Ok(links.into_iter().filter_map(interface).collect())
+    let mut interfaces: Vec<RawInterface> = links.into_iter().filter_map(interface).collect();
+    // What the kernel makes up has no features that decide anything; there may be thousands of it.
+    for RawInterface { name, seen, .. } in interfaces.iter_mut().filter(|it| it.seen.pci.is_some()) {
+        features::look(name, seen).await;
+    }
+    Ok(interfaces)
 }
 
 /// The other ends of pairs whose ends are both in the network namespace.

@@ -2,7 +2,6 @@
 //! Nothing is attached and nothing is changed.
 
 mod claims;
-mod ethtool;
 mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +90,7 @@ async fn look(interface: &RawInterface, around: &Surroundings) -> Port {
     port.xdp_features = claims::of(*index).await;
     port.vfs = crate::sys::ethtool::driver_info(name).ok().and_then(|told| machine::vfs(&told.bus));
     port.cpus = Some(around.cpus);
-    ethtool::look(name, &mut port).await;
+    machine::features::look(name, &mut port).await;
     port
 }
 

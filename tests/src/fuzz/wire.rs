@@ -126,6 +126,7 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
             granted: Mode::Generic,
             reason: "the driver has no native XDP".into(),
             egress: EgressReport::Unenforced { reason: "the kernel has no tcx".into() },
+            past: vec!["flows that the eSwitch forwards".into()],
         }],
         reasons: vec![("policy-deny".into(), count)],
         rules: vec![(RuleId(9), count)],

@@ -36,6 +36,8 @@ pub struct SeenPort {
     pub reason: String,
     /// Why what the node itself sends out of it is not judged; `None`: it is.
     pub egress_unenforced: Option<String>,
+    /// Packets that the device is known to forward past what judges there what arrives, in words.
+    pub past: Vec<String>,
 }
 
 /// What carries one direction of a workload's policy.
@@ -60,9 +62,9 @@ pub struct Entry {
 pub enum Standing {
     /// At every point.
     Enforced,
-    /// At some points, and not at those that say so.
+    /// At some points, and at others not, or not whole.
     Gaps,
-    /// At none.
+    /// At none whole.
     Unenforced {
         /// Why.
         reason: String,
@@ -118,6 +120,19 @@ pub struct Point {
     pub carries: Carries,
     /// Why there and nowhere better, or why nowhere.
     pub reason: String,
+    /// Packets that the device forwards past it, in words: where there are any, it carries nothing whole.
+    pub past: Vec<String>,
+}
+
+impl Point {
+    /// Why not all that it should carry is judged there; `None`: all is.
+    pub fn gap(&self) -> Option<String> {
+        match (self.hook, &self.past[..]) {
+            (Some(_), []) => None,
+            (None, []) => Some(self.reason.clone()),
+            (_, past) => Some(past.join("; ")),
+        }
+    }
 }
 
 /// Where on a port packets are judged.
@@ -259,7 +274,8 @@ fn arriving(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNo
     let found = seen.and_then(|node| node.ports.get(port));
     let hook = found.and_then(|port| port.mode).map(Hook::from);
     let reason = found.map_or_else(untold, |port| port.reason.clone());
-    Point { node: plan.node.clone(), port: port.clone(), hook, carries, reason }
+    let past = found.map(|port| port.past.clone()).unwrap_or_default();
+    Point { node: plan.node.clone(), port: port.clone(), hook, carries, reason, past }
 }
 
 fn sent(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNode>) -> Point {
@@ -269,7 +285,7 @@ fn sent(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNode>)
         Some(Some(reason)) => (None, reason.clone()),
         None => (None, untold()),
     };
-    Point { node: plan.node.clone(), port: port.clone(), hook, carries, reason }
+    Point { node: plan.node.clone(), port: port.clone(), hook, carries, reason, past: Vec::new() }
 }
 
 fn untold() -> String {
@@ -283,12 +299,11 @@ fn standing(node: &NodeName, wanted: Generation, seen: Option<&SeenNode>, points
     if seen.in_force != Some(wanted) {
         return Standing::Behind { in_force: seen.in_force.map_or(0, |generation| generation.0) };
     }
-    let carried = points.iter().filter(|point| point.hook.is_some()).count();
-    match carried {
-        all if all == points.len() && all > 0 => Standing::Enforced,
-        0 => {
-            Standing::Unenforced { reason: points.first().map_or_else(untold, |point| point.reason.clone()) }
-        }
-        _ => Standing::Gaps,
+    let gaps: Vec<String> = points.iter().filter_map(Point::gap).collect();
+    match gaps.first() {
+        None if points.is_empty() => Standing::Unenforced { reason: untold() },
+        None => Standing::Enforced,
+        Some(first) if gaps.len() == points.len() => Standing::Unenforced { reason: first.clone() },
+        Some(_) => Standing::Gaps,
     }
 }

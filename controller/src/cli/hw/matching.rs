@@ -131,7 +131,7 @@ fn paragraph(row: &Row) -> String {
     }
     fit.costs.iter().for_each(|cost| out += &format!("  cost: {cost}\n"));
     fit.unseen.iter().for_each(|need| out += &format!("  not looked at: {need}\n"));
-    for BypassCheck { risk, state, mend } in &fit.bypasses {
+    for BypassCheck { risk, state, mend, .. } in &fit.bypasses {
         let state = match state {
             BypassState::Shut => "shut",
             BypassState::Unseen => "maybe",

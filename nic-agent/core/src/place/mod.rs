@@ -1,6 +1,6 @@
 //! In which mode a port is to run, in which it runs, and why.
 
-use selvedge_hw_profiles::{Mode, ModeChoice, Profiles, Requirement, fit};
+use selvedge_hw_profiles::{Fit, Mode, ModeChoice, Profiles, Requirement, fit};
 use selvedge_topology::names::PortName;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +28,22 @@ pub struct Placement {
 
 /// The modes to try on the interface `name`.
 pub fn choose(profiles: &Profiles, name: &PortName, interface: &Interface) -> ModeChoice {
+    fit_of(profiles, name, interface).choice()
+}
+
+/// What the device of the interface `name` forwards past any program on it, and the command that ends that where there is one.
+pub fn forwarded_past(profiles: &Profiles, name: &PortName, interface: &Interface) -> Vec<String> {
+    let fit = fit_of(profiles, name, interface);
+    let past = fit.forwarded_past().map(|bypass| match &bypass.mend {
+        Some(mend) => format!("{} (`{mend}` ends that)", bypass.risk),
+        None => bypass.risk.clone(),
+    });
+    past.collect()
+}
+
+fn fit_of(profiles: &Profiles, name: &PortName, interface: &Interface) -> Fit {
     let profile = profiles.of(&interface.seen).map(|found| &found.entry.profile);
-    fit(&Requirement::best(), profile, name.as_str(), &interface.seen).choice()
+    fit(&Requirement::best(), profile, name.as_str(), &interface.seen)
 }
 
 impl Placement {
@@ -60,11 +74,27 @@ impl Placement {
 
 #[cfg(test)]
 mod tests {
+    use selvedge_hw_profiles::port::Switch;
+
     use super::*;
 
     fn choice() -> ModeChoice {
         let reason = "no profile for driver x, so native is tried".to_owned();
         ModeChoice { first: Mode::Native, fallbacks: vec![Mode::Generic], reason }
+    }
+
+    #[test]
+    fn what_a_device_forwards_itself_is_told_with_what_ends_it() {
+        let profiles = Profiles::embedded().unwrap();
+        let name: PortName = "pf0hpf".parse().unwrap();
+        let mut interface = Interface::veth(crate::IfIndex(7));
+        assert_eq!(forwarded_past(&profiles, &name, &interface), Vec::<String>::new());
+        interface.seen.driver = "mlx5e_rep".to_owned();
+        interface.seen.tc_offload = Some(Switch::On);
+        let told = forwarded_past(&profiles, &name, &interface);
+        assert!(told[0].ends_with("(`ethtool -K pf0hpf hw-tc-offload off` ends that)"), "{told:?}");
+        interface.seen.driver = "prestera".to_owned();
+        assert!(forwarded_past(&profiles, &name, &interface)[0].contains("the ASIC forwards"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use selvedge_hw_profiles::Port;
 use selvedge_hw_profiles::port::{Channels, Switch};
 
 /// Writes down what can be had of the interface `name`. What a driver has no answer to stays unknown.
-pub(super) async fn look(name: &str, port: &mut Port) {
+pub(crate) async fn look(name: &str, port: &mut Port) {
     let Ok((connection, mut handle, _)) = ethtool::new_connection() else { return };
     let connection = tokio::spawn(connection);
     match active(&mut handle, name).await {
