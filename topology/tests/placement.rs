@@ -110,6 +110,20 @@ fn a_workload_is_judged_where_it_sends_and_wherever_something_can_come_to_it_fro
 }
 
 #[test]
+fn neighbours_behind_one_port_are_judged_at_that_port() {
+    let fabric = demo();
+    let native = Some(Hook::XdpNative);
+    assert_eq!(
+        points(&fabric.entry("db1", Direction::Ingress)),
+        [
+            ("p0", native, Carries::FromTheFabric),
+            ("pf0hpf", native, Carries::FromNeighbours),
+            ("pf0hpf", Some(Hook::TcxEgress), Carries::FromTheNode),
+        ]
+    );
+}
+
+#[test]
 fn a_gap_is_at_its_point_with_its_reason_and_nowhere_else() {
     let mut fabric = demo();
     fabric.port("host2", "w2").egress_unenforced = Some("this kernel has no tcx".to_owned());
@@ -136,14 +150,13 @@ fn a_gap_is_at_its_point_with_its_reason_and_nowhere_else() {
 fn a_port_that_its_device_forwards_past_carries_nothing_whole() {
     let mut fabric = demo();
     let forwards = "flows that tc has put into the eSwitch are forwarded there".to_owned();
-    fabric.port("dpu1", "pf0hpf").past.push(forwards.clone());
-    let egress = fabric.entry("db1", Direction::Egress);
+    fabric.port("host1", "w1").past.push(forwards.clone());
+    let egress = fabric.entry("web1", Direction::Egress);
     assert_eq!(egress.standing, Standing::Unenforced { reason: forwards });
     assert_eq!(egress.points[0].hook, Some(Hook::XdpNative), "a program is there, and flows go past it");
-    // Nothing of the kind is known of its wire.
-    assert_eq!(fabric.entry("db1", Direction::Ingress).standing, Standing::Enforced);
-    fabric.port("dpu1", "p0").past.push("the same".to_owned());
-    assert_eq!(fabric.entry("db1", Direction::Ingress).standing, Standing::Gaps);
+    // Nothing of the kind is known of the ports by which something comes to it.
+    assert_eq!(fabric.entry("web1", Direction::Ingress).standing, Standing::Enforced);
+    assert_eq!(fabric.entry("app1", Direction::Ingress).standing, Standing::Gaps);
 }
 
 #[test]

@@ -178,7 +178,7 @@ pub enum Carries {
     Sent,
     /// What comes to it from other nodes.
     FromTheFabric,
-    /// What comes to it from behind another port of its node.
+    /// What comes to it from behind a workload port of its node.
     FromNeighbours,
     /// What comes to it from the node itself.
     FromTheNode,
@@ -248,12 +248,14 @@ fn managed(
 /// The points that a workload's packets pass, whatever they do there.
 fn points(plan: &Plan, at: &PortName, direction: Direction, seen: Option<&SeenNode>) -> Vec<Point> {
     let is_itself = plan.ports.iter().any(|port| port.name == *at && port.role != PortRole::Workload);
+    // Others behind the same port come to it by that port, as far as the node forwards between them at all.
+    let is_alone = plan.workloads.iter().filter(|workload| workload.port == *at).count() < 2;
     let arriving = plan.ports.iter().filter_map(|port| {
         let carries = match (direction, port.role) {
             // What the machine itself sends arrives at no port; what comes to it may arrive at any.
             (Direction::Egress, _) if is_itself || port.name != *at => return None,
             (Direction::Egress, _) => Carries::Sent,
-            (Direction::Ingress, _) if port.name == *at && !is_itself => return None,
+            (Direction::Ingress, _) if port.name == *at && !is_itself && is_alone => return None,
             (Direction::Ingress, PortRole::Workload) => Carries::FromNeighbours,
             (Direction::Ingress, _) => Carries::FromTheFabric,
         };
