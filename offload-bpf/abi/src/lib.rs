@@ -171,6 +171,12 @@ impl Address {
         Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
     }
 
+    /// The v4-mapped form of the address with this number.
+    #[inline(always)]
+    pub fn from_ipv4_number(number: u32) -> Self {
+        Self::from_halves(0, 0xffff << 32 | number as u64)
+    }
+
     /// The address whose 128-bit number has these halves, the high one first.
     #[inline(always)]
     pub fn from_halves(high: u64, low: u64) -> Self {

@@ -99,9 +99,8 @@ fn glimpse_v4(packet: &impl Packet) -> Option<Glimpse> {
         flags: head.u8::<{ AT + 13 }>(),
         length: total.checked_sub(IPV4_HEADER as u32)?,
     };
-    let address = |number: u32| Address::from_ipv4(number.to_be_bytes());
-    let (source, destination) = (address(head.u32::<{ IP + 12 }>()), address(head.u32::<{ IP + 16 }>()));
-    transport.glimpse(source, destination)
+    let (source, destination) = (head.u32::<{ IP + 12 }>(), head.u32::<{ IP + 16 }>());
+    transport.glimpse(Address::from_ipv4_number(source), Address::from_ipv4_number(destination))
 }
 
 #[inline(always)]
