@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use aya::Ebpf;
-use selvedge_abi::{DECISION_ALLOW, DECISION_DRAIN, Interval, map};
+use selvedge_abi::{DECISION_ALLOW, DECISION_DRAIN, Interval, PolicyEntry, map};
 use selvedge_agent::datapath::{Counters, Datapath, DatapathError, Effect, KernelDatapath, Pins, Sizes};
 use selvedge_agent::engine::{Engine, Progress, Settings, Tallies};
 use selvedge_agent::machine::{self, RawInterface};
@@ -110,16 +110,13 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The interval that allows `plans::allowing(9090)` its port, and its index.
-fn allowing(slot: &SlotTables) -> (u32, Interval) {
-    let found = slot.intervals.iter().find(|(_, interval)| interval.start == 6 << 16 | 9090);
-    found.map(|(index, interval)| (*index, *interval)).unwrap()
-}
-
-/// The interval that denies what comes before.
-fn denying(slot: &SlotTables) -> (u32, Interval) {
-    let (index, _) = allowing(slot);
-    (index - 1, slot.intervals[&(index - 1)])
+/// Writes the row of `plans::allowing(port)` with its intervals, the second of which allows the port, as `change` makes them.
+fn rewrite(slot: &SlotTables, port: u32, change: impl FnOnce(&mut [Interval])) -> Action {
+    let lists = slot.policies.iter().map(|(key, entry)| (*key, entry.intervals().collect::<Vec<_>>()));
+    let mut allows = lists.filter(|(_, list)| list.iter().any(|interval| interval.start == 6 << 16 | port));
+    let (key, mut list) = allows.next().unwrap();
+    change(&mut list);
+    Action::Put(Entry::Policy(key, PolicyEntry::inline(&list).unwrap()))
 }
 
 #[test]
@@ -132,29 +129,19 @@ fn a_wrong_entry_refuses_the_generation_by_packet_verdicts_and_rule_and_the_next
     let hands: [(Hand, &str); 7] = [
         // Allowed is denied.
         (
-            |slot| {
-                let (index, interval) = allowing(slot);
-                Action::Put(Entry::Interval(index, Interval { decision: 0, ..interval }))
-            },
+            |slot| rewrite(slot, 9090, |list| list[1].decision = 0),
             "1.0.0.0 -> 10.1.0.12 9090/TCP (received at interface {eth0}) should be policy-allow by app/ingress/http \
              (ID:2 to ID:256), and is policy-deny by app/ingress/http (ID:2 to ID:256)",
         ),
         // One port too many.
         (
-            |slot| {
-                let (index, interval) = allowing(slot);
-                Action::Put(Entry::Interval(index, Interval { start: interval.start - 1, ..interval }))
-            },
+            |slot| rewrite(slot, 9090, |list| list[1].start -= 1),
             "1.0.0.0 -> 10.1.0.12 9089/TCP (received at interface {eth0}) should be policy-deny by app/default/ingress \
              (ID:2 to ID:256), and is policy-allow by app/ingress/http (ID:2 to ID:256)",
         ),
         // The right verdict for another reason.
         (
-            |slot| {
-                let (index, interval) = allowing(slot);
-                let wrong = Interval { rule: 100, decision: DECISION_ALLOW, ..interval };
-                Action::Put(Entry::Interval(index, wrong))
-            },
+            |slot| rewrite(slot, 9090, |list| list[1].rule = 100),
             "should be policy-allow by app/ingress/http (ID:2 to ID:256), and is policy-allow by app/default/ingress",
         ),
         // No policy for what the workload does itself.
@@ -170,20 +157,13 @@ fn a_wrong_entry_refuses_the_generation_by_packet_verdicts_and_rule_and_the_next
         ),
         // What is established would drain, of which no packet that opens a connection can tell.
         (
-            |slot| {
-                let (index, interval) = denying(slot);
-                Action::Put(Entry::Interval(index, Interval { decision: DECISION_DRAIN, ..interval }))
-            },
+            |slot| rewrite(slot, 9090, |list| list[0].decision = DECISION_DRAIN),
             "ingress policy of ID:256 should say of 1.0.0.0 -> 10.1.0.12 ICMP 8/0: denied, by app/default/ingress; and says: \
              denied, draining, by app/default/ingress",
         ),
         // Bits that decide nothing else.
         (
-            |slot| {
-                let (index, interval) = allowing(slot);
-                let decision = DECISION_ALLOW | DECISION_DRAIN;
-                Action::Put(Entry::Interval(index, Interval { decision, ..interval }))
-            },
+            |slot| rewrite(slot, 9090, |list| list[1].decision = DECISION_ALLOW | DECISION_DRAIN),
             "ingress policy of ID:256 should say of 1.0.0.0 -> 10.1.0.12 9090/TCP: allowed, by app/ingress/http; and says: \
              the bits 0x9, by app/ingress/http",
         ),
@@ -273,9 +253,8 @@ fn what_somebody_else_wrote_is_mended_as_soon_as_the_tables_are_doubted_and_not_
     let slot = bench.engine.observed().tables.config.slot;
     let mut stranger = open(&node.bpffs());
     let tables = stranger.observe(&[]).unwrap().tables;
-    let (index, interval) =
-        tables.slot(Slot::of(slot)).intervals.iter().find(|(_, i)| i.start == 6 << 16 | 8080).unwrap();
-    stranger.execute(&Action::Put(Entry::Interval(*index, Interval { decision: 0, ..*interval }))).unwrap();
+    let denial = rewrite(tables.slot(Slot::of(slot)), 8080, |list| list[1].decision = 0);
+    stranger.execute(&denial).unwrap();
     assert!(!node.reaches(8080));
 
     assert_eq!(bench.converge(), Ok(Progress::Settled), "what it wrote itself is not read again");

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use arbitrary::{Result, Unstructured};
 use selvedge_abi::{
     Address, DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, Event, Interval, PolicyEntry, PolicyKey,
-    PrefixKey, Verdict,
+    PrefixKey, Run, Verdict,
 };
 use selvedge_agent_core::lower::lower;
 use selvedge_agent_core::machine::{IfIndex, Interface, Machine};
@@ -157,23 +157,63 @@ fn see(tables: &MemoryTables, witnesses: &[Witness]) -> Vec<Seen> {
     witnesses.iter().map(one).collect()
 }
 
+/// Where an interval is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// In a policy entry, at this of its places.
+    Inline(PolicyKey, usize),
+    /// In the array.
+    Indexed(u32),
+}
+
+/// Where all intervals of a slot are.
+fn places(slot: &SlotTables) -> Vec<Place> {
+    let inline = slot
+        .policies
+        .iter()
+        .flat_map(|(key, entry)| entry.intervals().enumerate().map(|(at, _)| Place::Inline(*key, at)));
+    inline.chain(slot.intervals.keys().copied().map(Place::Indexed)).collect()
+}
+
+fn interval(slot: &SlotTables, place: Place) -> Interval {
+    match place {
+        Place::Inline(key, at) => slot.policies[&key].intervals().nth(at).unwrap(),
+        Place::Indexed(index) => slot.intervals[&index],
+    }
+}
+
+fn rewrite(slot: &mut SlotTables, place: Place, wrong: Interval) {
+    match place {
+        Place::Inline(key, at) => {
+            let mut list: Vec<Interval> = slot.policies[&key].intervals().collect();
+            list[at] = wrong;
+            slot.policies.insert(key, PolicyEntry::inline(&list).unwrap());
+        }
+        Place::Indexed(index) => drop(slot.intervals.insert(index, wrong)),
+    }
+}
+
 /// One entry made wrong.
 fn mutate(u: &mut Unstructured<'_>, slot: &mut SlotTables) -> Result<&'static str> {
     let pick = |u: &mut Unstructured<'_>, count: usize| u.choose_index(count);
     Ok(match u.int_in_range(0..=9)? {
-        0..=4 if !slot.intervals.is_empty() => {
-            let index = pick(u, slot.intervals.len())?;
-            let rules: Vec<u32> = slot.intervals.values().map(|interval| interval.rule).collect();
-            let interval = slot.intervals.values_mut().nth(index).unwrap();
-            let Interval { start, rule, decision } = *interval;
-            *interval = match u.int_in_range(0..=4)? {
+        0..=4 if !slot.policies.is_empty() => {
+            let places = places(slot);
+            let place = places[pick(u, places.len())?];
+            let rules: Vec<u32> = places.iter().map(|place| interval(slot, *place).rule).collect();
+            let Interval { start, rule, decision } = interval(slot, place);
+            let wrong = match u.int_in_range(0..=4)? {
                 0 => Interval { start: start + 1, rule, decision },
                 1 => Interval { start: start.saturating_sub(1), rule, decision },
                 2 => Interval { start, rule: *u.choose(&rules)?, decision },
                 3 => Interval { start, rule, decision: decision ^ DECISION_ALLOW },
                 _ => Interval { start, rule, decision: decision ^ DECISION_LOG },
             };
-            "interval"
+            rewrite(slot, place, wrong);
+            match place {
+                Place::Inline(..) => "inline interval",
+                Place::Indexed(_) => "interval",
+            }
         }
         5..=7 if !slot.policies.is_empty() => {
             let index = pick(u, slot.policies.len())?;
@@ -290,9 +330,13 @@ fn a_single_wrong_entry_that_a_packet_could_notice_is_found() {
         })
     });
     println!("{tallies:?}");
-    for (what, least, share) in
-        [("interval", 100, 100), ("policy", 50, 100), ("address", 20, 95), ("prefix", 10, 95)]
-    {
+    for (what, least, share) in [
+        ("inline interval", 100, 100),
+        ("interval", 30, 100),
+        ("policy", 50, 100),
+        ("address", 20, 95),
+        ("prefix", 10, 95),
+    ] {
         let Tally { noticed, found, .. } = tallies.get(what).copied().unwrap_or_default();
         assert!(noticed >= least, "only {noticed} wrong entries of {what} could be noticed");
         assert!(found * 100 >= noticed * share, "{what}: {found} of {noticed}");
@@ -300,17 +344,24 @@ fn a_single_wrong_entry_that_a_packet_could_notice_is_found() {
 }
 
 /// The intervals that decide about a packet of a trial, or would if the other end had not denied it.
-fn behind(plan: &Plan, trial: &Trial, slot: &SlotTables) -> BTreeSet<u32> {
+fn behind(plan: &Plan, trial: &Trial, slot: &SlotTables) -> BTreeSet<Place> {
     let mut found = BTreeSet::new();
     for Case { packet, .. } in &trial.cases {
         let ends = [(packet.source, packet.destination, 1), (packet.destination, packet.source, 0)];
         for (this, other, direction) in ends {
             let (subject, peer) = (plan.address(this).0.0, plan.address(other).1.0);
             let key = |peer| PolicyKey { slot: SLOT.number(), subject, peer, direction };
-            let run = slot.policies.get(&key(peer)).or_else(|| slot.policies.get(&key(0)));
-            let Some(run) = run.filter(|_| is_local(plan, this)) else { continue };
-            let before = |index: &u32| slot.intervals[index].start <= packet.key.number();
-            found.extend((run.first..run.first + run.count).rev().find(before));
+            let Some(key) = [key(peer), key(0)].into_iter().find(|key| slot.policies.contains_key(key))
+            else {
+                continue;
+            };
+            let entry = slot.policies[&key];
+            let list: Vec<Place> = match entry.run() {
+                Some(Run { first, count }) => (first..first + count).map(Place::Indexed).collect(),
+                None => (0..entry.intervals().count()).map(|at| Place::Inline(key, at)).collect(),
+            };
+            let before = |place: &Place| interval(slot, *place).start <= packet.key.number();
+            found.extend(list.into_iter().rev().find(|place| is_local(plan, this) && before(place)));
         }
     }
     found
@@ -325,15 +376,16 @@ fn a_wrong_bit_that_no_new_connection_shows_is_found() {
     let (mut drains, mut logs, mut all, mut met) = (0, 0, 0, 0);
     each(60, |u| {
         scenes(u, |_, plan, trial, slot, u| {
-            let behind: Vec<u32> = behind(plan, trial, slot).into_iter().collect();
-            (all, met) = (all + slot.intervals.len(), met + behind.len());
+            let behind: Vec<Place> = behind(plan, trial, slot).into_iter().collect();
+            (all, met) = (all + places(slot).len(), met + behind.len());
             for _ in 0..behind.len().min(6) {
-                let index = *u.choose(&behind)?;
+                let place = *u.choose(&behind)?;
                 let bit = *u.choose(&[DECISION_DRAIN, DECISION_LOG])?;
                 let mut wrong = slot.clone();
-                let denies = wrong.intervals[&index].decision & DECISION_ALLOW == 0;
-                wrong.intervals.get_mut(&index).unwrap().decision ^= bit;
-                assert!(misreads(trial, &wrong), "{bit} of {:?}\n{plan}", wrong.intervals[&index]);
+                let right = interval(slot, place);
+                let denies = right.decision & DECISION_ALLOW == 0;
+                rewrite(&mut wrong, place, Interval { decision: right.decision ^ bit, ..right });
+                assert!(misreads(trial, &wrong), "{bit} of {right:?}\n{plan}");
                 let tables = tables(trial, &wrong);
                 let shows = |case: &Case| trial.check(case, &found(&tables, case)).is_err();
                 let shows = trial.cases.iter().any(shows);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_abi::Interval;
+use selvedge_abi::{Interval, Run};
 use selvedge_topology::names::PortName;
 
 use crate::machine::{IfIndex, Interface, Machine};
@@ -57,8 +57,8 @@ impl Simulation {
         let mut observed = self.observed.clone();
         for slot in Slot::BOTH {
             let tables = observed.tables.slot_mut(slot);
-            for entry in tables.policies.values() {
-                let run = self.memory.range(entry.first..entry.first + entry.count);
+            for Run { first, count } in tables.runs() {
+                let run = self.memory.range(first..first + count);
                 tables.intervals.extend(run.map(|(index, interval)| (*index, *interval)));
             }
         }

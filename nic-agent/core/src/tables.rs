@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, FailsafeKey, INTERVALS_PER_SLOT, Interval, PolicyEntry, PolicyKey,
-    PortEntry, PrefixKey, ReasonKey,
+    PortEntry, PrefixKey, ReasonKey, Run,
 };
 use selvedge_topology::model::RuleId;
 use selvedge_topology::plan::Generation;
@@ -73,19 +73,23 @@ pub struct SlotTables {
 }
 
 impl SlotTables {
+    /// The runs that policies point at, each once.
+    pub fn runs(&self) -> BTreeSet<Run> {
+        self.policies.values().filter_map(PolicyEntry::run).collect()
+    }
+
     /// The intervals of a run; shorter than its count where some were not observed.
-    pub fn run(&self, entry: &PolicyEntry) -> Vec<Interval> {
-        let end = entry.first.saturating_add(entry.count);
-        self.intervals.range(entry.first..end).map(|(_, interval)| *interval).collect()
+    pub fn run(&self, Run { first, count }: Run) -> Vec<Interval> {
+        let end = first.saturating_add(count);
+        self.intervals.range(first..end).map(|(_, interval)| *interval).collect()
     }
 
     /// Forgets intervals that no policy points at, as whoever observes the array does.
     pub fn prune(&mut self) {
-        let runs: BTreeSet<PolicyEntry> = self.policies.values().copied().collect();
         let mut used = BTreeMap::new();
-        for run in runs {
-            let end = run.first.saturating_add(run.count);
-            used.extend(self.intervals.range(run.first..end).map(|(index, interval)| (*index, *interval)));
+        for Run { first, count } in self.runs() {
+            let end = first.saturating_add(count);
+            used.extend(self.intervals.range(first..end).map(|(index, interval)| (*index, *interval)));
         }
         self.intervals = used;
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use aya::maps::{Array, MapData, MapError};
 use selvedge_abi::{Layout, SLOTS, map};
-use selvedge_agent_core::storage::{AddressArrays, AddressTables, Memory, PortTable};
+use selvedge_agent_core::storage::{AddressArrays, AddressTables, Memory, PolicyTable, PortTable};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::kernel::DatapathError;
@@ -31,8 +31,10 @@ pub(super) fn establish(pins: &Pins) -> Result<(), DatapathError> {
         ipv6: half(map::IPV6)?,
         ipv4_prefixes: half(map::IPV4_PREFIXES)?,
         ipv6_prefixes: half(map::IPV6_PREFIXES)?,
+        policies: half(map::POLICIES)?,
         passages: all(map::PASSAGES)?,
         denials: all(map::DENIALS)?,
+        reserved: 0,
     };
     map.set(0, Plain(layout), 0).map_err(failed)
 }
@@ -46,8 +48,6 @@ fn random<T: FromBytes + IntoBytes>() -> io::Result<T> {
 
 /// The tables of addresses.
 pub(super) fn addresses(pins: &Pins) -> Result<AddressTables, DatapathError> {
-    let layout: Array<MapData, Plain<Layout>> = open(pins, map::LAYOUT)?;
-    let Plain(layout) = layout.get(&0, 0).map_err(in_map(map::LAYOUT))?;
     let arrays = AddressArrays {
         ipv4: shared(pins, map::IPV4)?,
         ipv6: shared(pins, map::IPV6)?,
@@ -56,7 +56,17 @@ pub(super) fn addresses(pins: &Pins) -> Result<AddressTables, DatapathError> {
         lengths: shared(pins, map::LENGTHS)?,
         ends: shared(pins, map::ENDS)?,
     };
-    Ok(AddressTables::new(&layout, arrays))
+    Ok(AddressTables::new(&layout(pins)?, arrays))
+}
+
+/// The table of policies.
+pub(super) fn policies(pins: &Pins) -> Result<PolicyTable, DatapathError> {
+    Ok(PolicyTable::new(&layout(pins)?, shared(pins, map::POLICIES)?))
+}
+
+fn layout(pins: &Pins) -> Result<Layout, DatapathError> {
+    let layout: Array<MapData, Plain<Layout>> = open(pins, map::LAYOUT)?;
+    Ok(layout.get(&0, 0).map_err(in_map(map::LAYOUT))?.0)
 }
 
 /// The table of ports.

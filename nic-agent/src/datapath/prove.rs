@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, MapInfo, PerCpuHashMap, PerCpuValues, RingBuf};
+use aya::maps::{Array, Map, MapData, MapError, MapInfo, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use selvedge_abi::{Config, Counter, Event, Interval, PolicyEntry, PolicyKey, map};
 use selvedge_agent_core::prove::{Case, Found, LIMIT, ReadSlot};
-use selvedge_agent_core::storage::PortTable;
+use selvedge_agent_core::storage::{PolicyTable, PortTable};
 use selvedge_agent_core::{Hook, Proof, Trial};
 use selvedge_topology::model::RuleId;
 use zerocopy::{FromBytes, IntoBytes};
@@ -115,9 +115,8 @@ impl Instance {
             events: take(&mut object, map::EVENTS)?,
             rules: take(&mut object, map::RULE_COUNTERS)?,
             written: Written {
-                policies: take(&mut object, map::POLICIES)?,
+                policies: arrays::policies(pins)?,
                 intervals: take(&mut object, map::INTERVALS)?,
-                rows: BTreeMap::new(),
                 known: BTreeMap::new(),
             },
             object,
@@ -203,18 +202,15 @@ impl Instance {
 
 /// The decisions of a slot, read back from where the programs find them.
 struct Written {
-    policies: HashMap<MapData, Plain<PolicyKey>, Plain<PolicyEntry>>,
+    policies: PolicyTable,
     intervals: Array<MapData, Plain<Interval>>,
-    /// Rows that this trial has read: several packets are of each.
-    rows: BTreeMap<PolicyKey, Option<PolicyEntry>>,
-    /// Intervals that it has read: most decisions are in few.
+    /// Intervals that this trial has read: most decisions are in few.
     known: BTreeMap<u32, Interval>,
 }
 
 impl Written {
     /// Another trial begins.
     fn forget(&mut self) {
-        self.rows.clear();
         self.known.clear();
     }
 }
@@ -223,12 +219,7 @@ impl ReadSlot for Written {
     type Error = DatapathError;
 
     fn policy(&mut self, key: &PolicyKey) -> Result<Option<PolicyEntry>, DatapathError> {
-        if let Some(row) = self.rows.get(key) {
-            return Ok(*row);
-        }
-        let read = present(self.policies.get(&Plain(*key), 0)).map_err(in_map(map::POLICIES))?;
-        self.rows.insert(*key, read);
-        Ok(read)
+        Ok(self.policies.get(key))
     }
 
     fn interval(&mut self, index: u32) -> Result<Option<Interval>, DatapathError> {

@@ -9,8 +9,8 @@ use selvedge_abi::{
     DENIAL_BUCKETS, DenialBucket, EVENT_RING_BYTES, EventShare, FailsafeKey, FragmentEntry, FragmentKey,
     INTERVALS_PER_SLOT, Interval, Ipv4Bucket, Ipv6Bucket, Layout, Lengths, MAX_ENDS, MAX_FAILSAFE,
     MAX_FRAGMENTS, MAX_IPV4, MAX_IPV6, MAX_POLICIES, MAX_PORTS, MAX_PREFIXES, MAX_REVOCATIONS, MAX_RULES,
-    NotedCounters, PASSAGE_BUCKETS, PORT_PLACES, PassageBucket, PolicyEntry, PolicyKey, PortPlace, Reason,
-    ReasonKey, Revocations, SLOTS, buckets, map,
+    NotedCounters, PASSAGE_BUCKETS, PORT_PLACES, PassageBucket, PolicyBucket, PortPlace, Reason, ReasonKey,
+    Revocations, SLOTS, buckets, map,
 };
 
 use super::kernel::DatapathError;
@@ -52,7 +52,7 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
         map::IPV6_PREFIXES => shape::<u32, Ipv6Bucket>(MapType::Array, buckets::<Ipv6Bucket>(MAX_PREFIXES)),
         map::LENGTHS => shape::<u32, Lengths>(MapType::Array, SLOTS),
         map::ENDS => shape::<u32, AddressEntry>(MapType::Array, SLOTS * MAX_ENDS),
-        map::POLICIES => shape::<PolicyKey, PolicyEntry>(MapType::Hash, MAX_POLICIES),
+        map::POLICIES => shape::<u32, PolicyBucket>(MapType::Array, buckets::<PolicyBucket>(MAX_POLICIES)),
         map::INTERVALS => shape::<u32, Interval>(MapType::Array, SLOTS * INTERVALS_PER_SLOT),
         map::CONNECTIONS => shape::<ConnectionKey, ConnectionEntry>(MapType::Hash, DEFAULT_CONNECTIONS),
         map::HALF_OPEN => shape::<ConnectionKey, ConnectionEntry>(MapType::LruHash, DEFAULT_HALF_OPEN),

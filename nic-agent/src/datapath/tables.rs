@@ -6,10 +6,10 @@ use std::io;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::{Pod, util::nr_cpus};
 use selvedge_abi::{
-    Config, Counter, EventShare, FailsafeKey, Interval, NotedCounters, PolicyEntry, PolicyKey, PortEntry,
-    ReasonKey, Revocations, map,
+    Config, Counter, EventShare, FailsafeKey, Interval, NotedCounters, PortEntry, ReasonKey, Revocations,
+    Run, map,
 };
-use selvedge_agent_core::storage::{AddressTables, Full, PortTable};
+use selvedge_agent_core::storage::{AddressTables, Full, PolicyTable, PortTable};
 use selvedge_agent_core::{Entry as TableEntry, IfIndex, Key, Slot, Tables};
 use selvedge_topology::model::RuleId;
 use selvedge_topology::plan::Generation;
@@ -24,7 +24,7 @@ pub(super) struct KernelTables {
     config: Array<MapData, Plain<Config>>,
     ports: PortTable,
     addresses: AddressTables,
-    policies: HashMap<MapData, Plain<PolicyKey>, Plain<PolicyEntry>>,
+    policies: PolicyTable,
     intervals: Array<MapData, Plain<Interval>>,
     failsafe: HashMap<MapData, Plain<FailsafeKey>, u32>,
     pub(super) rule_counters: PerCpuHashMap<MapData, u32, Plain<Counter>>,
@@ -62,7 +62,7 @@ impl KernelTables {
             config: open(pins, map::CONFIG)?,
             ports: arrays::ports(pins)?,
             addresses: arrays::addresses(pins)?,
-            policies: open(pins, map::POLICIES)?,
+            policies: arrays::policies(pins)?,
             intervals: open(pins, map::INTERVALS)?,
             failsafe: open(pins, map::FAILSAFE)?,
             rule_counters: open(pins, map::RULE_COUNTERS)?,
@@ -74,9 +74,10 @@ impl KernelTables {
         })
     }
 
-    /// Looks again where addresses are: which buckets are in use is otherwise known from their writing.
+    /// Looks again where addresses and policies are: which buckets are in use is otherwise known from their writing.
     pub(super) fn take_stock(&mut self, pins: &Pins) -> Result<(), DatapathError> {
         self.addresses = arrays::addresses(pins)?;
+        self.policies = arrays::policies(pins)?;
         Ok(())
     }
 
@@ -88,12 +89,9 @@ impl KernelTables {
     /// Everything the maps hold.
     pub(super) fn read(&self) -> Result<Tables, DatapathError> {
         let mut tables = Tables { config: self.config()?, ports: self.ports.read(), ..Tables::default() };
-        for entry in self.policies.iter() {
-            let (Plain(key), Plain(entry)) = entry.map_err(in_map(map::POLICIES))?;
-            tables.slot_mut(Slot::of(key.slot)).policies.insert(key, entry);
-        }
         for each in Slot::BOTH {
             self.addresses.read(each, tables.slot_mut(each));
+            self.policies.read(each, tables.slot_mut(each));
             self.read_intervals(&mut tables, each)?;
         }
         tables.failsafe = self
@@ -111,13 +109,13 @@ impl KernelTables {
         Ok(tables)
     }
 
-    /// Reads the intervals that a slot's policies point at.
+    /// Reads the intervals of the runs that a slot's policies point at.
     fn read_intervals(&self, tables: &mut Tables, slot: Slot) -> Result<(), DatapathError> {
         let found = tables.slot_mut(slot);
-        for entry in found.policies.values() {
-            let end = entry.first.saturating_add(entry.count).min(slot.intervals().end);
-            for index in entry.first.max(slot.intervals().start)..end {
-                // Rows share runs, so most are there already.
+        for Run { first, count } in found.runs() {
+            let end = first.saturating_add(count).min(slot.intervals().end);
+            for index in first.max(slot.intervals().start)..end {
+                // A run may be part of a longer one.
                 if let Entry::Vacant(place) = found.intervals.entry(index) {
                     place.insert(self.intervals.get(&index, 0).map_err(in_map(map::INTERVALS))?.0);
                 }
@@ -132,7 +130,7 @@ impl KernelTables {
             TableEntry::Port(index, entry) => self.put_port(index, entry),
             TableEntry::Address(key, entry) => self.addresses.put_address(&key, entry).map_err(full),
             TableEntry::Prefix(key, entry) => self.addresses.put_prefix(&key, entry).map_err(full),
-            TableEntry::Policy(key, entry) => self.policies.insert(Plain(key), Plain(entry), 0),
+            TableEntry::Policy(key, entry) => self.policies.put(&key, entry).map_err(full),
             TableEntry::Interval(index, interval) => self.intervals.set(index, Plain(interval), 0),
             TableEntry::Failsafe(key) => self.failsafe.insert(Plain(key), 1, 0),
             TableEntry::RuleCounter(rule) => {
@@ -185,7 +183,10 @@ impl KernelTables {
                 self.addresses.delete_prefix(&key);
                 Ok(())
             }
-            Key::Policy(key) => self.policies.remove(&Plain(key)),
+            Key::Policy(key) => {
+                self.policies.delete(&key);
+                Ok(())
+            }
             Key::Failsafe(key) => self.failsafe.remove(&Plain(key)),
             Key::RuleCounter(rule) => self.rule_counters.remove(&rule.0),
             Key::ReasonCounter(key) => self.reason_counters.remove(&Plain(key)),

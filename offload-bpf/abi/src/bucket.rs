@@ -23,19 +23,22 @@ pub trait Bucket: Copy + FromBytes + IntoBytes + Immutable + 'static {
     /// Entries of a bucket.
     const WAYS: usize;
 
-    /// One entry; its value is the default where it is vacant.
-    fn entry(&self, way: usize) -> (Self::Key, Self::Value);
+    /// The key of an entry.
+    fn key(&self, way: usize) -> Self::Key;
+    /// The value of an entry, the default where it is vacant.
+    fn value(&self, way: usize) -> &Self::Value;
+    /// Whether a place is vacant.
+    fn is_vacant(&self, way: usize) -> bool;
     /// Writes one entry.
     fn set(&mut self, way: usize, key: Self::Key, value: Self::Value);
 
     /// The value of `key`, if it is here.
     #[inline(always)]
-    fn find(&self, key: Self::Key) -> Option<Self::Value> {
+    fn find(&self, key: Self::Key) -> Option<&Self::Value> {
         let mut way = 0;
         while way < Self::WAYS {
-            let (found, value) = self.entry(way);
-            if found == key && value != Self::Value::default() {
-                return Some(value);
+            if self.key(way) == key && !self.is_vacant(way) {
+                return Some(self.value(way));
             }
             way += 1;
         }
@@ -75,7 +78,7 @@ pub fn find<'a, B: Bucket>(
     seeds: &Seeds,
     half: Half,
     bucket: impl Fn(u32) -> Option<&'a B>,
-) -> Option<B::Value> {
+) -> Option<&'a B::Value> {
     let [first, second] = half.places(seeds, key);
     bucket(first)?.find(key).or_else(|| bucket(second)?.find(key))
 }
@@ -101,8 +104,18 @@ impl Bucket for Ipv4Bucket {
     const WAYS: usize = 8;
 
     #[inline(always)]
-    fn entry(&self, way: usize) -> (u32, u32) {
-        (self.keys[way], self.values[way])
+    fn key(&self, way: usize) -> u32 {
+        self.keys[way]
+    }
+
+    #[inline(always)]
+    fn value(&self, way: usize) -> &u32 {
+        &self.values[way]
+    }
+
+    #[inline(always)]
+    fn is_vacant(&self, way: usize) -> bool {
+        self.values[way] == 0
     }
 
     #[inline(always)]
@@ -135,8 +148,18 @@ impl Bucket for Ipv6Bucket {
     const WAYS: usize = 3;
 
     #[inline(always)]
-    fn entry(&self, way: usize) -> ([u64; 2], u32) {
-        (self.keys[way], self.values[way])
+    fn key(&self, way: usize) -> [u64; 2] {
+        self.keys[way]
+    }
+
+    #[inline(always)]
+    fn value(&self, way: usize) -> &u32 {
+        &self.values[way]
+    }
+
+    #[inline(always)]
+    fn is_vacant(&self, way: usize) -> bool {
+        self.values[way] == 0
     }
 
     #[inline(always)]

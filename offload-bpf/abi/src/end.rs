@@ -11,7 +11,7 @@ pub const MAX_PREFIX_LENGTHS: usize = 32;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Layout {
-    /// Keys of the hash that places addresses and prefixes.
+    /// Keys of the hash that places addresses, prefixes and policies.
     pub seeds: Seeds,
     /// Keys of the hashes of notes.
     pub notes: NoteSeeds,
@@ -23,10 +23,14 @@ pub struct Layout {
     pub ipv4_prefixes: u32,
     /// Buckets of a slot in the table of IPv6 prefixes.
     pub ipv6_prefixes: u32,
+    /// Buckets of a slot in the table of policies.
+    pub policies: u32,
     /// Buckets of passages.
     pub passages: u32,
     /// Buckets of denials.
     pub denials: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// The lengths of the prefixes that a slot has, in bits of their own family, the longest first: what a lookup that

@@ -15,6 +15,7 @@ mod event;
 mod fragment;
 mod hash;
 mod passage;
+mod policy;
 mod port;
 mod reason;
 mod revocation;
@@ -26,6 +27,10 @@ pub use event::{Event, EventKind, EventShare};
 pub use fragment::{FRAGMENT_CLAIMED, FragmentEntry, FragmentKey};
 pub use hash::{Seeds, choices};
 pub use passage::{Flow, FlowTag, NOTE_TICKS, Note, NoteSeeds, Passage, PassageBucket, TICK_BITS};
+pub use policy::{
+    DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Direction, Interval, PolicyBucket,
+    PolicyEntry, PolicyKey, Run,
+};
 pub use port::{MAX_PORTS, PORT_PLACES, PORT_PROBES, PortEntry, PortPlace, PortRole, port_place};
 pub use reason::{Reason, Verdict};
 pub use revocation::{Revocation, Revocations};
@@ -46,8 +51,8 @@ pub const MAX_IPV6: u32 = 1 << 20;
 pub const MAX_PREFIXES: u32 = 1 << 16;
 /// Distinct entries of addresses in one slot. Slot `s` owns indexes `s * MAX_ENDS ..` of the array.
 pub const MAX_ENDS: u32 = 1 << 16;
-/// Entries of the policy table, both slots together.
-pub const MAX_POLICIES: u32 = 1 << 18;
+/// Entries of the policy table in one slot.
+pub const MAX_POLICIES: u32 = 1 << 17;
 /// Connections that are [`CONNECTION_ASSURED`], or cut.
 pub const DEFAULT_CONNECTIONS: u32 = 1 << 17;
 /// Connections before that.
@@ -90,9 +95,9 @@ pub mod map {
     pub const LENGTHS: &str = "LENGTHS";
     /// ARRAY of [`super::AddressEntry`], to which the buckets of addresses point.
     pub const ENDS: &str = "ENDS";
-    /// HASH [`super::PolicyKey`] → [`super::PolicyEntry`].
+    /// ARRAY of [`super::PolicyBucket`].
     pub const POLICIES: &str = "POLICIES";
-    /// ARRAY of [`super::Interval`].
+    /// ARRAY of [`super::Interval`]: the runs that policies don't hold themselves.
     pub const INTERVALS: &str = "INTERVALS";
     /// HASH [`super::ConnectionKey`] → [`super::ConnectionEntry`]: connections that are assured, or cut. Nothing makes room
     /// in it but their end.
@@ -323,82 +328,6 @@ pub const IDENTITY_WORLD: u32 = 2;
 
 /// The first identity of a CIDR: from here on, an identity is of addresses outside the fabric.
 pub const IDENTITY_FIRST_CIDR: u32 = 0x0100_0000;
-
-/// Direction of policy, seen from the workload.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// To the workload.
-    Ingress = 0,
-    /// From the workload.
-    Egress = 1,
-}
-
-/// Key of [`map::POLICIES`].
-#[repr(C)]
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-pub struct PolicyKey {
-    /// The slot, 0 or 1.
-    pub slot: u32,
-    /// Identity of the workload that the policy is for.
-    pub subject: u32,
-    /// [`AddressEntry::class`] of the other end; 0 is the row's default, used when the class has no entry.
-    pub peer: u32,
-    /// A [`Direction`], as `u32`.
-    pub direction: u32,
-}
-
-/// Value of [`map::POLICIES`]: a run of intervals. No entry for class and none for the default: denied.
-#[repr(C)]
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-pub struct PolicyEntry {
-    /// Index of the first interval in [`map::INTERVALS`], the slot's base included.
-    pub first: u32,
-    /// Number of intervals, at least 1.
-    pub count: u32,
-}
-
-/// A run of layer-4 keys with one decision, from `start` to the next interval's start.
-///
-/// A layer-4 key is `protocol << 16 | low`, where `low` is the destination port (TCP, UDP, SCTP),
-/// `type << 8 | code` (ICMP, ICMPv6) or 0. A policy's intervals are sorted; the first starts at 0.
-#[repr(C)]
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-)]
-pub struct Interval {
-    /// First layer-4 key of the run.
-    pub start: u32,
-    /// The rule, or tier default, that decides.
-    pub rule: u32,
-    /// Bits: [`DECISION_ALLOW`], [`DECISION_STATELESS`], [`DECISION_LOG`], [`DECISION_DRAIN`]. Zero denies.
-    pub decision: u32,
-}
-
-/// The connection is allowed.
-pub const DECISION_ALLOW: u32 = 1;
-/// Allowed without an entry in the connection table: replies need a rule of their own.
-pub const DECISION_STATELESS: u32 = 2;
-/// The rule wants its decisions logged.
-pub const DECISION_LOG: u32 = 4;
-/// Denied, but connections that were established before go on until they end.
-pub const DECISION_DRAIN: u32 = 8;
 
 /// A connection, the same for both directions: the lower `(address, port)` is the first end.
 #[repr(C)]

@@ -2,7 +2,7 @@
 
 use selvedge_abi::{
     AddressEntry, DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Direction, Interval,
-    MAX_SEARCH_STEPS, PolicyEntry, PolicyKey, Reason,
+    MAX_SEARCH_STEPS, PolicyKey, Reason, Run,
 };
 
 use crate::{
@@ -155,7 +155,11 @@ pub fn look_up<T: Tables>(tables: &T, mut policy: PolicyKey, key: u32) -> Option
         policy.peer = ROW_DEFAULT;
         tables.policy(&policy)
     })?;
-    let Interval { rule, decision, .. } = search(tables, found, key)?;
+    let decisive = match found.run() {
+        Some(run) => search(tables, run, key),
+        None => found.find(key),
+    };
+    let Interval { rule, decision, .. } = decisive?;
     Some(Decided { rule, decision })
 }
 
@@ -171,8 +175,8 @@ pub struct Decided {
 /// The last interval that starts at or before `key`. Halves the run a fixed number of times, so that the
 /// verifier sees it end.
 #[inline(always)]
-fn search<T: Tables>(tables: &T, run: PolicyEntry, key: u32) -> Option<Interval> {
-    let (mut first, mut count) = (run.first, run.count);
+fn search<T: Tables>(tables: &T, run: Run, key: u32) -> Option<Interval> {
+    let Run { mut first, mut count } = run;
     for _ in 0..MAX_SEARCH_STEPS {
         if count <= 1 {
             break;

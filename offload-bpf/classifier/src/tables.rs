@@ -23,7 +23,7 @@ pub trait Tables: FragmentTable {
     /// The entry of the address, else that of the longest prefix of its family that contains it.
     fn address(&self, key: &AddressKey) -> Option<AddressEntry>;
     /// The policy of one workload towards one class of peers.
-    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry>;
+    fn policy(&self, key: &PolicyKey) -> Option<&PolicyEntry>;
     /// One interval, by its index in the array.
     fn interval(&self, index: u32) -> Option<Interval>;
     /// What policy says of a layer-4 key: [`look_up`](crate::look_up), by whatever is the best way for these tables.

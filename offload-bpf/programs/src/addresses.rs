@@ -45,7 +45,7 @@ extern "C" fn selvedge_search(slot: u32, high: u64, low: u64) -> u32 {
         Some(address) => {
             let half = Half { slot, buckets: layout.ipv4 };
             let prefixes = Half { slot, buckets: layout.ipv4_prefixes };
-            find(address, &layout.seeds, half, |at| IPV4.get(at)).or_else(|| {
+            find(address, &layout.seeds, half, |at| IPV4.get(at)).copied().or_else(|| {
                 by_prefix(layout, &lengths.ipv4, prefixes, &IPV4_PREFIXES, |length| {
                     ipv4_prefix(address, length)
                 })
@@ -55,7 +55,7 @@ extern "C" fn selvedge_search(slot: u32, high: u64, low: u64) -> u32 {
             let half = Half { slot, buckets: layout.ipv6 };
             let prefixes = Half { slot, buckets: layout.ipv6_prefixes };
             let address = [high, low];
-            find(address, &layout.seeds, half, |at| IPV6.get(at)).or_else(|| {
+            find(address, &layout.seeds, half, |at| IPV6.get(at)).copied().or_else(|| {
                 by_prefix(layout, &lengths.ipv6, prefixes, &IPV6_PREFIXES, |length| {
                     ipv6_prefix(address, length)
                 })
@@ -77,7 +77,7 @@ fn by_prefix<B: Bucket<Value = u32>>(
         let length = next.checked_sub(1)?;
         let found = find(key(length), &layout.seeds, half, |at| table.get(at));
         if found.is_some() {
-            return found;
+            return found.copied();
         }
     }
     None

@@ -12,6 +12,7 @@ mod fragments;
 mod frame;
 mod maps;
 mod passages;
+mod policies;
 mod skb;
 
 use aya_ebpf::{

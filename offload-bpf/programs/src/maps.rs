@@ -12,13 +12,13 @@ use aya_ebpf::{
 };
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, Event,
-    EventShare, FailsafeKey, Flow, INTERVALS_PER_SLOT, Interval, MAX_FAILSAFE, MAX_POLICIES, MAX_PORTS,
-    MAX_REVOCATIONS, MAX_RULES, NotedCounters, PORT_PLACES, PORT_PROBES, Passage, PolicyEntry, PolicyKey,
-    PortEntry, PortPlace, Reason, ReasonKey, Revocation, Revocations, SLOTS, port_place,
+    EventShare, FailsafeKey, Flow, Interval, MAX_FAILSAFE, MAX_PORTS, MAX_REVOCATIONS, MAX_RULES,
+    NotedCounters, PORT_PLACES, PORT_PROBES, Passage, PolicyEntry, PolicyKey, PortEntry, PortPlace, Reason,
+    ReasonKey, Revocation, Revocations, port_place,
 };
-use selvedge_classifier::{Decided, TableFull, Tables, look_up};
+use selvedge_classifier::{Decided, TableFull, Tables};
 
-use crate::{addresses, connections, passages};
+use crate::{addresses, connections, passages, policies};
 
 const GROWING: u32 = BPF_F_NO_PREALLOC;
 pub(crate) const EEXIST: i32 = -17;
@@ -27,10 +27,6 @@ pub(crate) const EEXIST: i32 = -17;
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 #[map]
 static PORTS: Array<PortPlace> = Array::with_max_entries(PORT_PLACES, BPF_F_MMAPABLE);
-#[map]
-static POLICIES: HashMap<PolicyKey, PolicyEntry> = HashMap::with_max_entries(MAX_POLICIES, GROWING);
-#[map]
-static INTERVALS: Array<Interval> = Array::with_max_entries(SLOTS * INTERVALS_PER_SLOT, 0);
 #[map]
 static FAILSAFE: HashMap<FailsafeKey, u32> = HashMap::with_max_entries(MAX_FAILSAFE, GROWING);
 #[map]
@@ -82,23 +78,18 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
-        // SAFETY: elements of this map are not reused while a program runs (BPF_F_NO_PREALLOC).
-        unsafe { POLICIES.get(key) }.copied()
+    fn policy(&self, key: &PolicyKey) -> Option<&PolicyEntry> {
+        policies::lookup(*key)
     }
 
     #[inline(always)]
     fn interval(&self, index: u32) -> Option<Interval> {
-        INTERVALS.get(index).copied()
+        policies::interval(index)
     }
 
     #[inline(always)]
     fn decide(&self, policy: PolicyKey, key: u32) -> Option<Decided> {
-        let PolicyKey { slot, subject, peer, direction } = policy;
-        match selvedge_decide(slot, subject, peer, direction, key) {
-            0 => None,
-            found => Some(Decided { rule: (found >> 32) as u32, decision: found as u32 >> 1 }),
-        }
+        policies::decide(policy, key)
     }
 
     #[inline(always)]
@@ -235,16 +226,6 @@ impl Tables for Maps {
             share.lost += 1;
         }
     }
-}
-
-/// The rule in the upper half, and the decision, shifted by a bit that is always set; 0 where the tables say nothing. A global
-/// function, so that the verifier follows its lookups and loop once.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn selvedge_decide(slot: u32, subject: u32, peer: u32, direction: u32, key: u32) -> u64 {
-    let policy = PolicyKey { slot, subject, peer, direction };
-    let decided = look_up(&Maps, policy, key);
-    decided.map_or(0, |Decided { rule, decision }| (rule as u64) << 32 | (decision << 1 | 1) as u64)
 }
 
 /// The role of a port, 0 of none. A global function, so that the verifier follows its loop once.

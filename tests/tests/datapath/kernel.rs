@@ -18,7 +18,7 @@ use selvedge_abi::{
 };
 use selvedge_agent_core::{
     IfIndex, Slot, SlotTables,
-    storage::{AddressArrays, AddressTables, Memory, PortTable},
+    storage::{AddressArrays, AddressTables, Memory, PolicyTable, PortTable},
 };
 use selvedge_classifier::testing::{
     CONNECTION_LIMIT, Datagram, FRAGMENT_LIMIT, Hook, MemoryTables, Outcome, PORT, SECOND, Tracked,
@@ -38,6 +38,7 @@ pub(super) struct Kernel {
     ebpf: Ebpf,
     layout: Layout,
     addresses: AddressTables,
+    policies: PolicyTable,
     ports: PortTable,
     cpus: usize,
     /// Jiffies, and when they were read.
@@ -78,6 +79,9 @@ impl<T: Bytes> Memory<T> for Elements<T> {
 /// Buckets of a slot: few, so that buckets overflow.
 const BUCKETS: u32 = 3;
 
+/// The same of policies, of which a world has up to some hundreds.
+const POLICY_BUCKETS: u32 = 1 << 10;
+
 fn layout() -> Layout {
     Layout {
         seeds: seeds(),
@@ -86,8 +90,10 @@ fn layout() -> Layout {
         ipv6: BUCKETS + 2,
         ipv4_prefixes: BUCKETS,
         ipv6_prefixes: BUCKETS,
+        policies: POLICY_BUCKETS,
         passages: notes::BUCKETS,
         denials: notes::BUCKETS,
+        reserved: 0,
     }
 }
 
@@ -126,6 +132,7 @@ impl Kernel {
             .map_max_entries(map::IPV6, SLOTS * (BUCKETS + 2))
             .map_max_entries(map::IPV4_PREFIXES, SLOTS * BUCKETS)
             .map_max_entries(map::IPV6_PREFIXES, SLOTS * BUCKETS)
+            .map_max_entries(map::POLICIES, SLOTS * POLICY_BUCKETS)
             .load(selvedge_object::OBJECT)
             .expect("the object loads (as root)");
         let program: &mut Xdp = ebpf.program_mut(PROGRAM_XDP).unwrap().try_into().unwrap();
@@ -140,8 +147,9 @@ impl Kernel {
         }
         let layout = layout();
         let addresses = addresses(&mut ebpf, &layout);
+        let policies = PolicyTable::new(&layout, Box::new(elements(&mut ebpf, map::POLICIES)));
         let ports = PortTable::new(Box::new(elements(&mut ebpf, map::PORTS)));
-        Self { ebpf, layout, addresses, ports, cpus: nr_cpus().unwrap(), clock: None, loaded: None }
+        Self { ebpf, layout, addresses, policies, ports, cpus: nr_cpus().unwrap(), clock: None, loaded: None }
     }
 
     /// Judges a frame on [`PORT`] by `tables`; whether it passed, and what it changed.
@@ -246,13 +254,13 @@ impl Kernel {
         for (index, entry) in &tables.ports {
             self.ports.put(IfIndex(*index), *entry).unwrap();
         }
-        replace(&mut self.hash(map::POLICIES), tables.policies.clone());
         replace(&mut self.hash(map::FAILSAFE), tables.failsafe.iter().map(|key| (*key, 1u32)));
         let mut intervals = self.array::<Interval>(map::INTERVALS);
         for (index, interval) in &tables.intervals {
             intervals.set(*index, Plain(*interval), 0).unwrap();
         }
         self.fill_addresses(tables);
+        self.fill_policies(tables);
     }
 
     fn fill_addresses(&mut self, tables: &MemoryTables) {
@@ -267,6 +275,17 @@ impl Kernel {
         }
         for (key, entry) in &tables.prefixes {
             self.addresses.put_prefix(key, *entry).unwrap();
+        }
+    }
+
+    fn fill_policies(&mut self, tables: &MemoryTables) {
+        for slot in Slot::BOTH {
+            let mut old = SlotTables::default();
+            self.policies.read(slot, &mut old);
+            old.policies.keys().for_each(|key| self.policies.delete(key));
+        }
+        for (key, entry) in &tables.policies {
+            self.policies.put(key, *entry).unwrap();
         }
     }
 
@@ -375,7 +394,7 @@ fn counted<K: Bytes + Ord>(
 }
 
 fn rules(tables: &MemoryTables) -> BTreeSet<u32> {
-    tables.intervals.values().map(|interval| interval.rule).collect()
+    tables.all_intervals().map(|interval| interval.rule).collect()
 }
 
 /// Equal in all that no packet changes.

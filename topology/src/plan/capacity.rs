@@ -25,7 +25,7 @@ pub enum Table {
     Ends,
     /// Policy: one entry for each row, and one for each class that differs from the row's default.
     Policies,
-    /// Intervals of decision lists.
+    /// Intervals of decision lists that are longer than the three that a policy entry holds itself.
     Intervals,
     /// Rule counters.
     Rules,
@@ -76,12 +76,17 @@ impl Table {
             }
             Self::Ends => ends(plan),
             Self::Policies => plan.rows.iter().map(|row| 1 + row.peers.len()).sum(),
-            Self::Intervals => plan.sets.iter().map(|set| set.intervals.len()).sum(),
+            Self::Intervals => {
+                plan.sets.iter().map(|set| set.intervals.len()).filter(|count| *count > INLINE).sum()
+            }
             Self::Rules => plan.rules.len(),
             Self::Ports => plan.ports.len(),
         }
     }
 }
+
+/// Intervals that a policy entry has room for.
+const INLINE: usize = 3;
 
 fn is_v4(prefix: &IpNet) -> bool {
     prefix.network().is_ipv4()

@@ -1,13 +1,12 @@
-//! Where each run of intervals goes in a slot.
+//! Where each run of intervals goes in a slot, of those that are too long for a policy entry.
 //!
 //! A run that the slot holds already keeps its place, so that a small change is a small write. New runs go to the first
 //! gap that takes them. Where gaps are too scattered, everything is laid out anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use selvedge_abi::{Interval, PolicyEntry};
+use selvedge_abi::{Interval, Run};
 
-use super::policies::entry;
 use crate::tables::{Slot, SlotTables};
 
 /// Places of runs, by content.
@@ -25,9 +24,14 @@ impl<'a> Layout<'a> {
     }
 
     /// The place of a run that the layout was made for.
-    pub(super) fn place(&self, run: &[Interval]) -> PolicyEntry {
-        entry(self.places[run], run)
+    pub(super) fn place(&self, run: &[Interval]) -> Run {
+        at(self.places[run], run)
     }
+}
+
+fn at(first: u32, run: &[Interval]) -> Run {
+    // A plan's intervals were counted against the table, so their number fits.
+    Run { first, count: run.len() as u32 }
 }
 
 /// The runs that `found` holds, and where.
@@ -36,13 +40,13 @@ fn kept<'a>(
     runs: &BTreeSet<&'a [Interval]>,
     found: &SlotTables,
 ) -> BTreeMap<&'a [Interval], u32> {
-    let present: BTreeSet<PolicyEntry> = found.policies.values().copied().collect();
     let mut kept = BTreeMap::new();
-    for entry in present {
-        let inside = slot.intervals().contains(&entry.first)
-            && entry.first.checked_add(entry.count).is_some_and(|end| end <= slot.intervals().end);
-        if let Some(run) = runs.get(found.run(&entry).as_slice()).filter(|_| inside) {
-            kept.entry(*run).or_insert(entry.first);
+    for place in found.runs() {
+        let Run { first, count } = place;
+        let inside = slot.intervals().contains(&first)
+            && first.checked_add(count).is_some_and(|end| end <= slot.intervals().end);
+        if let Some(run) = runs.get(found.run(place).as_slice()).filter(|_| inside) {
+            kept.entry(*run).or_insert(first);
         }
     }
     kept
@@ -96,7 +100,7 @@ fn pack<'a>(slot: Slot, runs: &BTreeSet<&'a [Interval]>) -> BTreeMap<&'a [Interv
 
 #[cfg(test)]
 mod tests {
-    use selvedge_abi::{INTERVALS_PER_SLOT, PolicyKey};
+    use selvedge_abi::{INTERVALS_PER_SLOT, PolicyEntry, PolicyKey};
 
     use super::*;
 
@@ -108,7 +112,7 @@ mod tests {
         let mut tables = SlotTables::default();
         for (subject, (first, run)) in (0..).zip(runs) {
             let key = PolicyKey { slot: slot.number(), subject, peer: 0, direction: 0 };
-            tables.policies.insert(key, entry(*first, run));
+            tables.policies.insert(key, PolicyEntry::indexed(at(*first, run)));
             tables.intervals.extend((*first..).zip(run.iter().copied()));
         }
         tables

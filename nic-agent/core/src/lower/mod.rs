@@ -6,7 +6,7 @@ mod policies;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use selvedge_abi::{ABI_VERSION, Config, NodeRole, PortEntry, PortRole, Timeouts};
+use selvedge_abi::{ABI_VERSION, Config, NodeRole, PolicyKey, PortEntry, PortRole, Timeouts};
 use selvedge_topology::identity::Identity;
 use selvedge_topology::model::{self, Direction, RuleId};
 use selvedge_topology::names::{PortName, WorkloadName};
@@ -33,6 +33,12 @@ pub enum LowerError {
         direction: Direction,
         /// The list.
         set: SetId,
+    },
+    /// An identity that the table of policies has no room for.
+    #[error("the plan has identity {identity}, and policy tells those below {} apart", PolicyKey::SUBJECTS)]
+    LargeIdentity {
+        /// The identity.
+        identity: Identity,
     },
     /// A decision list that leaves keys undecided, or is out of order.
     #[error("the plan's decision list {:016x} does not decide every key exactly once", set.0)]

@@ -1,4 +1,4 @@
-//! Policy rows, and the runs of intervals they point at.
+//! Policy rows, the intervals that they hold, and the runs that they point at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +18,13 @@ use crate::tables::{Slot, SlotTables};
 /// The class under which a row's default stands.
 pub(crate) const ROW_DEFAULT: Class = Class(0);
 
-/// Whether every row names lists that exist, and every list decides every key.
+/// Whether policy can tell all identities apart, every row names lists that exist, and every list decides every key.
 pub(super) fn check(plan: &Plan) -> Result<(), LowerError> {
+    let subjects = plan.rows.iter().map(|row| row.subject);
+    let mut identities = subjects.chain(plan.addresses.iter().map(|address| address.identity));
+    if let Some(identity) = identities.find(|identity| identity.0 >= PolicyKey::SUBJECTS) {
+        return Err(LowerError::LargeIdentity { identity });
+    }
     if let Some(set) = plan.sets.iter().find(|set| !is_whole(set)) {
         return Err(LowerError::PartialSet { set: set.id });
     }
@@ -42,7 +47,7 @@ fn entries(row: &PlanRow) -> impl Iterator<Item = (Class, SetId)> {
     [(ROW_DEFAULT, row.default)].into_iter().chain(row.peers.iter().copied())
 }
 
-/// Lays the decision lists out in the slot and points the rows at them.
+/// Puts short decision lists into the rows, lays the others out in the slot and points the rows at them.
 pub(super) fn lower(
     plan: &Plan,
     slot: Slot,
@@ -52,13 +57,17 @@ pub(super) fn lower(
     // A list that no row names could never be observed again, so it is not written.
     let named: BTreeSet<SetId> = plan.rows.iter().flat_map(entries).map(|(_, set)| set).collect();
     let sets = plan.sets.iter().filter(|set| named.contains(&set.id));
-    let runs: BTreeMap<SetId, Vec<Interval>> =
+    let lists: BTreeMap<SetId, Vec<Interval>> =
         sets.map(|set| (set.id, set.intervals.iter().map(interval).collect())).collect();
-    let layout = Layout::new(slot, runs.values().map(Vec::as_slice), found);
+    let long = lists.values().map(Vec::as_slice).filter(|list| PolicyEntry::inline(list).is_none());
+    let layout = Layout::new(slot, long, found);
     let mut places = BTreeMap::new();
-    for (id, run) in &runs {
-        let entry = layout.place(run);
-        tables.intervals.extend((entry.first..).zip(run.iter().copied()));
+    for (id, list) in &lists {
+        let entry = PolicyEntry::inline(list).unwrap_or_else(|| {
+            let run = layout.place(list);
+            tables.intervals.extend((run.first..).zip(list.iter().copied()));
+            PolicyEntry::indexed(run)
+        });
         places.insert(*id, entry);
     }
     for row in &plan.rows {
@@ -96,10 +105,4 @@ fn interval(interval: &selvedge_topology::plan::PlanInterval) -> Interval {
     };
     let log = if logged { DECISION_LOG } else { 0 };
     Interval { start: interval.first.number(), rule: rule.0, decision: outcome | log }
-}
-
-/// A run's place, as a policy entry.
-pub(super) fn entry(first: u32, run: &[Interval]) -> PolicyEntry {
-    // A plan's intervals were counted against the table, so their number fits.
-    PolicyEntry { first, count: run.len() as u32 }
 }

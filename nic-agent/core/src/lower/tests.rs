@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use selvedge_abi::{
     Address, AddressEntry, AddressKey, DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, End,
     INTERVALS_PER_SLOT, Interval, MAX_ENDS, MAX_IPV4, MAX_IPV6, MAX_POLICIES, MAX_PORTS, MAX_PREFIX_LENGTHS,
-    MAX_PREFIXES, MAX_RULES, PolicyEntry, PolicyKey, PrefixKey, SLOTS,
+    MAX_PREFIXES, MAX_RULES, PolicyEntry, PolicyKey, PrefixKey, Run, SLOTS,
 };
 use selvedge_topology::identity::Class;
 use selvedge_topology::l4::{L4Key, Protocol};
@@ -75,23 +75,55 @@ fn a_workload_whose_port_is_gone_stays_local_and_nobody_can_be_it() {
     assert_eq!(exact(&tables, "10.1.0.12").map(|entry| entry.ifindex), Some(IfIndex::GONE.0));
 }
 
+/// The key of what the sample's subject asks in slot B.
+fn key(peer: u32, direction: selvedge_abi::Direction) -> PolicyKey {
+    PolicyKey { slot: 1, subject: APP.0, peer, direction: direction as u32 }
+}
+
 #[test]
-fn rows_point_at_runs_of_intervals_with_their_decisions() {
+fn rows_hold_short_lists_of_intervals_with_their_decisions() {
     let tables = lowered(Slot::B);
-    let key = |peer, direction| PolicyKey { slot: 1, subject: APP.0, peer, direction: direction as u32 };
     assert_eq!(tables.policies.len(), 3);
     let http = L4Key::new(Protocol::TCP, 8080).number();
-    let from_web = tables.policies[&key(WEB.0, selvedge_abi::Direction::Ingress)];
-    assert_eq!(from_web.count, 3);
+    let held = |peer, direction| tables.policies[&key(peer, direction)].intervals().collect::<Vec<_>>();
     let denied = |start| Interval { start, rule: 100, decision: DECISION_LOG };
     let allowed = Interval { start: http, rule: 7, decision: DECISION_ALLOW };
-    assert_eq!(tables.run(&from_web), [denied(0), allowed, denied(http + 1)]);
-    let others = tables.policies[&key(0, selvedge_abi::Direction::Ingress)];
-    assert_eq!(tables.run(&others), [denied(0)]);
-    let egress: PolicyEntry = tables.policies[&key(0, selvedge_abi::Direction::Egress)];
+    let ingress = selvedge_abi::Direction::Ingress;
+    assert_eq!(held(WEB.0, ingress), [denied(0), allowed, denied(http + 1)]);
+    assert_eq!(held(0, ingress), [denied(0)]);
     let stateless = DECISION_ALLOW | DECISION_STATELESS;
-    assert_eq!(tables.run(&egress), [Interval { start: 0, rule: 101, decision: stateless }]);
-    assert!(tables.intervals.keys().all(|index| Slot::B.intervals().contains(index)));
+    let egress = held(0, selvedge_abi::Direction::Egress);
+    assert_eq!(egress, [Interval { start: 0, rule: 101, decision: stateless }]);
+    assert!(tables.intervals.is_empty());
+}
+
+#[test]
+fn rows_point_at_the_runs_of_longer_lists() {
+    let mut plan = Sample::new().plan;
+    plan.sets[0] = set(1, &[0, 10, 20, 30].map(|first| (first, Outcome::Denied, 100)));
+    assert_eq!(Table::Intervals.needed(&plan), 4, "of the lists that entries don't hold");
+    let tables = lower(&plan, &machine(&["eth0", "w1"]), Slot::B, &SlotTables::default()).unwrap();
+    let run = Run { first: Slot::B.intervals().start, count: 4 };
+    assert_eq!(tables.policies[&key(0, selvedge_abi::Direction::Ingress)], PolicyEntry::indexed(run));
+    let denied = |start| Interval { start, rule: 100, decision: DECISION_LOG };
+    assert_eq!(tables.run(run), [0, 10, 20, 30].map(denied));
+    assert_eq!(tables.intervals.len(), 4);
+}
+
+/// Buckets have the direction in that bit: such a workload would be judged as another one.
+#[test]
+fn an_identity_that_policy_has_no_room_for_is_refused() {
+    for (row, address) in [(PolicyKey::SUBJECTS, APP.0), (APP.0, PolicyKey::SUBJECTS)] {
+        let mut plan = Sample::new().plan;
+        (plan.rows[1].subject, plan.addresses[2].identity) = (Identity(row), Identity(address));
+        let error = check(&plan).unwrap_err();
+        assert_eq!(error, LowerError::LargeIdentity { identity: Identity(PolicyKey::SUBJECTS) });
+        let words = "the plan has identity 2147483648, and policy tells those below 2147483648 apart";
+        assert_eq!(error.to_string(), words);
+        plan.rows[1].subject = Identity(PolicyKey::SUBJECTS - 1);
+        plan.addresses[2].identity = Identity(PolicyKey::SUBJECTS - 1);
+        assert_eq!(check(&plan), Ok(()), "one less is the largest");
+    }
 }
 
 /// What the topology says there is room for is what the maps have room for, so that nothing is published that an agent would
@@ -106,8 +138,8 @@ fn a_plan_may_have_of_each_table_what_a_generation_has_of_its_map() {
         // A slot's own; while it is written, what it held before is there as well.
         Table::Ends => MAX_ENDS / 2,
         Table::Intervals => INTERVALS_PER_SLOT,
+        Table::Policies => MAX_POLICIES,
         // Both slots are in these.
-        Table::Policies => MAX_POLICIES / SLOTS,
         Table::Rules => MAX_RULES / SLOTS,
         Table::Ports => MAX_PORTS / SLOTS,
     };
@@ -137,13 +169,14 @@ fn a_denial_that_lets_drain_says_so_to_programs() {
     let machine = machine(&["eth0", "w1"]);
     let tables = lower(&plan, &machine, Slot::B, &SlotTables::default()).unwrap();
     let drains = Interval { start: 0, rule: 100, decision: DECISION_DRAIN };
-    assert!(tables.intervals.values().any(|interval| *interval == drains), "{:?}", tables.intervals);
+    let mut held = tables.policies.values().flat_map(PolicyEntry::intervals);
+    assert!(held.any(|interval| interval == drains), "{:?}", tables.policies);
 }
 
 #[test]
 fn a_plan_larger_than_a_table_is_refused_with_the_table_and_both_numbers() {
     let mut plan = Sample::new().plan;
-    let set_size = INTERVALS_PER_SLOT + 1 - 4;
+    let set_size = INTERVALS_PER_SLOT + 1;
     let long: Vec<(u32, Outcome, u32)> = (0..set_size).map(|key| (key, Outcome::Denied, 100)).collect();
     plan.sets[0] = set(1, &long);
     assert_refused(&plan, Table::Intervals);

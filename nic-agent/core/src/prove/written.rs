@@ -7,7 +7,7 @@
 use std::fmt;
 
 use selvedge_abi::{
-    DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Interval, PolicyEntry, PolicyKey,
+    DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Interval, PolicyEntry, PolicyKey, Run,
 };
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::L4Key;
@@ -103,16 +103,17 @@ impl Trial {
         Ok(())
     }
 
-    /// The interval that decides, found as the programs do: the class's run, or else the row's, and in it the last interval
-    /// that starts at or before the key.
+    /// The interval that decides, found as the programs do: of the class's entry, or else the row's, the last interval that
+    /// starts at or before the key.
     fn look_up<R: ReadSlot>(&self, asked: &Asked, slot: &mut R) -> Result<Option<Interval>, R::Error> {
         let Asked { subject, direction, peer, key, .. } = *asked;
         let row = |peer| lower::policy_key(self.config.slot, subject, direction, peer);
-        let run = match slot.policy(&row(peer))? {
-            Some(run) => Some(run),
+        let entry = match slot.policy(&row(peer))? {
+            Some(entry) => Some(entry),
             None => slot.policy(&row(lower::ROW_DEFAULT))?,
         };
-        let Some(PolicyEntry { mut first, mut count }) = run else { return Ok(None) };
+        let Some(entry) = entry else { return Ok(None) };
+        let Some(Run { mut first, mut count }) = entry.run() else { return Ok(entry.find(key.number())) };
         while count > 1 {
             let half = count / 2;
             let middle = first.wrapping_add(half);

@@ -60,7 +60,7 @@ impl<B: Bucket> Cuckoo<B> {
     pub(super) fn get(&self, slot: Slot, key: B::Key) -> Option<B::Value> {
         let buckets = self.places(slot, key).map(|index| (index, self.memory.load(index)));
         let bucket = |wanted| buckets.iter().find(|(index, _)| *index == wanted).map(|(_, bucket)| bucket);
-        find(key, &self.seeds, self.half(slot), bucket)
+        find(key, &self.seeds, self.half(slot), bucket).copied()
     }
 
     /// Everything in a slot.
@@ -68,8 +68,8 @@ impl<B: Bucket> Cuckoo<B> {
         let base = slot.number() * self.buckets;
         let buckets = self.occupied.within(base..base + self.buckets).map(|index| self.memory.load(index));
         buckets.flat_map(|bucket| {
-            let entries = (0..B::WAYS).map(move |way| bucket.entry(way));
-            entries.filter(|(_, value)| *value != B::Value::default())
+            let ways = (0..B::WAYS).filter(move |way| !bucket.is_vacant(*way));
+            ways.map(move |way| (bucket.key(way), *bucket.value(way)))
         })
     }
 
@@ -86,8 +86,8 @@ impl<B: Bucket> Cuckoo<B> {
         let mut place = (step.index, vacant(&self.memory.load(step.index)).ok_or(Full)?);
         while let Some((earlier, way)) = step.from {
             step = &steps[earlier];
-            let (key, value) = self.memory.load(step.index).entry(way);
-            self.write(place, key, value);
+            let bucket = self.memory.load(step.index);
+            self.write(place, bucket.key(way), *bucket.value(way));
             place = (step.index, way);
         }
         self.write(place, key, value);
@@ -106,10 +106,7 @@ impl<B: Bucket> Cuckoo<B> {
         let mut present = BTreeSet::new();
         for index in self.places(slot, key) {
             let bucket = self.memory.load(index);
-            let is_key = |way: &usize| {
-                let (found, value) = bucket.entry(*way);
-                found == key && value != B::Value::default()
-            };
+            let is_key = |way: &usize| bucket.key(*way) == key && !bucket.is_vacant(*way);
             present.extend((0..B::WAYS).filter(is_key).map(|way| (index, way)));
         }
         present
@@ -127,7 +124,7 @@ impl<B: Bucket> Cuckoo<B> {
                 return Ok(steps);
             }
             for way in 0..B::WAYS {
-                let other = self.places(slot, bucket.entry(way).0);
+                let other = self.places(slot, bucket.key(way));
                 let new = other.into_iter().filter(|index| seen.insert(*index));
                 steps.extend(new.map(|index| Step { index, from: Some((at, way)) }));
             }
@@ -144,9 +141,9 @@ impl<B: Bucket> Cuckoo<B> {
 }
 
 fn is_vacant<B: Bucket>(bucket: &B) -> bool {
-    (0..B::WAYS).all(|way| bucket.entry(way).1 == B::Value::default())
+    (0..B::WAYS).all(|way| bucket.is_vacant(way))
 }
 
 fn vacant<B: Bucket>(bucket: &B) -> Option<usize> {
-    (0..B::WAYS).find(|way| bucket.entry(*way).1 == B::Value::default())
+    (0..B::WAYS).find(|way| bucket.is_vacant(*way))
 }

@@ -8,10 +8,12 @@ mod cuckoo;
 mod ends;
 mod lengths;
 mod occupied;
+mod policies;
 mod ports;
 
 pub use addresses::{AddressArrays, AddressTables};
 pub use cuckoo::{Full, Memory};
+pub use policies::PolicyTable;
 pub use ports::PortTable;
 
 #[cfg(test)]

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use selvedge_abi::{
-    Address, AddressEntry, AddressKey, Bucket, Ipv4Bucket, Ipv6Bucket, Layout, MAX_ENDS, NoteSeeds,
-    PrefixKey, SLOTS, Seeds, buckets,
+    Address, AddressEntry, AddressKey, Bucket, Interval, Ipv4Bucket, Ipv6Bucket, Layout, MAX_ENDS, NoteSeeds,
+    PolicyBucket, PolicyEntry, PolicyKey, PrefixKey, Run, SLOTS, Seeds, buckets,
 };
 
 use super::cuckoo::Cuckoo;
@@ -48,8 +48,34 @@ impl Random {
     }
 }
 
+/// Values that tests tell apart.
+trait Numbered: std::fmt::Debug + PartialEq {
+    fn numbered(number: u32) -> Self;
+}
+
+impl Numbered for u32 {
+    fn numbered(number: u32) -> Self {
+        number
+    }
+}
+
+impl Numbered for PolicyEntry {
+    fn numbered(number: u32) -> Self {
+        policy(number)
+    }
+}
+
+/// A short list for an even number, a run for an odd one.
+fn policy(number: u32) -> PolicyEntry {
+    if number.is_multiple_of(2) {
+        PolicyEntry::inline(&[Interval { start: 0, rule: number, decision: 0 }]).unwrap()
+    } else {
+        PolicyEntry::indexed(Run { first: number, count: 4 })
+    }
+}
+
 /// Fills a table to its load limit with keys of `key`, deletes and overwrites some, and holds it to a map all along.
-fn answers_as_a_map_does<B: Bucket<Value = u32, Key: std::fmt::Debug> + Default + Send>(
+fn answers_as_a_map_does<B: Bucket<Value: Numbered, Key: std::fmt::Debug> + Default + Send>(
     entries: u32,
     key: impl Fn(u32, &mut Random) -> B::Key,
 ) {
@@ -60,8 +86,9 @@ fn answers_as_a_map_does<B: Bucket<Value = u32, Key: std::fmt::Debug> + Default 
         let mut map = BTreeMap::new();
         for number in 0..entries {
             let key = key(number, &mut random);
-            table.insert(Slot::B, key, number + 1).expect("there is room up to the limit");
-            map.insert(key, number + 1);
+            let value = B::Value::numbered(number + 1);
+            table.insert(Slot::B, key, value).expect("there is room up to the limit");
+            map.insert(key, value);
         }
         let known: Vec<B::Key> = map.keys().copied().collect();
         for key in known.iter().step_by(3) {
@@ -69,8 +96,8 @@ fn answers_as_a_map_does<B: Bucket<Value = u32, Key: std::fmt::Debug> + Default 
             map.remove(key);
         }
         for key in known.iter().step_by(2) {
-            table.insert(Slot::B, *key, 7).unwrap();
-            map.insert(*key, 7);
+            table.insert(Slot::B, *key, B::Value::numbered(7)).unwrap();
+            map.insert(*key, B::Value::numbered(7));
         }
         for key in &known {
             assert_eq!(table.get(Slot::B, *key), map.get(key).copied());
@@ -87,6 +114,7 @@ fn answers_as_a_map_does<B: Bucket<Value = u32, Key: std::fmt::Debug> + Default 
 fn tables_answer_as_a_map_does_up_to_their_load_limit() {
     answers_as_a_map_does::<Ipv4Bucket>(150_000, |_, random| random.next() as u32);
     answers_as_a_map_does::<Ipv6Bucket>(50_000, |_, random| [random.next(), random.next()]);
+    answers_as_a_map_does::<PolicyBucket>(20_000, |_, random| [random.next() as u32, random.next() as u32]);
 }
 
 #[test]
@@ -94,6 +122,11 @@ fn keys_in_a_row_spread_as_well_as_random_ones() {
     answers_as_a_map_does::<Ipv4Bucket>(100_000, |number, _| 0x0a00_0000 + number);
     answers_as_a_map_does::<Ipv4Bucket>(60_000, |number, _| number << 16);
     answers_as_a_map_does::<Ipv6Bucket>(50_000, |number, _| [0xfd00 << 48, u64::from(number) << 32]);
+    // Both directions of a hundred workloads, towards hundreds of peers.
+    answers_as_a_map_does::<PolicyBucket>(20_000, |number, _| {
+        let (subject, direction) = (256 + number % 100, number / 100 % 2);
+        PolicyKey { slot: 1, subject, peer: 256 + number / 200, direction }.to_words()
+    });
 }
 
 #[test]
@@ -163,8 +196,10 @@ impl Arrays {
         ipv6: 64,
         ipv4_prefixes: 64,
         ipv6_prefixes: 64,
+        policies: 64,
         passages: 0,
         denials: 0,
+        reserved: 0,
     };
 
     fn new() -> Self {
@@ -243,4 +278,38 @@ fn what_is_written_is_read_again_also_by_an_agent_started_since() {
         tables.read(Slot::A, &mut found);
         assert_eq!((found.addresses.len(), found.prefixes.len()), (0, 0));
     }
+}
+
+#[test]
+fn policies_that_are_written_are_read_again_also_by_an_agent_started_since() {
+    let memory = Shared::<PolicyBucket>::of(SLOTS * Arrays::LAYOUT.policies);
+    let mut random = Random(4);
+    let layout = Layout { seeds: random.seeds(), ..Arrays::LAYOUT };
+    let open = || PolicyTable::new(&layout, Box::new(memory.clone()));
+    let mut wanted = BTreeMap::new();
+    let mut table = open();
+    for round in 0..600_u32 {
+        if round % 50 == 0 {
+            table = open();
+        }
+        let mut below = |limit: u64| (random.next() >> 32) as u32 % limit as u32;
+        // Of one number in both directions and as the peer of each other, up to the highest.
+        let ends = [0, 1, 256, 257, PolicyKey::SUBJECTS - 1];
+        let (subject, peer) = (ends[below(5) as usize], ends[below(5) as usize]);
+        let key = PolicyKey { slot: 1, subject, peer, direction: below(2) };
+        if below(4) > 0 {
+            let entry = policy(1 + below(50));
+            table.put(&key, entry).unwrap();
+            wanted.insert(key, entry);
+        } else {
+            table.delete(&key);
+            wanted.remove(&key);
+        }
+        assert_eq!(table.get(&key), wanted.get(&key).copied());
+        assert_eq!(table.get(&PolicyKey { slot: 0, ..key }), None);
+        let mut found = SlotTables::default();
+        table.read(Slot::B, &mut found);
+        assert_eq!(found, SlotTables { policies: wanted.clone(), ..SlotTables::default() });
+    }
+    assert!(wanted.len() > 30, "{}", wanted.len());
 }

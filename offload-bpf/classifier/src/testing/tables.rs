@@ -28,7 +28,7 @@ pub struct MemoryTables {
     pub prefixes: BTreeMap<PrefixKey, AddressEntry>,
     /// Policies.
     pub policies: BTreeMap<PolicyKey, PolicyEntry>,
-    /// Intervals by index; those left out are zero.
+    /// Intervals of the runs by index; those left out are zero.
     pub intervals: BTreeMap<u32, Interval>,
     /// Failsafe keys.
     pub failsafe: BTreeSet<FailsafeKey>,
@@ -111,8 +111,8 @@ impl Tables for &MemoryTables {
         self.addresses.get(key).or_else(holding).copied()
     }
 
-    fn policy(&self, key: &PolicyKey) -> Option<PolicyEntry> {
-        self.policies.get(key).copied()
+    fn policy(&self, key: &PolicyKey) -> Option<&PolicyEntry> {
+        self.policies.get(key)
     }
 
     fn interval(&self, index: u32) -> Option<Interval> {

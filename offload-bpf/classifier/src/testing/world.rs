@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use selvedge_abi::{
     ABI_VERSION, Address, AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, DECISION_ALLOW,
     DECISION_LOG, DECISION_STATELESS, Direction, FailsafeKey, Interval, NodeRole, PolicyEntry, PolicyKey,
-    PortEntry, PortRole, PrefixKey, Timeouts,
+    PortEntry, PortRole, PrefixKey, Run, Timeouts,
 };
 
 use super::{MemoryTables, PORT, SECOND};
@@ -167,12 +167,21 @@ fn services(base: u32) -> std::vec::Vec<Interval> {
 impl MemoryTables {
     /// Adds a row's entry with its intervals, in the slot in use.
     pub fn add_policy(&mut self, subject: u32, peer: u32, direction: Direction, intervals: &[Interval]) {
-        let first = self.intervals.len() as u32;
-        for (index, interval) in (first..).zip(intervals) {
-            self.intervals.insert(index, *interval);
-        }
         let key = PolicyKey { slot: self.config.slot, subject, peer, direction: direction as u32 };
-        self.policies.insert(key, PolicyEntry { first, count: intervals.len() as u32 });
+        let entry = PolicyEntry::inline(intervals).unwrap_or_else(|| self.add_run(intervals));
+        self.policies.insert(key, entry);
+    }
+
+    fn add_run(&mut self, intervals: &[Interval]) -> PolicyEntry {
+        let run = Run { first: self.intervals.len() as u32, count: intervals.len() as u32 };
+        self.intervals.extend((run.first..).zip(intervals.iter().copied()));
+        PolicyEntry::indexed(run)
+    }
+
+    /// Every interval that a policy can meet.
+    pub fn all_intervals(&self) -> impl Iterator<Item = Interval> {
+        let inline = self.policies.values().flat_map(PolicyEntry::intervals);
+        inline.chain(self.intervals.values().copied())
     }
 
     /// The same on another kind of node.

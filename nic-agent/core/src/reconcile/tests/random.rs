@@ -105,7 +105,8 @@ fn sets(u: &mut Unstructured<'_>) -> Result<Vec<PlanSet>> {
     let mut sets = Vec::new();
     for id in 1..=u.int_in_range(1..=4)? {
         let mut intervals = vec![(0, Outcome::Denied, 1)];
-        for first in some(u, &[10, 20, 30_u32], 4)? {
+        // About half of them are longer than what an entry holds itself.
+        for first in some(u, &[10, 20, 30, 40, 50, 60_u32], 4)? {
             let outcome = *u.choose(&[Outcome::Denied, Outcome::Allowed, Outcome::AllowedStateless])?;
             intervals.push((first, outcome, u.int_in_range(1..=5)?));
         }

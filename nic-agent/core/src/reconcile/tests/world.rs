@@ -68,9 +68,19 @@ impl World {
         let observed = self.observe();
         let tables = observed.tables.slot(Slot::in_use(&observed.tables.config));
         let policies = tables.policies.iter().map(|(key, entry)| {
-            let run = tables.run(entry);
-            assert_eq!(run.len(), entry.count as usize, "a policy in use points at what was never written");
-            ((key.subject, key.peer, key.direction), run)
+            let list = entry.run().map_or_else(
+                || entry.intervals().collect(),
+                |run| {
+                    let list = tables.run(run);
+                    assert_eq!(
+                        list.len(),
+                        run.count as usize,
+                        "a policy in use points at what was never written"
+                    );
+                    list
+                },
+            );
+            ((key.subject, key.peer, key.direction), list)
         });
         Meaning {
             generation: observed.tables.config.generation,
