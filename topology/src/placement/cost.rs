@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::Direction;
 use crate::names::WorkloadName;
-use crate::plan::{Plan, Table};
+use crate::plan::{Plan, Table, in_array};
 
 /// Entries of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,8 +39,7 @@ pub(super) fn of(plan: &Plan, workload: &WorkloadName, direction: Direction) -> 
     let row = plan.rows.iter().find(|row| (row.subject, row.direction) == (subject.identity, direction));
     let sets: BTreeSet<_> =
         row.iter().flat_map(|row| row.peers.iter().map(|(_, set)| *set).chain([row.default])).collect();
-    let intervals =
-        plan.sets.iter().filter(|set| sets.contains(&set.id)).map(|set| set.intervals.len()).sum();
+    let intervals = plan.sets.iter().filter(|set| sets.contains(&set.id)).map(in_array).sum();
     let v4 = subject.addresses.iter().filter(|address| address.is_ipv4()).count();
     let needs = [
         (Table::Policies, row.map_or(0, |row| 1 + row.peers.len()), alike),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::Plan;
+use super::{Plan, PlanSet};
 use crate::names::NodeName;
 
 /// A table that a plan can be too large for.
@@ -76,17 +76,19 @@ impl Table {
             }
             Self::Ends => ends(plan),
             Self::Policies => plan.rows.iter().map(|row| 1 + row.peers.len()).sum(),
-            Self::Intervals => {
-                plan.sets.iter().map(|set| set.intervals.len()).filter(|count| *count > INLINE).sum()
-            }
+            Self::Intervals => plan.sets.iter().map(in_array).sum(),
             Self::Rules => plan.rules.len(),
             Self::Ports => plan.ports.len(),
         }
     }
 }
 
-/// Intervals that a policy entry has room for.
-const INLINE: usize = 3;
+/// Intervals of a list that go into the table of intervals: a short list is in the policy entries that name it.
+pub(crate) fn in_array(set: &PlanSet) -> usize {
+    const INLINE: usize = 3;
+    let count = set.intervals.len();
+    if count > INLINE { count } else { 0 }
+}
 
 fn is_v4(prefix: &IpNet) -> bool {
     prefix.network().is_ipv4()

@@ -18,6 +18,7 @@ use crate::model::{Action, Direction, Established, NodeRole, PortRole, RuleId};
 use crate::names::{NodeName, PortName, TierName, WorkloadName};
 use crate::timeouts::Timeouts;
 
+pub(crate) use capacity::in_array;
 pub use capacity::{CapacityError, Table};
 pub use index::PlanIndex;
 
