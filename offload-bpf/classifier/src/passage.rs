@@ -3,7 +3,7 @@
 //! Notes are of packets that change nothing when they pass again: of an assured connection that covers both ends, is of
 //! this generation and isn't ending, whole, and neither opening, ending nor quoting. One that ends a connection takes back the
 //! notes of both directions, so that the next packet of either is seen by the connection. What a noted packet leaves out
-//! is the time of the last one, which the entry has to within a second.
+//! is the time of the last one, which the entry has to within the life of a note.
 
 use selvedge_abi::{CONNECTION_ASSURED, CONNECTION_CLOSING, CONNECTION_RESET, Flow};
 
