@@ -5,7 +5,9 @@ use std::io::{self, Read};
 
 use aya::maps::{Array, MapData, MapError};
 use selvedge_abi::{Layout, SLOTS, map};
-use selvedge_agent_core::storage::{AddressArrays, AddressTables, Memory, PolicyTable, PortTable};
+use selvedge_agent_core::storage::{
+    AddressArrays, AddressTables, Memory, PolicyArrays, PolicyTable, PortTable,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::kernel::DatapathError;
@@ -61,7 +63,8 @@ pub(super) fn addresses(pins: &Pins) -> Result<AddressTables, DatapathError> {
 
 /// The table of policies.
 pub(super) fn policies(pins: &Pins) -> Result<PolicyTable, DatapathError> {
-    Ok(PolicyTable::new(&layout(pins)?, shared(pins, map::POLICIES)?))
+    let arrays = PolicyArrays { policies: shared(pins, map::POLICIES)?, lists: shared(pins, map::LISTS)? };
+    Ok(PolicyTable::new(&layout(pins)?, arrays))
 }
 
 fn layout(pins: &Pins) -> Result<Layout, DatapathError> {

@@ -12,6 +12,7 @@ mod pins;
 mod plain;
 mod programs;
 mod prove;
+mod rules;
 mod shapes;
 mod sweep;
 mod tables;

@@ -26,7 +26,7 @@ use super::programs;
 use super::tables::{full, in_map};
 
 /// The maps that slots are in. A trial reads them and writes none.
-const SHARED: [&str; 9] = [
+const SHARED: [&str; 10] = [
     map::LAYOUT,
     map::IPV4,
     map::IPV6,
@@ -35,6 +35,7 @@ const SHARED: [&str; 9] = [
     map::LENGTHS,
     map::ENDS,
     map::POLICIES,
+    map::LISTS,
     map::INTERVALS,
 ];
 

@@ -9,8 +9,8 @@ use selvedge_abi::{
     DENIAL_BUCKETS, DenialBucket, EVENT_RING_BYTES, EventShare, FailsafeKey, FragmentEntry, FragmentKey,
     INTERVALS_PER_SLOT, Interval, Ipv4Bucket, Ipv6Bucket, Layout, Lengths, MAX_ENDS, MAX_FAILSAFE,
     MAX_FRAGMENTS, MAX_IPV4, MAX_IPV6, MAX_POLICIES, MAX_PORTS, MAX_PREFIXES, MAX_REVOCATIONS, MAX_RULES,
-    NotedCounters, PASSAGE_BUCKETS, PORT_PLACES, PassageBucket, PolicyBucket, PortPlace, Reason, ReasonKey,
-    Revocations, SLOTS, buckets, map,
+    PASSAGE_BUCKETS, PORT_PLACES, PassageBucket, PolicyBucket, PolicyEntry, PortCounters, PortPlace,
+    RULE_PLACES, Reason, ReasonKey, Revocations, RuleCounter, SLOTS, buckets, map,
 };
 
 use super::kernel::DatapathError;
@@ -53,6 +53,7 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
         map::LENGTHS => shape::<u32, Lengths>(MapType::Array, SLOTS),
         map::ENDS => shape::<u32, AddressEntry>(MapType::Array, SLOTS * MAX_ENDS),
         map::POLICIES => shape::<u32, PolicyBucket>(MapType::Array, buckets::<PolicyBucket>(MAX_POLICIES)),
+        map::LISTS => shape::<u32, PolicyEntry>(MapType::Array, SLOTS * MAX_POLICIES),
         map::INTERVALS => shape::<u32, Interval>(MapType::Array, SLOTS * INTERVALS_PER_SLOT),
         map::CONNECTIONS => shape::<ConnectionKey, ConnectionEntry>(MapType::Hash, DEFAULT_CONNECTIONS),
         map::HALF_OPEN => shape::<ConnectionKey, ConnectionEntry>(MapType::LruHash, DEFAULT_HALF_OPEN),
@@ -60,10 +61,11 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
         map::PASSAGES => shape::<u32, PassageBucket>(MapType::Array, PASSAGE_BUCKETS),
         map::DENIALS => shape::<u32, DenialBucket>(MapType::Array, DENIAL_BUCKETS),
         map::FAILSAFE => shape::<FailsafeKey, u32>(MapType::Hash, MAX_FAILSAFE),
+        map::NEAR_RULES => shape::<u32, RuleCounter>(MapType::PerCpuArray, RULE_PLACES),
         map::RULE_COUNTERS => shape::<u32, Counter>(MapType::PerCpuHash, MAX_RULES),
         map::REASON_COUNTERS => shape::<ReasonKey, Counter>(MapType::PerCpuHash, reasons),
         map::REVOCATIONS => shape::<u64, Revocations>(MapType::PerCpuHash, MAX_REVOCATIONS),
-        map::NOTED_COUNTERS => shape::<u32, NotedCounters>(MapType::PerCpuArray, PORT_PLACES),
+        map::PORT_COUNTERS => shape::<u32, PortCounters>(MapType::PerCpuArray, PORT_PLACES),
         map::EVENT_SHARES => shape::<u32, EventShare>(MapType::PerCpuArray, 1),
         map::EVENTS => shape::<(), ()>(MapType::RingBuf, EVENT_RING_BYTES),
         _ => return None,

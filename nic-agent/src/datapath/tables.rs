@@ -6,18 +6,18 @@ use std::io;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::{Pod, util::nr_cpus};
 use selvedge_abi::{
-    Config, Counter, EventShare, FailsafeKey, Interval, NotedCounters, PortEntry, ReasonKey, Revocations,
-    Run, map,
+    Config, Counter, EventShare, FailsafeKey, Interval, PortCounters, PortEntry, ReasonKey, Revocations, Run,
+    map,
 };
 use selvedge_agent_core::storage::{AddressTables, Full, PolicyTable, PortTable};
 use selvedge_agent_core::{Entry as TableEntry, IfIndex, Key, Slot, Tables};
-use selvedge_topology::model::RuleId;
 use selvedge_topology::plan::Generation;
 
 use super::arrays;
 use super::kernel::DatapathError;
 use super::pins::Pins;
 use super::plain::Plain;
+use super::rules::RuleCounters;
 
 /// The maps that actions write and counters are read from.
 pub(super) struct KernelTables {
@@ -27,10 +27,10 @@ pub(super) struct KernelTables {
     policies: PolicyTable,
     intervals: Array<MapData, Plain<Interval>>,
     failsafe: HashMap<MapData, Plain<FailsafeKey>, u32>,
-    pub(super) rule_counters: PerCpuHashMap<MapData, u32, Plain<Counter>>,
+    pub(super) rules: RuleCounters,
     pub(super) reason_counters: PerCpuHashMap<MapData, Plain<ReasonKey>, Plain<Counter>>,
     pub(super) revocations: PerCpuHashMap<MapData, u64, Plain<Revocations>>,
-    pub(super) noted_counters: PerCpuArray<MapData, Plain<NotedCounters>>,
+    port_counters: PerCpuArray<MapData, Plain<PortCounters>>,
     pub(super) event_shares: PerCpuArray<MapData, Plain<EventShare>>,
     cpus: usize,
 }
@@ -65,10 +65,10 @@ impl KernelTables {
             policies: arrays::policies(pins)?,
             intervals: open(pins, map::INTERVALS)?,
             failsafe: open(pins, map::FAILSAFE)?,
-            rule_counters: open(pins, map::RULE_COUNTERS)?,
+            rules: RuleCounters::open(pins, cpus)?,
             reason_counters: open(pins, map::REASON_COUNTERS)?,
             revocations: open(pins, map::REVOCATIONS)?,
-            noted_counters: open(pins, map::NOTED_COUNTERS)?,
+            port_counters: open(pins, map::PORT_COUNTERS)?,
             event_shares: open(pins, map::EVENT_SHARES)?,
             cpus,
         })
@@ -100,8 +100,7 @@ impl KernelTables {
             .map(|key| Ok(key?.0))
             .collect::<Result<_, _>>()
             .map_err(in_map(map::FAILSAFE))?;
-        let rules = self.rule_counters.keys().map(|rule| rule.map(RuleId));
-        tables.rule_counters = rules.collect::<Result<_, _>>().map_err(in_map(map::RULE_COUNTERS))?;
+        tables.rule_counters = self.rules.read()?;
         let reasons = self.reason_counters.keys().map(|key| Ok(key?.0));
         tables.reason_counters = reasons.collect::<Result<_, _>>().map_err(in_map(map::REASON_COUNTERS))?;
         let generations = self.revocations.keys().map(|generation| generation.map(Generation));
@@ -133,9 +132,7 @@ impl KernelTables {
             TableEntry::Policy(key, entry) => self.policies.put(&key, entry).map_err(full),
             TableEntry::Interval(index, interval) => self.intervals.set(index, Plain(interval), 0),
             TableEntry::Failsafe(key) => self.failsafe.insert(Plain(key), 1, 0),
-            TableEntry::RuleCounter(rule) => {
-                self.zeroes().and_then(|zeroes| self.rule_counters.insert(rule.0, zeroes, 0))
-            }
+            TableEntry::RuleCounter(rule) => self.rules.put(rule),
             TableEntry::ReasonCounter(key) => {
                 self.zeroes().and_then(|zeroes| self.reason_counters.insert(Plain(key), zeroes, 0))
             }
@@ -157,15 +154,15 @@ impl KernelTables {
     fn put_port(&mut self, index: IfIndex, entry: PortEntry) -> Result<(), MapError> {
         if self.ports.place(index).is_none() {
             let place = self.ports.place_for(index).map_err(full)?;
-            self.noted_counters.set(place, self.zeroes()?, 0)?;
+            self.port_counters.set(place, self.zeroes()?, 0)?;
         }
         self.ports.put(index, entry).map(drop).map_err(full)
     }
 
-    /// Counters of what ports noted.
-    pub(super) fn noted(&self) -> Result<Vec<PerCpuValues<Plain<NotedCounters>>>, MapError> {
+    /// What ports counted themselves.
+    pub(super) fn port_counters(&self) -> Result<Vec<PerCpuValues<Plain<PortCounters>>>, MapError> {
         let places = self.ports.read().into_keys().filter_map(|index| self.ports.place(index));
-        places.map(|place| self.noted_counters.get(&place, 0)).collect()
+        places.map(|place| self.port_counters.get(&place, 0)).collect()
     }
 
     /// Deletes one entry, if it is there.
@@ -188,7 +185,7 @@ impl KernelTables {
                 Ok(())
             }
             Key::Failsafe(key) => self.failsafe.remove(&Plain(key)),
-            Key::RuleCounter(rule) => self.rule_counters.remove(&rule.0),
+            Key::RuleCounter(rule) => self.rules.delete(rule),
             Key::ReasonCounter(key) => self.reason_counters.remove(&Plain(key)),
             Key::Revocations(Generation(generation)) => self.revocations.remove(&generation),
         };

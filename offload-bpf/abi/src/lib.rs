@@ -9,6 +9,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 mod bucket;
+mod counter;
 mod denial;
 mod end;
 mod event;
@@ -21,6 +22,7 @@ mod reason;
 mod revocation;
 
 pub use bucket::{Bucket, BucketKey, Half, Ipv4Bucket, Ipv6Bucket, buckets, find};
+pub use counter::{Counter, PortCounters, RULE_PLACES, ReasonKey, RuleCounter, rule_place};
 pub use denial::{DENIAL_BITS, Denial, DenialBucket};
 pub use end::{End, Layout, Lengths, MAX_PREFIX_LENGTHS, ipv4_prefix, ipv6_prefix};
 pub use event::{Event, EventKind, EventShare};
@@ -28,15 +30,15 @@ pub use fragment::{FRAGMENT_CLAIMED, FragmentEntry, FragmentKey};
 pub use hash::{Seeds, choices};
 pub use passage::{Flow, FlowTag, NOTE_TICKS, Note, NoteSeeds, Passage, PassageBucket, TICK_BITS};
 pub use policy::{
-    DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Direction, Interval, PolicyBucket,
-    PolicyEntry, PolicyKey, Run,
+    DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Direction, Interval, ListNumber,
+    PolicyBucket, PolicyEntry, PolicyKey, Run,
 };
 pub use port::{MAX_PORTS, PORT_PLACES, PORT_PROBES, PortEntry, PortPlace, PortRole, port_place};
 pub use reason::{Reason, Verdict};
 pub use revocation::{Revocation, Revocations};
 
 /// Version of this contract. Part of the pin directory's name and of [`Config`].
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Number of table halves; a generation is written to the one that is not in use, then [`Config::slot`] flips.
 pub const SLOTS: u32 = 2;
@@ -51,7 +53,8 @@ pub const MAX_IPV6: u32 = 1 << 20;
 pub const MAX_PREFIXES: u32 = 1 << 16;
 /// Distinct entries of addresses in one slot. Slot `s` owns indexes `s * MAX_ENDS ..` of the array.
 pub const MAX_ENDS: u32 = 1 << 16;
-/// Entries of the policy table in one slot.
+/// Entries of the policy table in one slot. Slot `s` owns indexes `s * MAX_POLICIES ..` of the array of lists, so that each may
+/// have one of its own.
 pub const MAX_POLICIES: u32 = 1 << 17;
 /// Connections that are [`CONNECTION_ASSURED`], or cut.
 pub const DEFAULT_CONNECTIONS: u32 = 1 << 17;
@@ -59,11 +62,11 @@ pub const DEFAULT_CONNECTIONS: u32 = 1 << 17;
 pub const DEFAULT_HALF_OPEN: u32 = 1 << 16;
 /// Datagrams that come in fragments at one time.
 pub const MAX_FRAGMENTS: u32 = 1 << 14;
-/// Buckets of passages, of four each. Of both directions of 60,000 flows at once, four in a hundred find no room and go
+/// Buckets of passages, of eight each. Of both directions of 60,000 flows at once, two in a hundred find no room and go
 /// the long way.
-pub const PASSAGE_BUCKETS: u32 = 60_000;
-/// Buckets of denials, of four each.
-pub const DENIAL_BUCKETS: u32 = 1 << 15;
+pub const PASSAGE_BUCKETS: u32 = 3 << 13;
+/// Buckets of denials, of four each. Few, so that they stay in a core's own cache: whatever is denied is looked for there.
+pub const DENIAL_BUCKETS: u32 = 1 << 13;
 /// Rules that can have a counter.
 pub const MAX_RULES: u32 = 1 << 16;
 /// Generations whose revocations are counted.
@@ -97,6 +100,8 @@ pub mod map {
     pub const ENDS: &str = "ENDS";
     /// ARRAY of [`super::PolicyBucket`].
     pub const POLICIES: &str = "POLICIES";
+    /// ARRAY of [`super::PolicyEntry`], to which the buckets of policies point.
+    pub const LISTS: &str = "LISTS";
     /// ARRAY of [`super::Interval`]: the runs that policies don't hold themselves.
     pub const INTERVALS: &str = "INTERVALS";
     /// HASH [`super::ConnectionKey`] → [`super::ConnectionEntry`]: connections that are assured, or cut. Nothing makes room
@@ -113,14 +118,16 @@ pub mod map {
     pub const DENIALS: &str = "DENIALS";
     /// HASH [`super::FailsafeKey`] → `u32` (1).
     pub const FAILSAFE: &str = "FAILSAFE";
-    /// PERCPU_HASH `u32` rule → [`super::Counter`]. User space creates the entries.
+    /// PERCPU_ARRAY, where [`super::rule_place`] says, of [`super::RuleCounter`].
+    pub const NEAR_RULES: &str = "NEAR_RULES";
+    /// PERCPU_HASH `u32` rule → [`super::Counter`], of rules that are not in [`NEAR_RULES`]. User space creates the entries.
     pub const RULE_COUNTERS: &str = "RULE_COUNTERS";
     /// PERCPU_HASH [`super::ReasonKey`] → [`super::Counter`]. User space creates the entries.
     pub const REASON_COUNTERS: &str = "REASON_COUNTERS";
     /// PERCPU_HASH `u64` generation → [`super::Revocations`]. User space creates the entries.
     pub const REVOCATIONS: &str = "REVOCATIONS";
-    /// PERCPU_ARRAY, by a port's place in [`PORTS`], of [`super::NotedCounters`].
-    pub const NOTED_COUNTERS: &str = "NOTED_COUNTERS";
+    /// PERCPU_ARRAY, by a port's home in [`PORTS`], of [`super::PortCounters`].
+    pub const PORT_COUNTERS: &str = "PORT_COUNTERS";
     /// PERCPU_ARRAY\[1\] of [`super::EventShare`].
     pub const EVENT_SHARES: &str = "EVENT_SHARES";
     /// RINGBUF of [`super::Event`].
@@ -128,7 +135,7 @@ pub mod map {
     /// The maps whose number of entries the agent chooses when it makes them.
     pub const SIZED: [&str; 2] = [CONNECTIONS, HALF_OPEN];
     /// Every map, in the order above.
-    pub const ALL: [&str; 23] = [
+    pub const ALL: [&str; 25] = [
         CONFIG,
         PORTS,
         LAYOUT,
@@ -139,6 +146,7 @@ pub mod map {
         LENGTHS,
         ENDS,
         POLICIES,
+        LISTS,
         INTERVALS,
         CONNECTIONS,
         HALF_OPEN,
@@ -146,10 +154,11 @@ pub mod map {
         PASSAGES,
         DENIALS,
         FAILSAFE,
+        NEAR_RULES,
         RULE_COUNTERS,
         REASON_COUNTERS,
         REVOCATIONS,
-        NOTED_COUNTERS,
+        PORT_COUNTERS,
         EVENT_SHARES,
         EVENTS,
     ];
@@ -402,36 +411,4 @@ pub struct FailsafeKey {
     pub remote_port: u16,
     /// IP protocol number.
     pub protocol: u16,
-}
-
-/// Key of [`map::REASON_COUNTERS`].
-#[repr(C)]
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-pub struct ReasonKey {
-    /// The port's interface index.
-    pub ifindex: u32,
-    /// A [`Reason`], as `u32`.
-    pub reason: u32,
-}
-
-/// Packets and bytes; a per-CPU value, so readers add the CPUs up.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct Counter {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes of the frames, without the checksum at their end.
-    pub bytes: u64,
-}
-
-/// What notes counted at a port: packets that had to be found nowhere else, and so are in no other counter.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct NotedCounters {
-    /// [`Reason::Established`], by a note of a passage.
-    pub passed: Counter,
-    /// [`Reason::PolicyDeny`], by a note of a denial.
-    pub denied: Counter,
 }

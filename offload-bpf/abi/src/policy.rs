@@ -1,7 +1,8 @@
 //! Policy: what is asked, what is answered, and the buckets that hold both.
 //!
-//! Most decision lists are short: a service or a range of ports between two denials. An entry holds such a list itself, so
-//! that one cache line decides; longer ones are runs in an array.
+//! Few decision lists are of many policies: whoever is behind one rule, towards whoever it names, has the same. So a bucket
+//! says of a policy only which list it has, and five policies are in a cache line. Most lists are short: a service or a range
+//! of ports between two denials. An entry holds such a list itself; longer ones are runs in an array.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -100,8 +101,8 @@ pub struct Run {
     pub count: u32,
 }
 
-/// What a policy decides: up to three intervals, or where there are more of them. Never zero, which stands for "vacant" in
-/// buckets. No entry for the class and none for the default: denied.
+/// What a policy decides, element of [`map::LISTS`](crate::map::LISTS): up to three intervals, or where there are more of them.
+/// Never zero, which decides nothing. No entry for the class and none for the default: denied.
 #[repr(C)]
 #[derive(
     Clone,
@@ -196,12 +197,33 @@ fn unpack(word: u64) -> Interval {
     }
 }
 
-/// Two policies: keys as [`PolicyKey::to_words`] makes them, and what they stand for.
+/// Which list a policy has: its index in the slot's part of [`map::LISTS`](crate::map::LISTS), plus one, so that zero stands for
+/// "vacant" in buckets.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ListNumber(u32);
+
+impl ListNumber {
+    /// Of the list at an index.
+    pub fn of(index: u32) -> Self {
+        Self(index + 1)
+    }
+
+    /// The index.
+    #[inline(always)]
+    pub fn index(self) -> u32 {
+        self.0.wrapping_sub(1)
+    }
+}
+
+/// Five policies: keys as [`PolicyKey::to_words`] makes them, and which list each has.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct PolicyBucket {
-    keys: [[u32; 2]; 2],
-    values: [PolicyEntry; 2],
+    keys: [[u32; 2]; 5],
+    values: [ListNumber; 5],
+    /// Zero.
+    reserved: u32,
 }
 
 impl BucketKey for [u32; 2] {
@@ -213,8 +235,8 @@ impl BucketKey for [u32; 2] {
 
 impl Bucket for PolicyBucket {
     type Key = [u32; 2];
-    type Value = PolicyEntry;
-    const WAYS: usize = 2;
+    type Value = ListNumber;
+    const WAYS: usize = 5;
 
     #[inline(always)]
     fn key(&self, way: usize) -> [u32; 2] {
@@ -222,18 +244,17 @@ impl Bucket for PolicyBucket {
     }
 
     #[inline(always)]
-    fn value(&self, way: usize) -> &PolicyEntry {
+    fn value(&self, way: usize) -> &ListNumber {
         &self.values[way]
     }
 
-    /// No interval and no run begins with a zero.
     #[inline(always)]
     fn is_vacant(&self, way: usize) -> bool {
-        self.values[way].0[0] == 0
+        self.values[way].0 == 0
     }
 
     #[inline(always)]
-    fn set(&mut self, way: usize, key: [u32; 2], value: PolicyEntry) {
+    fn set(&mut self, way: usize, key: [u32; 2], value: ListNumber) {
         (self.keys[way], self.values[way]) = (key, value);
     }
 }

@@ -11,11 +11,11 @@ const RULE: u32 = 7;
 type Bucket = [Cell<u64>; 8];
 
 fn seeds() -> NoteSeeds {
-    let factors =
+    let terms =
         |first: u64| std::array::from_fn(|at| 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(first + 2 * at as u64));
     NoteSeeds {
-        flow: Seeds { start: 0x0123_4567_89ab_cdef, factors: factors(3) },
-        check: Seeds { start: 0xfedc_ba98_7654_3210, factors: factors(101) },
+        flow: Seeds { start: 0x0123_4567_89ab_cdef, terms: terms(3) },
+        check: Seeds { start: 0xfedc_ba98_7654_3210, terms: terms(101) },
     }
 }
 
@@ -27,10 +27,8 @@ fn ipv4(last: u8) -> Passage {
 
 fn ipv6(last: u8) -> Passage {
     let end = |low| Address::from_halves(0xfd00 << 48, low);
-    Passage {
-        flow: Flow { source: end(last.into()), destination: end(1 << 8), ..ipv4(last).flow },
-        ..ipv4(last)
-    }
+    let (source, destination, protocol) = (end(last.into()), end(1 << 8), 6 | Flow::IPV6);
+    Passage { flow: Flow { source, destination, protocol, ..ipv4(last).flow }, ..ipv4(last) }
 }
 
 fn write(bucket: &Bucket, opening: &Passage, now: u64, rule: u32) {
@@ -68,7 +66,7 @@ fn a_denial_says_nothing_of_any_other_opening() {
             Passage { flow: Flow { source: flow.destination, ..flow }, ..opening },
             Passage { flow: Flow { destination: flow.source, ..flow }, ..opening },
             Passage { flow: Flow { ports: 444, ..flow }, ..opening },
-            Passage { flow: Flow { protocol: 132, ..flow }, ..opening },
+            Passage { flow: Flow { protocol: flow.protocol ^ 6 ^ 132, ..flow }, ..opening },
             Passage { ifindex: 4, ..opening },
             Passage { role: 1, ..opening },
             Passage { generation: 8, ..opening },

@@ -1,6 +1,6 @@
 //! Entries of policy: what they hold is what they were made of, and they decide as a plain search does.
 
-use selvedge_abi::{Bucket, Interval, PolicyBucket, PolicyEntry, PolicyKey, Run};
+use selvedge_abi::{Bucket, Interval, ListNumber, PolicyBucket, PolicyEntry, PolicyKey, Run};
 
 const LAST_KEY: u32 = (1 << 24) - 1;
 
@@ -82,18 +82,21 @@ fn a_run_is_told_from_a_list_and_decides_nothing_by_itself() {
 }
 
 #[test]
-fn a_bucket_is_a_cache_line_and_finds_each_of_two_policies() {
+fn a_bucket_is_a_cache_line_and_finds_each_of_five_policies() {
     assert_eq!((size_of::<PolicyBucket>(), align_of::<PolicyBucket>()), (64, 64));
-    let key = |direction| PolicyKey { slot: 1, subject: PolicyKey::SUBJECTS - 1, peer: u32::MAX, direction };
-    let entries = [1, 2].map(|rule| PolicyEntry::inline(&[interval(0, rule, 1)]).unwrap());
+    let key = |peer, direction| PolicyKey { slot: 1, subject: PolicyKey::SUBJECTS - 1, peer, direction };
+    let keys = [key(u32::MAX, 0), key(u32::MAX, 1), key(1, 0), key(1, 1), key(2, 0)];
     let mut bucket = PolicyBucket::default();
-    assert_eq!(bucket.find(key(0).to_words()), None);
-    for (way, entry) in entries.into_iter().enumerate() {
-        bucket.set(way, key(way as u32).to_words(), entry);
+    assert!(
+        (0..PolicyBucket::WAYS).all(|way| bucket.is_vacant(way)) && bucket.find(keys[0].to_words()).is_none()
+    );
+    for (way, key) in keys.iter().enumerate() {
+        bucket.set(way, key.to_words(), ListNumber::of(way as u32));
+        assert!(!bucket.is_vacant(way));
     }
-    for (direction, entry) in (0..).zip(entries) {
-        assert_eq!(bucket.find(key(direction).to_words()), Some(&entry));
-        assert_eq!(PolicyKey::from_words(1, key(direction).to_words()), key(direction));
+    for (index, wanted) in (0..).zip(keys) {
+        assert_eq!(bucket.find(wanted.to_words()).map(|list| list.index()), Some(index));
+        assert_eq!(PolicyKey::from_words(1, wanted.to_words()), wanted);
     }
-    assert_eq!(bucket.find(PolicyKey { peer: 0, ..key(0) }.to_words()), None);
+    assert_eq!(bucket.find(key(0, 0).to_words()), None);
 }

@@ -60,19 +60,20 @@ fn recall<T: Tables>(glimpse: &Glimpse, length: u32, ifindex: u32, tables: &T) -
     let flow = glimpse.flow;
     match glimpse.means {
         Means::GoesOn if tables.passed(&node.passage(flow)) => {
-            tables.count_passed(ifindex, length);
+            tables.count_near(ifindex, Reason::Established, length);
             Some(Reason::Established)
         }
-        // It would be an event, for which more has to be known.
-        Means::Opens if tables.has_event_due() => None,
+        Means::GoesOn => None,
         Means::Opens => {
             let rule = tables.denied(&node.passage(Flow { ports: flow.ports & 0xffff, ..flow }))?;
+            // More has to be known for an event.
+            if !tables.skip_event() {
+                return None;
+            }
             tables.count_rule(rule, length);
-            tables.count_denied(ifindex, length);
-            tables.lose_event();
+            tables.count_near(ifindex, Reason::PolicyDeny, length);
             Some(Reason::PolicyDeny)
         }
-        Means::GoesOn => None,
     }
 }
 
@@ -99,8 +100,14 @@ fn glimpse_v4(packet: &impl Packet) -> Option<Glimpse> {
         flags: head.u8::<{ AT + 13 }>(),
         length: total.checked_sub(IPV4_HEADER as u32)?,
     };
-    let (source, destination) = (head.u32::<{ IP + 12 }>(), head.u32::<{ IP + 16 }>());
-    transport.glimpse(Address::from_ipv4_number(source), Address::from_ipv4_number(destination))
+    let means = transport.means()?;
+    let flow = Flow {
+        source: Address::from_ipv4_number(head.u32::<{ IP + 12 }>()),
+        destination: Address::from_ipv4_number(head.u32::<{ IP + 16 }>()),
+        ports: transport.ports,
+        protocol: transport.protocol as u32,
+    };
+    Some(Glimpse { flow, means })
 }
 
 #[inline(always)]
@@ -122,12 +129,14 @@ fn glimpse_v6(packet: &impl Packet) -> Option<Glimpse> {
     if transport.protocol == UDP && head.u16::<{ AT + 6 }>() == 0 {
         return None; // without a checksum
     }
-    let source = Address::from_halves(head.u64::<{ IP + 8 }>(), head.u64::<{ IP + 16 }>());
-    let destination = Address::from_halves(head.u64::<{ IP + 24 }>(), head.u64::<{ IP + 32 }>());
-    if source.ipv4().is_some() || destination.ipv4().is_some() {
-        return None; // no such packet is noted, but its flow would be taken for one of IPv4
-    }
-    transport.glimpse(source, destination)
+    let means = transport.means()?;
+    let flow = Flow {
+        source: Address::from_halves(head.u64::<{ IP + 8 }>(), head.u64::<{ IP + 16 }>()),
+        destination: Address::from_halves(head.u64::<{ IP + 24 }>(), head.u64::<{ IP + 32 }>()),
+        ports: transport.ports,
+        protocol: transport.protocol as u32 | Flow::IPV6,
+    };
+    Some(Glimpse { flow, means })
 }
 
 /// Neither to a group of stations, nor from one.
@@ -151,12 +160,6 @@ struct Transport {
 }
 
 impl Transport {
-    #[inline(always)]
-    fn glimpse(&self, source: Address, destination: Address) -> Option<Glimpse> {
-        let flow = Flow { source, destination, ports: self.ports, protocol: self.protocol as u32 };
-        Some(Glimpse { flow, means: self.means()? })
-    }
-
     #[inline(always)]
     fn means(&self) -> Option<Means> {
         match self.protocol {

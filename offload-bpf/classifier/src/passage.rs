@@ -112,10 +112,11 @@ fn forget<T: Tables>(node: &Node<'_, T>, segment: &Segment) {
 #[inline(always)]
 fn flow(segment: &Segment) -> Flow {
     let tuple = &segment.tuple;
+    let family = if tuple.source.is_v4() { 0 } else { Flow::IPV6 };
     Flow {
         source: tuple.source.address(),
         destination: tuple.destination.address(),
         ports: ((tuple.source_port as u32) << 16) | tuple.destination_port as u32,
-        protocol: tuple.protocol as u32,
+        protocol: tuple.protocol as u32 | family,
     }
 }

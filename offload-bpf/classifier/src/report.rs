@@ -1,6 +1,6 @@
 //! What is told of a packet: its counter, and its event where it is worth one.
 
-use selvedge_abi::{Event, EventKind, Reason, ReasonKey, Verdict};
+use selvedge_abi::{Event, EventKind, Reason, Verdict};
 
 use crate::{
     ends::Ends,
@@ -39,7 +39,7 @@ impl Seen {
     /// inlined: its stack frame is its own (see `lib.rs`).
     #[inline(never)]
     pub(crate) fn report<T: Tables>(&self, tables: &T, ifindex: u32, reason: Reason) {
-        tables.count_reason(&ReasonKey { ifindex, reason: reason as u32 }, self.length);
+        tables.count_reason(ifindex, reason, self.length);
         let kind = match reason.verdict() {
             _ if self.logged && reason == Reason::Draining => EventKind::Draining,
             _ if self.logged => EventKind::Logged,

@@ -2,7 +2,7 @@
 
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Event, FailsafeKey, Flow, Interval,
-    Passage, PolicyEntry, PolicyKey, PortEntry, ReasonKey, Revocation,
+    Passage, PolicyEntry, PolicyKey, PortEntry, Reason, Revocation,
 };
 
 use crate::{Decided, FragmentTable};
@@ -69,17 +69,14 @@ pub trait Tables: FragmentTable {
     /// Adds a packet of `bytes` to the rule's counter, where it has one.
     fn count_rule(&self, rule: u32, bytes: u32);
     /// Adds a packet of `bytes` to the reason's counter of a port, where it has one.
-    fn count_reason(&self, key: &ReasonKey, bytes: u32);
-    /// Adds a packet of `bytes` to those that passed by a note at a near port.
-    fn count_passed(&self, ifindex: u32, bytes: u32);
-    /// Adds a packet of `bytes` to those that were denied by a note at a near port.
-    fn count_denied(&self, ifindex: u32, bytes: u32);
+    fn count_reason(&self, ifindex: u32, reason: Reason, bytes: u32);
+    /// [`Tables::count_reason`] where [`Tables::near_port`] found the port, of a reason of
+    /// [`PortCounters`](selvedge_abi::PortCounters).
+    fn count_near(&self, ifindex: u32, reason: Reason, bytes: u32);
     /// Adds a connection to the generation's revocations, where it has a counter.
     fn count_revocation(&self, generation: u64, revocation: Revocation);
     /// Writes an event, or counts it as lost.
     fn emit(&self, event: impl FnOnce() -> Event);
-    /// Whether an event would be written now.
-    fn has_event_due(&self) -> bool;
-    /// Counts an event as lost.
-    fn lose_event(&self);
+    /// Counts an event as lost, unless one would be written now; whether it did.
+    fn skip_event(&self) -> bool;
 }

@@ -1,6 +1,6 @@
 //! The frame that an XDP program was called for.
 
-use core::mem::MaybeUninit;
+use core::{arch::asm, mem::MaybeUninit};
 
 use aya_ebpf::{bindings::xdp_md, helpers::bpf_xdp_load_bytes, programs::XdpContext};
 use selvedge_classifier::{Head, Packet};
@@ -34,15 +34,15 @@ impl Linear {
         if self.start + N > self.end { None } else { Some(Begin(self.start)) }
     }
 
+    /// At an offset that is a constant.
     #[inline(always)]
     pub(crate) fn load_u64(&self, offset: usize) -> Option<u64> {
         let at = self.start + offset;
         if at + 8 > self.end {
             return None;
         }
-        // SAFETY: as above; and the kernel places frames at even addresses (NET_IP_ALIGN is 0 or 2), of which the
-        // classifier loads words at even offsets.
-        Some(u64::from_be(unsafe { (*(at as *const Even<u64>)).0 }))
+        // SAFETY: the bytes are there, by that comparison.
+        Some(u64::from_be(unsafe { word64::<0>(at) }))
     }
 }
 
@@ -50,43 +50,66 @@ impl Linear {
 #[derive(Clone, Copy)]
 pub(crate) struct Begin<const N: usize>(usize);
 
-impl<const N: usize> Begin<N> {
-    /// A value at a place of the kind that all of them are at.
-    #[inline(always)]
-    fn at<T: Copy, const AT: usize>(self) -> T {
-        const { assert!(AT + size_of::<T>() <= N && align_of::<T>() <= 2 - AT % 2) };
-        // SAFETY: the bytes are there, and lie at an even address (see `load_u64`), so that what is at an even offset may be
-        // aligned to two.
-        unsafe { *((self.0 + AT) as *const T) }
-    }
-}
-
 impl<const N: usize> Head for Begin<N> {
     #[inline(always)]
     fn u8<const AT: usize>(self) -> u8 {
-        self.at::<u8, AT>()
+        const { assert!(AT < N) };
+        // SAFETY: the bytes are there.
+        unsafe { *((self.0 + AT) as *const u8) }
     }
 
     #[inline(always)]
     fn u16<const AT: usize>(self) -> u16 {
-        u16::from_be(self.at::<u16, AT>())
+        const { assert!(AT + 2 <= N && AT.is_multiple_of(2)) };
+        // SAFETY: the bytes are there, and the kernel places frames at even addresses (NET_IP_ALIGN is 0 or 2).
+        u16::from_be(unsafe { *((self.0 + AT) as *const u16) })
     }
 
     #[inline(always)]
     fn u32<const AT: usize>(self) -> u32 {
-        u32::from_be(self.at::<Even<u32>, AT>().0)
+        const { assert!(AT + 4 <= N) };
+        // SAFETY: the bytes are there.
+        u32::from_be(unsafe { word32::<AT>(self.0) })
     }
 
     #[inline(always)]
     fn u64<const AT: usize>(self) -> u64 {
-        u64::from_be(self.at::<Even<u64>, AT>().0)
+        const { assert!(AT + 8 <= N) };
+        // SAFETY: the bytes are there.
+        u64::from_be(unsafe { word64::<AT>(self.0) })
     }
 }
 
-/// A word at an even address.
-#[derive(Clone, Copy)]
-#[repr(C, packed(2))]
-struct Even<T>(T);
+/// Four bytes of a packet at `base + AT`, in one load. The address need not be aligned: verifier and processors with ports that
+/// Selvedge runs on allow that of packets, but the compiler, which can't tell them from the stack, would load one byte after the other.
+///
+/// # Safety
+/// The bytes are within the packet, as the verifier knows it.
+#[inline(always)]
+unsafe fn word32<const AT: usize>(base: usize) -> u32 {
+    let word: u64;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("{word} = *(u32 *)({base} + {at})", word = out(reg) word, base = in(reg) base, at = const AT,
+             options(pure, readonly, nostack, preserves_flags));
+    }
+    word as u32
+}
+
+/// Eight bytes likewise.
+///
+/// # Safety
+/// As for [`word32`].
+#[inline(always)]
+unsafe fn word64<const AT: usize>(base: usize) -> u64 {
+    let word;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("{word} = *(u64 *)({base} + {at})", word = out(reg) word, base = in(reg) base, at = const AT,
+             options(pure, readonly, nostack, preserves_flags));
+    }
+    word
+}
 
 /// The frame, which is in one piece.
 pub(crate) struct Frame {

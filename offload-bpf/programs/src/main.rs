@@ -2,8 +2,8 @@
 //! of them (tcx).
 #![no_std]
 #![no_main]
-#![feature(core_intrinsics, adt_const_params)]
-#![expect(internal_features, reason = "see `fragments` and `connections`")]
+#![feature(core_intrinsics, adt_const_params, asm_experimental_arch)]
+#![expect(internal_features, reason = "see `fragments` and `connections`; `frame` for the assembly")]
 #![warn(clippy::all)]
 
 mod addresses;

@@ -13,8 +13,8 @@ use aya_ebpf::{
 use selvedge_abi::{
     AddressEntry, AddressKey, Config, ConnectionEntry, ConnectionKey, Counter, EVENT_RING_BYTES, Event,
     EventShare, FailsafeKey, Flow, Interval, MAX_FAILSAFE, MAX_PORTS, MAX_REVOCATIONS, MAX_RULES,
-    NotedCounters, PORT_PLACES, PORT_PROBES, Passage, PolicyEntry, PolicyKey, PortEntry, PortPlace, Reason,
-    ReasonKey, Revocation, Revocations, port_place,
+    PORT_PLACES, PORT_PROBES, Passage, PolicyEntry, PolicyKey, PortCounters, PortEntry, PortPlace,
+    RULE_PLACES, Reason, ReasonKey, Revocation, Revocations, RuleCounter, port_place, rule_place,
 };
 use selvedge_classifier::{Decided, TableFull, Tables};
 
@@ -30,6 +30,8 @@ static PORTS: Array<PortPlace> = Array::with_max_entries(PORT_PLACES, BPF_F_MMAP
 #[map]
 static FAILSAFE: HashMap<FailsafeKey, u32> = HashMap::with_max_entries(MAX_FAILSAFE, GROWING);
 #[map]
+static NEAR_RULES: PerCpuArray<RuleCounter> = PerCpuArray::with_max_entries(RULE_PLACES, 0);
+#[map]
 static RULE_COUNTERS: PerCpuHashMap<u32, Counter> = PerCpuHashMap::with_max_entries(MAX_RULES, GROWING);
 #[map]
 static REASON_COUNTERS: PerCpuHashMap<ReasonKey, Counter> =
@@ -38,7 +40,7 @@ static REASON_COUNTERS: PerCpuHashMap<ReasonKey, Counter> =
 static REVOCATIONS: PerCpuHashMap<u64, Revocations> =
     PerCpuHashMap::with_max_entries(MAX_REVOCATIONS, GROWING);
 #[map]
-static NOTED_COUNTERS: PerCpuArray<NotedCounters> = PerCpuArray::with_max_entries(PORT_PLACES, 0);
+static PORT_COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(PORT_PLACES, 0);
 #[map]
 static EVENT_SHARES: PerCpuArray<EventShare> = PerCpuArray::with_max_entries(1, 0);
 #[map]
@@ -170,24 +172,26 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn count_rule(&self, rule: u32, bytes: u32) {
-        count(RULE_COUNTERS.get_ptr_mut(rule), bytes);
+        match near_rule(rule) {
+            Some(counter) => counter.add(bytes),
+            None => far(RULE_COUNTERS.get_ptr_mut(rule)).into_iter().for_each(|counter| counter.add(bytes)),
+        }
     }
 
     #[inline(always)]
-    fn count_reason(&self, key: &ReasonKey, bytes: u32) {
-        count(REASON_COUNTERS.get_ptr_mut(key), bytes);
+    fn count_reason(&self, ifindex: u32, reason: Reason, bytes: u32) {
+        let near = self.near_port(ifindex).and_then(|_| port_counter(ifindex, reason));
+        let key = || ReasonKey { ifindex, reason: reason as u32 };
+        if let Some(counter) = near.or_else(|| far(REASON_COUNTERS.get_ptr_mut(key()))) {
+            counter.add(bytes);
+        }
     }
 
     #[inline(always)]
-    fn count_passed(&self, ifindex: u32, bytes: u32) {
-        // SAFETY: this CPU's element, and programs are not interrupted by themselves.
-        count(noted(ifindex).map(|counters| unsafe { &raw mut (*counters).passed }), bytes);
-    }
-
-    #[inline(always)]
-    fn count_denied(&self, ifindex: u32, bytes: u32) {
-        // SAFETY: as above.
-        count(noted(ifindex).map(|counters| unsafe { &raw mut (*counters).denied }), bytes);
+    fn count_near(&self, ifindex: u32, reason: Reason, bytes: u32) {
+        if let Some(counter) = port_counter(ifindex, reason) {
+            counter.add(bytes);
+        }
     }
 
     /// Rare, so its key doesn't burden the caller's stack frame.
@@ -215,16 +219,11 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn has_event_due(&self) -> bool {
+    fn skip_event(&self) -> bool {
         let (Some(share), Some(most)) = (share(), events_per_tick()) else { return false };
-        share.has_room(passages::now(), most)
-    }
-
-    #[inline(always)]
-    fn lose_event(&self) {
-        if let Some(share) = share() {
-            share.lost += 1;
-        }
+        let skipped = !share.has_room(passages::now(), most);
+        share.lost += u64::from(skipped);
+        skipped
     }
 }
 
@@ -241,10 +240,26 @@ fn port_at(place: u32, ifindex: u32) -> Option<PortEntry> {
     PORTS.get(place)?.of(ifindex)
 }
 
-/// What notes count at a port that is at home.
+/// The counter of a reason at a port that is at home, if it has one of its own.
 #[inline(always)]
-fn noted(ifindex: u32) -> Option<*mut NotedCounters> {
-    NOTED_COUNTERS.get_ptr_mut(port_place(ifindex, 0))
+fn port_counter(ifindex: u32, reason: Reason) -> Option<&'static mut Counter> {
+    // SAFETY: this CPU's element, and programs are not interrupted by themselves; as in the next two.
+    PORT_COUNTERS.get_ptr_mut(port_place(ifindex, 0)).and_then(|counters| unsafe { (*counters).of(reason) })
+}
+
+/// The counter of a rule that is at home.
+#[inline(always)]
+fn near_rule(rule: u32) -> Option<&'static mut Counter> {
+    let place = NEAR_RULES.get_ptr_mut(rule_place(rule))?;
+    // SAFETY: as above.
+    unsafe { ((*place).rule == rule).then_some(&mut (*place).counter) }
+}
+
+/// A counter that was found by a hash.
+#[inline(always)]
+fn far(found: Option<*mut Counter>) -> Option<&'static mut Counter> {
+    // SAFETY: as above.
+    found.map(|counter| unsafe { &mut *counter })
 }
 
 #[inline(always)]
@@ -256,15 +271,4 @@ fn share() -> Option<&'static mut EventShare> {
 #[inline(always)]
 fn events_per_tick() -> Option<u32> {
     CONFIG.get(0).map(|config| Config::events_per_tick(config.event_share))
-}
-
-#[inline(always)]
-fn count(counter: Option<*mut Counter>, bytes: u32) {
-    if let Some(counter) = counter {
-        // SAFETY: this CPU's element, and programs are not interrupted by themselves.
-        unsafe {
-            (*counter).packets += 1;
-            (*counter).bytes += u64::from(bytes);
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The table of policies: an array of buckets, which the agent fills, and the runs that are too long for them.
+//! The table of policies, which the agent fills: an array of buckets, their lists, and the runs that are too long for those.
 
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, macros::map, maps::Array};
 use selvedge_abi::{
@@ -14,13 +14,16 @@ use crate::{addresses::LAYOUT, maps::Maps};
 static POLICIES: Array<PolicyBucket> =
     Array::with_max_entries(buckets::<PolicyBucket>(MAX_POLICIES), BPF_F_MMAPABLE);
 #[map]
+static LISTS: Array<PolicyEntry> = Array::with_max_entries(SLOTS * MAX_POLICIES, BPF_F_MMAPABLE);
+#[map]
 static INTERVALS: Array<Interval> = Array::with_max_entries(SLOTS * INTERVALS_PER_SLOT, 0);
 
 #[inline(always)]
 pub(crate) fn lookup(key: PolicyKey) -> Option<&'static PolicyEntry> {
     let layout = LAYOUT.get(0)?;
     let half = Half { slot: key.slot, buckets: layout.policies };
-    find(key.to_words(), &layout.seeds, half, |at| POLICIES.get(at))
+    let list = find(key.to_words(), &layout.seeds, half, |at| POLICIES.get(at))?;
+    LISTS.get((key.slot * MAX_POLICIES).wrapping_add(list.index()))
 }
 
 #[inline(always)]

@@ -13,18 +13,19 @@ use aya::{
 };
 use nix::time::{ClockId, clock_gettime};
 use selvedge_abi::{
-    CONNECTION_ASSURED, ConnectionEntry, ConnectionKey, Counter, Event, FragmentEntry, FragmentKey, Interval,
-    Layout, NoteSeeds, PROGRAM_EGRESS, PROGRAM_XDP, Reason, ReasonKey, Revocations, SLOTS, Seeds, map,
+    CONNECTION_ASSURED, ConnectionEntry, ConnectionKey, Event, FragmentEntry, FragmentKey, Interval, Layout,
+    NoteSeeds, PROGRAM_EGRESS, PROGRAM_XDP, Revocations, SLOTS, Seeds, map,
 };
 use selvedge_agent_core::{
     IfIndex, Slot, SlotTables,
-    storage::{AddressArrays, AddressTables, Memory, PolicyTable, PortTable},
+    storage::{AddressArrays, AddressTables, Memory, PolicyArrays, PolicyTable, PortTable},
 };
 use selvedge_classifier::testing::{
-    CONNECTION_LIMIT, Datagram, FRAGMENT_LIMIT, Hook, MemoryTables, Outcome, PORT, SECOND, Tracked,
+    CONNECTION_LIMIT, Datagram, FRAGMENT_LIMIT, Hook, MemoryTables, Outcome, SECOND, Tracked,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+mod counters;
 mod notes;
 
 /// Room for half-open connections. Which of them gives way the kernel only estimates, so here none has to: more than any test
@@ -112,7 +113,7 @@ fn addresses(ebpf: &mut Ebpf, layout: &Layout) -> AddressTables {
 }
 
 fn seeds() -> Seeds {
-    Seeds { start: now(), factors: std::array::from_fn(|at| now() << at | 1) }
+    Seeds { start: now(), terms: std::array::from_fn(|at| now() << at | 1) }
 }
 
 fn elements<T: Bytes>(ebpf: &mut Ebpf, name: &str) -> Elements<T> {
@@ -147,7 +148,11 @@ impl Kernel {
         }
         let layout = layout();
         let addresses = addresses(&mut ebpf, &layout);
-        let policies = PolicyTable::new(&layout, Box::new(elements(&mut ebpf, map::POLICIES)));
+        let arrays = PolicyArrays {
+            policies: Box::new(elements(&mut ebpf, map::POLICIES)),
+            lists: Box::new(elements(&mut ebpf, map::LISTS)),
+        };
+        let policies = PolicyTable::new(&layout, arrays);
         let ports = PortTable::new(Box::new(elements(&mut ebpf, map::PORTS)));
         Self { ebpf, layout, addresses, policies, ports, cpus: nr_cpus().unwrap(), clock: None, loaded: None }
     }
@@ -199,10 +204,6 @@ impl Kernel {
         HashMap::try_from(self.ebpf.map_mut(name).unwrap()).unwrap()
     }
 
-    fn counters<K: Bytes>(&mut self, name: &str) -> PerCpuHashMap<&mut MapData, Plain<K>, Plain<Counter>> {
-        PerCpuHashMap::try_from(self.ebpf.map_mut(name).unwrap()).unwrap()
-    }
-
     fn revocations(&mut self) -> PerCpuHashMap<&mut MapData, u64, Plain<Revocations>> {
         PerCpuHashMap::try_from(self.ebpf.map_mut(map::REVOCATIONS).unwrap()).unwrap()
     }
@@ -239,11 +240,9 @@ impl Kernel {
             }),
         );
         self.fill_notes(tables);
-        let cpus = self.cpus;
-        reset(&mut self.counters(map::RULE_COUNTERS), rules(tables), cpus);
-        let reasons = Reason::ALL.iter().map(|reason| ReasonKey { ifindex: PORT, reason: *reason as u32 });
-        reset(&mut self.counters(map::REASON_COUNTERS), reasons, cpus);
-        let zero = PerCpuValues::try_from(vec![Plain(Revocations::default()); cpus]).unwrap();
+        self.reset_rules(rules(tables));
+        self.reset_reasons();
+        let zero = PerCpuValues::try_from(vec![Plain(Revocations::default()); self.cpus]).unwrap();
         self.revocations().insert(tables.config.generation, zero, 0).unwrap();
         drop(self.drain_events());
     }
@@ -308,17 +307,9 @@ impl Kernel {
             draining: sum.draining + more.draining,
         });
         self.revocations().remove(&tables.config.generation).unwrap();
-        let reasons = Reason::ALL.iter().map(|reason| ReasonKey { ifindex: PORT, reason: *reason as u32 });
-        let mut reasons = counted(&self.counters(map::REASON_COUNTERS), reasons);
-        for (reason, Counter { packets, bytes }) in
-            self.noted().into_iter().filter(|(_, noted)| noted.packets > 0)
-        {
-            let sum = reasons.entry(ReasonKey { ifindex: PORT, reason: reason as u32 }).or_default();
-            (sum.packets, sum.bytes) = (sum.packets + packets, sum.bytes + bytes);
-        }
         Outcome {
-            reasons: reasons.into_iter().map(|(key, counter)| (key.reason, counter)).collect(),
-            rules: counted(&self.counters(map::RULE_COUNTERS), rules(tables)),
+            reasons: self.counted_reasons(),
+            rules: self.counted_rules(rules(tables)),
             revocations,
             connections: connections
                 .into_iter()
@@ -362,35 +353,6 @@ fn replace<K: Bytes, V: Bytes>(
     for (key, value) in entries {
         map.insert(Plain(key), Plain(value), 0).unwrap();
     }
-}
-
-fn reset<K: Bytes>(
-    map: &mut PerCpuHashMap<&mut MapData, Plain<K>, Plain<Counter>>,
-    keys: impl IntoIterator<Item = K>,
-    cpus: usize,
-) {
-    for key in keys {
-        let zero = PerCpuValues::try_from(vec![Plain(Counter::default()); cpus]).unwrap();
-        map.insert(Plain(key), zero, 0).unwrap();
-    }
-}
-
-/// The counters that are not zero, summed over the CPUs.
-fn counted<K: Bytes + Ord>(
-    map: &PerCpuHashMap<&mut MapData, Plain<K>, Plain<Counter>>,
-    keys: impl IntoIterator<Item = K>,
-) -> BTreeMap<K, Counter> {
-    keys.into_iter()
-        .map(|key| {
-            let values = map.get(&Plain(key), 0).unwrap();
-            let sum = values.iter().fold(Counter::default(), |sum, Plain(counter)| Counter {
-                packets: sum.packets + counter.packets,
-                bytes: sum.bytes + counter.bytes,
-            });
-            (key, sum)
-        })
-        .filter(|(_, counter)| *counter != Counter::default())
-        .collect()
 }
 
 fn rules(tables: &MemoryTables) -> BTreeSet<u32> {

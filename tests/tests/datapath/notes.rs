@@ -3,15 +3,15 @@
 use std::{
     cell::Cell,
     fs,
+    thread::sleep,
     time::{Duration, Instant},
 };
 
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
 use selvedge_abi::{
-    Counter, Denial, DenialBucket, EventShare, Note, NotedCounters, Passage, PassageBucket, Reason, map,
-    port_place,
+    Denial, DenialBucket, EventShare, NOTE_TICKS, Note, Passage, PassageBucket, TICK_BITS, map,
 };
-use selvedge_classifier::testing::{MemoryTables, PORT, SECOND};
+use selvedge_classifier::testing::{MemoryTables, SECOND};
 
 use super::{Bytes, Kernel, Plain};
 
@@ -39,26 +39,33 @@ impl Kernel {
             let words = &denials[denial.place(BUCKETS) as usize];
             denial.write(*rule, |at| words[at].get(), |at, word| words[at].set(word));
         }
-        self.fill_buckets::<PassageBucket>(map::PASSAGES, passages.map(bucket));
-        self.fill_buckets::<DenialBucket>(map::DENIALS, denials.map(bucket));
-        let (zero, idle) = (Plain(NotedCounters::default()), Plain(EventShare::default()));
-        self.set_all(map::NOTED_COUNTERS, port_place(PORT, 0), zero);
-        self.set_all(map::EVENT_SHARES, 0, idle);
+        let [passages, denials] =
+            [passages, denials].map(|notes| notes.map(|words| words.map(Cell::into_inner)));
+        self.fill_buckets(map::PASSAGES, passages.map(PassageBucket));
+        self.fill_buckets(map::DENIALS, denials.map(DenialBucket));
+        self.set_all(map::EVENT_SHARES, 0, Plain(EventShare::default()));
     }
 
-    /// Programs' clock for notes, as it was a tenth of a second ago at most.
+    /// Programs' clock for notes, as it was a tenth of a second ago at most. All notes are worthless when it comes to a certain
+    /// multiple, which tables in memory know nothing of; so that moment is waited for where it is near.
     fn jiffies(&mut self) -> u64 {
-        match self.clock {
-            Some((read, jiffies)) if read.elapsed() < Duration::from_millis(100) => jiffies,
-            _ => {
-                let timers =
-                    fs::read_to_string("/proc/timer_list").expect("the kernel lists its timers (as root)");
-                let jiffies = timers.lines().find_map(|line| line.strip_prefix("jiffies: "));
-                let jiffies = jiffies.expect("and says what time it is").parse().unwrap();
-                self.clock = Some((Instant::now(), jiffies));
-                jiffies
-            }
+        /// 2⁸ jiffies a tick, 2¹² ticks.
+        const ROUND: u64 = 1 << 20;
+        const NEAR: u64 = (NOTE_TICKS as u64 + 1) << TICK_BITS;
+        if let Some((read, jiffies)) = self.clock
+            && read.elapsed() < Duration::from_millis(100)
+        {
+            return jiffies;
         }
+        let jiffies = loop {
+            let jiffies = read_jiffies();
+            if (NEAR..ROUND - NEAR).contains(&(jiffies % ROUND)) {
+                break jiffies;
+            }
+            sleep(Duration::from_millis(50));
+        };
+        self.clock = Some((Instant::now(), jiffies));
+        jiffies
     }
 
     fn fill_buckets<B: Bytes>(&mut self, name: &str, buckets: [B; BUCKETS as usize]) {
@@ -66,25 +73,13 @@ impl Kernel {
         (0..).zip(buckets).for_each(|(at, bucket)| map.set(at, Plain(bucket), 0).unwrap());
     }
 
-    fn set_all<V: Bytes>(&mut self, name: &str, at: u32, value: Plain<V>) {
+    pub(super) fn set_all<V: Bytes>(&mut self, name: &str, at: u32, value: Plain<V>) {
         let values = PerCpuValues::try_from(vec![value; self.cpus]).unwrap();
         self.own::<V>(name).set(at, values, 0).unwrap();
     }
 
-    fn own<V: Bytes>(&mut self, name: &str) -> PerCpuArray<&mut MapData, Plain<V>> {
+    pub(super) fn own<V: Bytes>(&mut self, name: &str) -> PerCpuArray<&mut MapData, Plain<V>> {
         PerCpuArray::try_from(self.ebpf.map_mut(name).unwrap()).unwrap()
-    }
-
-    /// What notes counted on [`PORT`].
-    pub(super) fn noted(&mut self) -> [(Reason, Counter); 2] {
-        let counters = self.own::<NotedCounters>(map::NOTED_COUNTERS).get(&port_place(PORT, 0), 0).unwrap();
-        let sum = |of: fn(&NotedCounters) -> Counter| {
-            counters.iter().fold(Counter::default(), |sum, Plain(counters)| Counter {
-                packets: sum.packets + of(counters).packets,
-                bytes: sum.bytes + of(counters).bytes,
-            })
-        };
-        [(Reason::Established, sum(|of| of.passed)), (Reason::PolicyDeny, sum(|of| of.denied))]
     }
 
     /// Events that were not written.
@@ -103,6 +98,8 @@ impl Kernel {
     }
 }
 
-fn bucket(words: Words) -> PassageBucket {
-    PassageBucket(words.map(Cell::into_inner))
+fn read_jiffies() -> u64 {
+    let timers = fs::read_to_string("/proc/timer_list").expect("the kernel lists its timers (as root)");
+    let jiffies = timers.lines().find_map(|line| line.strip_prefix("jiffies: "));
+    jiffies.expect("and says what time it is").parse().unwrap()
 }

@@ -9,11 +9,12 @@ mod ends;
 mod lengths;
 mod occupied;
 mod policies;
+mod pool;
 mod ports;
 
 pub use addresses::{AddressArrays, AddressTables};
 pub use cuckoo::{Full, Memory};
-pub use policies::PolicyTable;
+pub use policies::{PolicyArrays, PolicyTable};
 pub use ports::PortTable;
 
 #[cfg(test)]

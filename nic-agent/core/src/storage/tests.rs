@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use selvedge_abi::{
-    Address, AddressEntry, AddressKey, Bucket, Interval, Ipv4Bucket, Ipv6Bucket, Layout, MAX_ENDS, NoteSeeds,
-    PolicyBucket, PolicyEntry, PolicyKey, PrefixKey, Run, SLOTS, Seeds, buckets,
+    Address, AddressEntry, AddressKey, Bucket, Interval, Ipv4Bucket, Ipv6Bucket, Layout, ListNumber,
+    MAX_ENDS, MAX_POLICIES, NoteSeeds, PolicyBucket, PolicyEntry, PolicyKey, PrefixKey, Run, SLOTS, Seeds,
+    buckets,
 };
 
 use super::cuckoo::Cuckoo;
@@ -43,7 +44,7 @@ impl Random {
 
     fn seeds(&mut self) -> Seeds {
         let mut seeds = Seeds { start: self.next(), ..Seeds::default() };
-        seeds.factors.fill_with(|| self.next());
+        seeds.terms.fill_with(|| self.next());
         seeds
     }
 }
@@ -59,9 +60,9 @@ impl Numbered for u32 {
     }
 }
 
-impl Numbered for PolicyEntry {
+impl Numbered for ListNumber {
     fn numbered(number: u32) -> Self {
-        policy(number)
+        Self::of(number)
     }
 }
 
@@ -186,7 +187,7 @@ struct Arrays {
     ends: Shared<AddressEntry>,
 }
 
-const SEEDS: Seeds = Seeds { start: 1, factors: [0x9e37_79b9_7f4a_7c15; 14] };
+const SEEDS: Seeds = Seeds { start: 1, terms: [0x9e37_79b9_7f4a_7c15; 14] };
 
 impl Arrays {
     const LAYOUT: Layout = Layout {
@@ -282,10 +283,12 @@ fn what_is_written_is_read_again_also_by_an_agent_started_since() {
 
 #[test]
 fn policies_that_are_written_are_read_again_also_by_an_agent_started_since() {
-    let memory = Shared::<PolicyBucket>::of(SLOTS * Arrays::LAYOUT.policies);
+    let buckets = Shared::<PolicyBucket>::of(SLOTS * Arrays::LAYOUT.policies);
+    let lists = Shared::<PolicyEntry>::of(SLOTS * MAX_POLICIES);
     let mut random = Random(4);
     let layout = Layout { seeds: random.seeds(), ..Arrays::LAYOUT };
-    let open = || PolicyTable::new(&layout, Box::new(memory.clone()));
+    let arrays = || PolicyArrays { policies: Box::new(buckets.clone()), lists: Box::new(lists.clone()) };
+    let open = || PolicyTable::new(&layout, arrays());
     let mut wanted = BTreeMap::new();
     let mut table = open();
     for round in 0..600_u32 {

@@ -203,19 +203,16 @@ impl Tables for &MemoryTables {
     }
 
     fn count_rule(&self, rule: u32, bytes: u32) {
-        count(self.rule_counters.borrow_mut().entry(rule).or_default(), bytes);
+        self.rule_counters.borrow_mut().entry(rule).or_default().add(bytes);
     }
 
-    fn count_reason(&self, key: &ReasonKey, bytes: u32) {
-        count(self.reason_counters.borrow_mut().entry(*key).or_default(), bytes);
+    fn count_reason(&self, ifindex: u32, reason: Reason, bytes: u32) {
+        let key = ReasonKey { ifindex, reason: reason as u32 };
+        self.reason_counters.borrow_mut().entry(key).or_default().add(bytes);
     }
 
-    fn count_passed(&self, ifindex: u32, bytes: u32) {
-        self.count_reason(&ReasonKey { ifindex, reason: Reason::Established as u32 }, bytes);
-    }
-
-    fn count_denied(&self, ifindex: u32, bytes: u32) {
-        self.count_reason(&ReasonKey { ifindex, reason: Reason::PolicyDeny as u32 }, bytes);
+    fn count_near(&self, ifindex: u32, reason: Reason, bytes: u32) {
+        self.count_reason(ifindex, reason, bytes);
     }
 
     fn count_revocation(&self, generation: u64, revocation: Revocation) {
@@ -223,29 +220,21 @@ impl Tables for &MemoryTables {
     }
 
     fn emit(&self, event: impl FnOnce() -> Event) {
-        match self.has_event_due() {
-            true => self.events.borrow_mut().push(event()),
-            false => self.lose_event(),
+        if !self.skip_event() {
+            self.events.borrow_mut().push(event());
         }
     }
 
-    fn has_event_due(&self) -> bool {
-        Config::events_per_tick(self.config.event_share) > 0
-    }
-
-    fn lose_event(&self) {
-        self.events_lost.set(self.events_lost.get() + 1);
+    fn skip_event(&self) -> bool {
+        let skipped = Config::events_per_tick(self.config.event_share) == 0;
+        self.events_lost.set(self.events_lost.get() + u64::from(skipped));
+        skipped
     }
 }
 
 /// Of a kernel whose HZ is 100, where they are longest.
 fn jiffies(nanoseconds: u64) -> u64 {
     nanoseconds / 10_000_000
-}
-
-fn count(counter: &mut Counter, bytes: u32) {
-    counter.packets += 1;
-    counter.bytes += u64::from(bytes);
 }
 
 fn contains(prefix: &PrefixKey, key: &AddressKey) -> bool {
