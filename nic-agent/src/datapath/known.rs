@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_abi::Config;
+use selvedge_abi::{Config, map};
 use selvedge_agent_core::{Entry, Key, Slot, Tables, differences};
 
 use super::kernel::DatapathError;
 use super::pins::Pins;
-use super::tables::KernelTables;
+use super::tables::{KernelTables, in_map};
 
 /// The maps, and what is known of them.
 pub(super) struct KnownTables {
@@ -33,7 +33,10 @@ enum Knowledge {
 impl KnownTables {
     /// Opens every pinned map.
     pub(super) fn open(pins: &Pins) -> Result<Self, DatapathError> {
-        Ok(Self { kernel: KernelTables::open(pins)?, known: Knowledge::Opened })
+        let mut kernel = KernelTables::open(pins)?;
+        // An agent before this one may have died when it had changed a port, and not said so yet.
+        kernel.forget_notes().map_err(in_map(map::CONFIG))?;
+        Ok(Self { kernel, known: Knowledge::Opened })
     }
 
     /// The maps themselves.

@@ -81,9 +81,19 @@ impl KernelTables {
         Ok(())
     }
 
-    /// The configuration in force.
+    /// The configuration in force, but for what is of ports: that only the programs have to know.
     pub(super) fn config(&self) -> Result<Config, DatapathError> {
-        self.config.get(&0, 0).map(|config| config.0).map_err(in_map(map::CONFIG))
+        Ok(Config { ports: 0, ..self.whole_config().map_err(in_map(map::CONFIG))? })
+    }
+
+    fn whole_config(&self) -> Result<Config, MapError> {
+        self.config.get(&0, 0).map(|config| config.0)
+    }
+
+    /// Makes what is noted of passages and denials worthless: ports changed, or may have.
+    pub(super) fn forget_notes(&mut self) -> Result<(), MapError> {
+        let config = self.whole_config()?;
+        self.config.set(0, Plain(Config { ports: config.ports.wrapping_add(1), ..config }), 0)
     }
 
     /// Everything the maps hold.
@@ -156,7 +166,8 @@ impl KernelTables {
             let place = self.ports.place_for(index).map_err(full)?;
             self.port_counters.set(place, self.zeroes()?, 0)?;
         }
-        self.ports.put(index, entry).map(drop).map_err(full)
+        self.ports.put(index, entry).map_err(full)?;
+        self.forget_notes()
     }
 
     /// What ports counted themselves.
@@ -170,7 +181,7 @@ impl KernelTables {
         let result = match *key {
             Key::Port(index) => {
                 self.ports.delete(index);
-                Ok(())
+                self.forget_notes()
             }
             Key::Address(key) => {
                 self.addresses.delete_address(&key);
@@ -195,8 +206,9 @@ impl KernelTables {
     /// Puts another slot in use. In two writes, as [`Config`] asks: a program that reads between them notes a verdict of the
     /// new slot under the old generation, and judges that connection once more, but never the other way round.
     pub(super) fn switch(&mut self, config: &Config) -> Result<(), DatapathError> {
-        let generation = self.config()?.generation;
-        for step in [Config { generation, ..*config }, *config] {
+        let Config { generation, ports, .. } = self.whole_config().map_err(in_map(map::CONFIG))?;
+        let config = Config { ports, ..*config };
+        for step in [Config { generation, ..config }, config] {
             self.config.set(0, Plain(step), 0).map_err(in_map(map::CONFIG))?;
         }
         Ok(())

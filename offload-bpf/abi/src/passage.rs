@@ -30,18 +30,19 @@ pub struct Flow {
     pub protocol: u32,
 }
 
-/// A flow, where its packets came in, and the tables that were in force.
+/// A flow, where its packets came in, and the tables that were in force. Only of a port that is at home: whoever goes by a note
+/// counts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Passage {
     /// The flow.
     pub flow: Flow,
     /// The port they were received on.
     pub ifindex: u32,
-    /// That port's role, by a number that roles share whose packets are judged alike; below 256.
-    pub role: u32,
+    /// [`Config::ports`](crate::Config::ports) then.
+    pub ports: u32,
     /// The generation in force.
     pub generation: u64,
-    /// The slot in use.
+    /// The slot in use, 0 or 1.
     pub slot: u32,
 }
 
@@ -117,18 +118,18 @@ impl Flow {
 }
 
 impl Passage {
-    /// A hash of everything, and of `also`.
+    /// A hash of everything, and of the lower 22 bits of `round`, which counts how often the time of notes came again.
     #[inline(always)]
-    pub(crate) fn check(&self, seeds: &Seeds, also: u32) -> u32 {
-        let Self { flow, ifindex, role, generation, slot } = self;
+    pub(crate) fn check(&self, seeds: &Seeds, round: u32) -> u32 {
+        let Self { flow, ifindex, ports, generation, slot } = self;
         let (newer, older) = (*generation as u32, (*generation >> 32) as u32);
-        let about = flow.protocol | role << 8 | slot << 16;
+        let about = flow.protocol | (slot & 1) << 8 | (round & 0x3f_ffff) << 9;
         if flow.is_ipv6() {
             let [a, b, c, d, e, f, g, h] = flow.ipv6();
-            seeds.digest([flow.ports, about, *ifindex, newer, older, also, a, b, c, d, e, f, g, h])
+            seeds.digest([flow.ports, about, *ifindex, *ports, newer, older, a, b, c, d, e, f, g, h])
         } else {
             let [from, to] = flow.ipv4();
-            seeds.digest([flow.ports, about, *ifindex, newer, older, also, from, to])
+            seeds.digest([flow.ports, about, *ifindex, *ports, newer, older, from, to])
         }
     }
 }

@@ -22,7 +22,7 @@ fn seeds() -> NoteSeeds {
 fn ipv4(last: u8) -> Passage {
     let (source, destination) = (Address::from_ipv4([10, 0, 0, last]), Address::from_ipv4([10, 0, 1, 1]));
     let flow = Flow { source, destination, ports: 443, protocol: 6 };
-    Passage { flow, ifindex: 3, role: 2, generation: 7, slot: 1 }
+    Passage { flow, ifindex: 3, ports: 2, generation: 7, slot: 1 }
 }
 
 fn ipv6(last: u8) -> Passage {
@@ -68,7 +68,7 @@ fn a_denial_says_nothing_of_any_other_opening() {
             Passage { flow: Flow { ports: 444, ..flow }, ..opening },
             Passage { flow: Flow { protocol: flow.protocol ^ 6 ^ 132, ..flow }, ..opening },
             Passage { ifindex: 4, ..opening },
-            Passage { role: 1, ..opening },
+            Passage { ports: 1, ..opening },
             Passage { generation: 8, ..opening },
             Passage { slot: 0, ..opening },
         ];

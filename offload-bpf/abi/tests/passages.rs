@@ -28,7 +28,7 @@ fn ipv4(last: u8) -> Passage {
         ports: u32::from(last) << 16 | 443,
         protocol: 6,
     };
-    Passage { flow, ifindex: 3, role: 2, generation: 7, slot: 1 }
+    Passage { flow, ifindex: 3, ports: 2, generation: 7, slot: 1 }
 }
 
 fn ipv6(last: u8) -> Passage {
@@ -53,7 +53,7 @@ fn others(passage: &Passage) -> Vec<Passage> {
     ];
     let elsewhere = [
         Passage { ifindex: 4, ..*passage },
-        Passage { role: 1, ..*passage },
+        Passage { ports: 1, ..*passage },
         Passage { generation: 8, ..*passage },
         Passage { generation: 7 + (1 << 32), ..*passage },
         Passage { slot: 0, ..*passage },

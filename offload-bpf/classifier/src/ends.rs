@@ -30,6 +30,8 @@ pub(crate) struct Node<'a, T> {
     pub(crate) slot: u32,
     /// A [`NodeRole`], as `u32`.
     node_role: u32,
+    /// [`Config::ports`].
+    ports: u32,
 }
 
 /// What is known of both ends of a packet.
@@ -50,18 +52,13 @@ impl<'a, T: Tables> Node<'a, T> {
     /// Breaks where the tables don't name the port, or with a role this program doesn't know.
     #[inline(always)]
     pub(crate) fn at_port(tables: &'a T, ifindex: u32) -> ControlFlow<Reason, Self> {
-        let node = tables.port(ifindex).and_then(|port| Self::new(tables, ifindex, port));
+        let config = tables.config(); // before the port, as it asks
+        let node = tables.port(ifindex).and_then(|port| Self::new(tables, ifindex, port, config));
         node.map_or(Break(Reason::UnknownPort), Continue)
     }
 
-    /// The node where there is a generation, if the port is quickly found.
     #[inline(always)]
-    pub(crate) fn near(tables: &'a T, ifindex: u32) -> Option<Self> {
-        Self::new(tables, ifindex, tables.near_port(ifindex)?).filter(Self::has_generation)
-    }
-
-    #[inline(always)]
-    fn new(tables: &'a T, ifindex: u32, port: PortEntry) -> Option<Self> {
+    fn new(tables: &'a T, ifindex: u32, port: PortEntry, config: Config) -> Option<Self> {
         const UPLINK: u32 = PortRole::Uplink as u32;
         const WORKLOAD: u32 = PortRole::Workload as u32;
         const FABRIC: u32 = PortRole::Fabric as u32;
@@ -70,15 +67,21 @@ impl<'a, T: Tables> Node<'a, T> {
             WORKLOAD => Sender::Workload,
             _ => return None,
         };
-        let Config { generation, slot, node_role, .. } = tables.config();
-        Some(Self { tables, ifindex, sender, generation, slot, node_role })
+        let Config { generation, slot, node_role, ports, .. } = config;
+        Some(Self { tables, ifindex, sender, generation, slot, node_role, ports })
     }
 
     /// A packet of the flow that is received here and now.
     #[inline(always)]
     pub(crate) fn passage(&self, flow: Flow) -> Passage {
-        let Self { ifindex, sender, generation, slot, .. } = *self;
-        Passage { flow, ifindex, role: sender as u32, generation, slot }
+        let Self { ifindex, generation, slot, ports, .. } = *self;
+        Passage { flow, ifindex, ports, generation, slot }
+    }
+
+    /// Whether the port is quickly found. Notes are of such ports only.
+    #[inline(always)]
+    pub(crate) fn is_near(&self) -> bool {
+        self.tables.near_port(self.ifindex).is_some()
     }
 
     #[inline(always)]

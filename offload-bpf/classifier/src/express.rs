@@ -2,13 +2,12 @@
 //!
 //! Only plain packets are looked at: an Ethernet frame for one station, IPv4 without options or IPv6 without extension
 //! headers, no fragment, TCP or UDP. What could differ between two packets of one note is checked here (lengths, flags); what
-//! they share (addresses, ports, protocol) was checked when the note was written. Whatever is not as it is most of the time is
+//! they share (addresses, ports, protocol, the port they came to) was checked when the note was written. Whatever is not as it is most of the time is
 //! for the long way, which sees the packet from its first byte.
 
-use selvedge_abi::{Address, Flow, Reason};
+use selvedge_abi::{Address, Config, Flow, Passage, Reason};
 
 use crate::{
-    ends::Node,
     link,
     network::{IPV4_HEADER, IPV4_PAYLOAD, IPV6_PAYLOAD},
     packet::{Head, Packet},
@@ -56,16 +55,17 @@ const ETHER_TYPE: usize = link::HEADER - 2;
 
 #[inline(always)]
 fn recall<T: Tables>(glimpse: &Glimpse, length: u32, ifindex: u32, tables: &T) -> Option<Reason> {
-    let node = Node::near(tables, ifindex)?;
+    let Config { generation, slot, ports, .. } = tables.config();
+    let passage = |flow| Passage { flow, ifindex, ports, generation, slot };
     let flow = glimpse.flow;
     match glimpse.means {
-        Means::GoesOn if tables.passed(&node.passage(flow)) => {
+        Means::GoesOn if tables.passed(&passage(flow)) => {
             tables.count_near(ifindex, Reason::Established, length);
             Some(Reason::Established)
         }
         Means::GoesOn => None,
         Means::Opens => {
-            let rule = tables.denied(&node.passage(Flow { ports: flow.ports & 0xffff, ..flow }))?;
+            let rule = tables.denied(&passage(Flow { ports: flow.ports & 0xffff, ..flow }))?;
             // More has to be known for an event.
             if !tables.skip_event() {
                 return None;

@@ -93,13 +93,17 @@ fn recall<T: Tables>(node: &Node<'_, T>, segment: &Segment) -> bool {
 
 #[inline(never)]
 fn remember<T: Tables>(node: &Node<'_, T>, segment: &Segment) {
-    node.tables.note_passage(&node.passage(flow(segment)));
+    if node.is_near() {
+        node.tables.note_passage(&node.passage(flow(segment)));
+    }
 }
 
 #[inline(never)]
 fn remember_denial<T: Tables>(node: &Node<'_, T>, segment: &Segment, rule: u32) {
     let flow = flow(segment);
-    node.tables.note_denial(&node.passage(Flow { ports: flow.ports & 0xffff, ..flow }), rule);
+    if node.is_near() {
+        node.tables.note_denial(&node.passage(Flow { ports: flow.ports & 0xffff, ..flow }), rule);
+    }
 }
 
 #[inline(never)]

@@ -20,6 +20,7 @@ use selvedge_agent_core::{
     IfIndex, Slot, SlotTables,
     storage::{AddressArrays, AddressTables, Memory, PolicyArrays, PolicyTable, PortTable},
 };
+use selvedge_classifier::Tables as _;
 use selvedge_classifier::testing::{
     CONNECTION_LIMIT, Datagram, FRAGMENT_LIMIT, Hook, MemoryTables, Outcome, SECOND, Tracked,
 };
@@ -77,8 +78,10 @@ impl<T: Bytes> Memory<T> for Elements<T> {
     }
 }
 
-/// Buckets of a slot: few, so that buckets overflow.
+/// Buckets of a slot: few, so that buckets overflow, but so many that there is always a place, whatever the seeds.
 const BUCKETS: u32 = 3;
+/// Buckets of IPv6 hold less.
+const IPV6_BUCKETS: u32 = 9;
 
 /// The same of policies, of which a world has up to some hundreds.
 const POLICY_BUCKETS: u32 = 1 << 10;
@@ -88,9 +91,9 @@ fn layout() -> Layout {
         seeds: seeds(),
         notes: NoteSeeds { flow: seeds(), check: seeds() },
         ipv4: BUCKETS,
-        ipv6: BUCKETS + 2,
+        ipv6: IPV6_BUCKETS,
         ipv4_prefixes: BUCKETS,
-        ipv6_prefixes: BUCKETS,
+        ipv6_prefixes: IPV6_BUCKETS,
         policies: POLICY_BUCKETS,
         passages: notes::BUCKETS,
         denials: notes::BUCKETS,
@@ -113,7 +116,7 @@ fn addresses(ebpf: &mut Ebpf, layout: &Layout) -> AddressTables {
 }
 
 fn seeds() -> Seeds {
-    Seeds { start: now(), terms: std::array::from_fn(|at| now() << at | 1) }
+    Seeds { start: fastrand::u64(..), terms: std::array::from_fn(|_| fastrand::u64(..)) }
 }
 
 fn elements<T: Bytes>(ebpf: &mut Ebpf, name: &str) -> Elements<T> {
@@ -130,9 +133,9 @@ impl Kernel {
             .map_max_entries(map::PASSAGES, notes::BUCKETS)
             .map_max_entries(map::DENIALS, notes::BUCKETS)
             .map_max_entries(map::IPV4, SLOTS * BUCKETS)
-            .map_max_entries(map::IPV6, SLOTS * (BUCKETS + 2))
+            .map_max_entries(map::IPV6, SLOTS * IPV6_BUCKETS)
             .map_max_entries(map::IPV4_PREFIXES, SLOTS * BUCKETS)
-            .map_max_entries(map::IPV6_PREFIXES, SLOTS * BUCKETS)
+            .map_max_entries(map::IPV6_PREFIXES, SLOTS * IPV6_BUCKETS)
             .map_max_entries(map::POLICIES, SLOTS * POLICY_BUCKETS)
             .load(selvedge_object::OBJECT)
             .expect("the object loads (as root)");
@@ -217,7 +220,7 @@ impl Kernel {
             self.fill_world(tables);
             self.loaded = Some(tables.clone());
         }
-        self.array(map::CONFIG).set(0, Plain(tables.config), 0).unwrap();
+        self.array(map::CONFIG).set(0, Plain((&tables).config()), 0).unwrap();
         let now = now();
         let connections = tables.connections.borrow().clone();
         let (kept, half_open): (Vec<_>, Vec<_>) = connections

@@ -105,7 +105,7 @@ pub fn config(plan: &Plan, generation: Generation, slot: Slot) -> Config {
         node_role: role as u32,
         timeouts: timeouts(&plan.timeouts),
         event_share: 0,
-        reserved: 0,
+        ports: 0,
     }
 }
 

@@ -91,8 +91,12 @@ impl MemoryTables {
 }
 
 impl Tables for &MemoryTables {
+    /// Ports that were changed are others.
     fn config(&self) -> Config {
-        self.config
+        let number = |sum: u32, (ifindex, port): (&u32, &PortEntry)| {
+            sum.wrapping_add(ifindex.wrapping_mul(0x9e37_79b9) ^ port.role.wrapping_mul(0x85eb_ca6b))
+        };
+        Config { ports: self.ports.iter().fold(0, number), ..self.config }
     }
 
     fn port(&self, ifindex: u32) -> Option<PortEntry> {

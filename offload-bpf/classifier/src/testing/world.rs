@@ -110,7 +110,7 @@ pub fn world(role: PortRole) -> MemoryTables {
             node_role: NodeRole::Host as u32,
             timeouts: TIMEOUTS,
             event_share: 0,
-            reserved: 0,
+            ports: 0,
         },
         ..before_any_generation(role)
     };
