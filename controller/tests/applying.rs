@@ -6,10 +6,12 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, apply, client, documents, files};
+use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, apply, client, documents, files, report};
 use selvedge_proto::plan::Manifest;
 use selvedge_proto::wire::{self, ApplyOutcome, ChangeKind};
-use selvedge_proto::{Chunks, keys};
+use selvedge_proto::{Chunks, EgressReport, PortReport, Report, keys};
+use selvedge_topology::model::PortRole;
+use selvedge_topology::placement::{Mode, PortState};
 use selvedge_topology::plan::{Generation, Plan};
 
 #[tokio::test]
@@ -54,7 +56,7 @@ async fn a_dry_run_says_what_would_change_and_writes_nothing() {
     let etcd = TestEtcd::start().await;
     let controller = etcd.controller().await;
     let mut client = client(&controller).await;
-    let request = wire::ApplyRequest { files: documents(), dry_run: true };
+    let request = wire::ApplyRequest { files: documents(), dry_run: true, allow_unenforced: false };
     let response = client.apply(request).await.unwrap().into_inner();
     assert_eq!(response.outcome(), ApplyOutcome::DryRun);
     assert_eq!((response.changes.len(), response.generation), (4, 0));
@@ -156,7 +158,10 @@ async fn a_plan_larger_than_the_tables_is_refused_before_anything_is_written() {
     let fabric =
         FABRIC.replacen(uplink, &many, 1).replace("    - endpoints: [\"leaf1:swp1\", \"host1:eth0\"]\n", "");
     let large = files(&[("fabric.yaml", &fabric), ("policy.yaml", POLICY), ("workloads.yaml", WORKLOADS)]);
-    let refused = client.apply(wire::ApplyRequest { files: large, dry_run: false }).await.unwrap_err();
+    let refused = client
+        .apply(wire::ApplyRequest { files: large, dry_run: false, allow_unenforced: false })
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
     assert!(
         refused.message().starts_with("the plan of node host1 needs 1101 entries of the table of ports, which has room for 512 a generation"),
@@ -166,13 +171,71 @@ async fn a_plan_larger_than_the_tables_is_refused_before_anything_is_written() {
     controller.shutdown().await;
 }
 
+/// What host1 says of a port that its device forwards past.
+fn forwarded_past() -> Report {
+    let port = |name: &str, role, past: &[&str]| PortReport {
+        name: name.parse().unwrap(),
+        role,
+        requested: Mode::Native,
+        state: PortState::Enforced(Mode::Native),
+        reason: "driver veth runs XDP itself".into(),
+        egress: EgressReport::Enforced,
+        past: past.iter().map(|way| (*way).to_owned()).collect(),
+    };
+    let ports = vec![
+        port("eth0", PortRole::Uplink, &["the eSwitch forwards flows of tc"]),
+        port("w1", PortRole::Workload, &[]),
+    ];
+    Report { ports, ..report("host1", Some(1)) }
+}
+
+#[tokio::test]
+async fn what_is_known_to_go_unenforced_is_refused_unless_the_command_or_the_document_allows_it() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    // Nothing is known of a fabric whose agents do not run yet.
+    apply(&mut client, documents(), ApplyOutcome::Applied).await;
+    etcd.report(&forwarded_past()).await;
+    etcd.report(&report("host2", Some(1))).await;
+    let wait = wire::StatusRequest { generation: 1, wait_ms: 10_000 };
+    client.status(wait).await.unwrap();
+
+    let policy = POLICY.replace("action: allow", "action: deny");
+    let with = |workloads: &str| {
+        files(&[("fabric.yaml", FABRIC), ("policy.yaml", &policy), ("workloads.yaml", workloads)])
+    };
+    let before = etcd.dump().await;
+    for dry_run in [true, false] {
+        let request = wire::ApplyRequest { files: with(WORKLOADS), dry_run, allow_unenforced: false };
+        let refused = client.apply(request).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+        let told =
+            "node host1, port eth0: the eSwitch forwards flows of tc; unenforced: web1 (from the fabric)";
+        assert!(refused.message().contains(told), "{refused}");
+        assert!(refused.message().contains("--allow-unenforced"), "{refused}");
+    }
+    assert_eq!(etcd.dump().await, before);
+
+    let request = wire::ApplyRequest { files: with(WORKLOADS), dry_run: false, allow_unenforced: true };
+    let allowed = client.apply(request).await.unwrap().into_inner();
+    assert_eq!((allowed.generation, allowed.unenforced.len()), (2, 1));
+    let optional = WORKLOADS.replacen("spec:\n", "spec:\n  enforcement: optional\n", 1);
+    let response = apply(&mut client, with(&optional), ApplyOutcome::Applied).await;
+    assert_eq!((response.generation, response.unenforced), (3, vec![]));
+    controller.shutdown().await;
+}
+
 #[tokio::test]
 async fn the_same_file_twice_is_refused_by_name() {
     let etcd = TestEtcd::start().await;
     let controller = etcd.controller().await;
     let mut client = client(&controller).await;
     let twice = files(&[("a.yaml", FABRIC), ("a.yaml", FABRIC)]);
-    let refused = client.apply(wire::ApplyRequest { files: twice, dry_run: false }).await.unwrap_err();
+    let refused = client
+        .apply(wire::ApplyRequest { files: twice, dry_run: false, allow_unenforced: false })
+        .await
+        .unwrap_err();
     assert_eq!(refused.message(), "file `a.yaml` is given twice");
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
     controller.shutdown().await;

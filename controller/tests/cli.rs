@@ -9,8 +9,9 @@ use std::process::{Command, Output, Stdio};
 
 use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, own_address, report};
 use selvedge_controller::server::Controller;
-use selvedge_proto::{Count, EgressReport, Mode, PortReport, Refusal, Report};
+use selvedge_proto::{Count, EgressReport, PortReport, Refusal, Report};
 use selvedge_topology::model::PortRole;
+use selvedge_topology::placement::{Mode, PortState};
 use selvedge_topology::plan::Generation;
 use tempfile::TempDir;
 
@@ -51,13 +52,13 @@ fn server(controller: &Controller) -> String {
 }
 
 fn in_force() -> Report {
-    let port = |name: &str, role, granted, reason: &str| PortReport {
+    let port = |name: &str, role, mode, reason: &str| PortReport {
         name: name.parse().unwrap(),
         role,
         requested: Mode::Native,
-        granted,
+        state: PortState::Enforced(mode),
         reason: reason.to_owned(),
-        egress: match granted {
+        egress: match mode {
             Mode::Generic => EgressReport::Unenforced { reason: "the kernel has no tcx".to_owned() },
             _ => EgressReport::Enforced,
         },

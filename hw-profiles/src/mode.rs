@@ -22,6 +22,15 @@ impl Mode {
     /// Every mode, the best first.
     pub const BEST_FIRST: [Self; 3] = [Self::Offload, Self::Native, Self::Generic];
 
+    /// Its name as users write and read it where only modes are meant.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Offload => "offload",
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+
     /// Its name, as in profiles and output.
     pub const fn name(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use aya::programs::links::FdLink;
 use aya::programs::{Xdp, XdpMode};
 use nix::sys::signal::Signal;
-use selvedge_proto::Mode;
+use selvedge_topology::placement::{Mode, PortState};
 use selvedge_topology::plan::Generation;
 use support::etcd::Etcd;
 use support::{Node, plans, port};
@@ -39,8 +39,9 @@ fn a_published_plan_is_enforced_and_the_next_one_flips_the_slot() {
     });
     assert_eq!((report.wanted, report.refusal), (Some(Generation(2)), None));
     let modes: Vec<_> =
-        report.ports.iter().map(|port| (port.name.as_str(), port.requested, port.granted)).collect();
-    assert_eq!(modes, [("eth0", Mode::Native, Mode::Native), ("w1", Mode::Native, Mode::Native)]);
+        report.ports.iter().map(|port| (port.name.as_str(), port.requested, port.state)).collect();
+    let native = PortState::Enforced(Mode::Native);
+    assert_eq!(modes, [("eth0", Mode::Native, native), ("w1", Mode::Native, native)]);
     assert_eq!(report.ports[0].reason, "driver veth runs XDP itself");
     drop(agent);
 }

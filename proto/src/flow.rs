@@ -15,7 +15,7 @@ use crate::convert::{
     DecodeError, address_from_wire, address_to_wire, enumerations, name, narrow, optional_name, present,
     prose,
 };
-use crate::report::{MAX_TEXT, Mode, mode_from_wire, mode_to_wire};
+use crate::report::MAX_TEXT;
 use crate::wire;
 
 /// Most flows in one batch.
@@ -47,6 +47,31 @@ impl fmt::Display for Verdict {
             Self::Dropped => "DROPPED",
         })
     }
+}
+
+/// Where a packet was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// XDP in the driver.
+    Native,
+    /// XDP in the kernel's generic hook.
+    Generic,
+    /// Elsewhere: where the node sends, or the agent does not know.
+    None,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::None => "none",
+        })
+    }
+}
+
+enumerations! {
+    mode_to_wire, mode_from_wire, "mode", Mode, Mode { Native, Generic, None }
 }
 
 impl TryFrom<i32> for Verdict {

@@ -13,6 +13,7 @@ mod generation;
 mod identity;
 pub mod keys;
 pub mod plan;
+mod port;
 mod proof;
 mod report;
 mod target;
@@ -20,13 +21,14 @@ mod target;
 pub use chunks::{ChunkError, Chunks, MAX_CHUNK_BYTES};
 pub use convert::DecodeError;
 pub use digest::Digest;
-pub use flow::{Flow, FlowEnd, FlowReason, FlowRule, MAX_BATCH_FLOWS, Observed, Transport, Verdict};
+pub use flow::{Flow, FlowEnd, FlowReason, FlowRule, MAX_BATCH_FLOWS, Mode, Observed, Transport, Verdict};
 pub use generation::{GenerationRecord, RecordError, Summary, TargetList};
 pub use identity::{decode_identity, encode_identity};
+pub use port::{EgressReport, MAX_PAST, PortReport};
 pub use proof::ProofReport;
 pub use report::{
-    Count, EgressReport, MAX_PAST, MAX_PORTS, MAX_REASON_COUNTS, MAX_REVOCATIONS, MAX_RULE_COUNTS, MAX_TEXT,
-    Mode, Occupancy, PortReport, Refusal, Report, RevocationReport,
+    Count, MAX_PORTS, MAX_REASON_COUNTS, MAX_REVOCATIONS, MAX_RULE_COUNTS, MAX_TEXT, Occupancy, Refusal,
+    Report, RevocationReport,
 };
 pub use target::Target;
 

@@ -1,17 +1,16 @@
 //! What an agent says of itself.
 
-use std::fmt;
 use std::time::SystemTime;
 
 use prost::Message;
-use selvedge_topology::model::{PortRole, RuleId};
-use selvedge_topology::names::{NodeName, PortName};
+use selvedge_topology::model::RuleId;
+use selvedge_topology::names::NodeName;
+use selvedge_topology::placement::SeenNode;
 use selvedge_topology::plan::Generation;
 
-use crate::convert::{
-    DecodeError, at_most, enumerations, name, port_role_from_wire, port_role_to_wire, prose,
-};
+use crate::convert::{DecodeError, at_most, name, prose};
 use crate::generation::{millis, time};
+use crate::port::{self, PortReport};
 use crate::proof::{self, ProofReport};
 use crate::wire;
 
@@ -23,36 +22,8 @@ pub const MAX_PORTS: usize = 1024;
 pub const MAX_REASON_COUNTS: usize = 128;
 /// Most rules in a report; an agent with more names those with most packets.
 pub const MAX_RULE_COUNTS: usize = 1024;
-
-/// Most ways past a port in a report.
-pub const MAX_PAST: usize = 8;
 /// Most generations whose revocations are in a report.
 pub const MAX_REVOCATIONS: usize = 16;
-
-/// How a port is enforced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Mode {
-    /// XDP in the driver.
-    Native,
-    /// XDP in the kernel's generic hook.
-    Generic,
-    /// Not at all.
-    None,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::None => "none",
-        })
-    }
-}
-
-enumerations! {
-    mode_to_wire, mode_from_wire, "mode", Mode, Mode { Native, Generic, None }
-}
 
 /// The value of [`crate::keys::report`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,37 +105,6 @@ pub struct RevocationReport {
     pub draining: u64,
 }
 
-/// A port and how it is enforced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortReport {
-    /// The port.
-    pub name: PortName,
-    /// What it faces.
-    pub role: PortRole,
-    /// The mode that was asked for.
-    pub requested: Mode,
-    /// The mode it got.
-    pub granted: Mode,
-    /// Why that one.
-    pub reason: String,
-    /// Whether what the node itself sends out of it is judged.
-    pub egress: EgressReport,
-    /// Packets that the device is known to forward past the program, in words, with what ends that.
-    pub past: Vec<String>,
-}
-
-/// Whether what a node itself sends out of a port is judged, for which there is one way: tcx.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EgressReport {
-    /// It is.
-    Enforced,
-    /// It passes unjudged.
-    Unenforced {
-        /// Why.
-        reason: String,
-    },
-}
-
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
@@ -183,6 +123,12 @@ impl Report {
     /// Reads what lies in etcd.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         wire::Report::decode(bytes)?.try_into()
+    }
+
+    /// What the ledger asks of it.
+    pub fn seen(&self) -> SeenNode {
+        let ports = self.ports.iter().map(|port| (port.name.clone(), port.seen()));
+        SeenNode { in_force: self.in_force, ports: ports.collect() }
     }
 }
 
@@ -215,7 +161,7 @@ impl From<&Report> for wire::Report {
             generation_in_force: number(in_force),
             refusal: refusal.as_ref().map(refusal_to_wire),
             proof: proof.as_ref().map(proof::to_wire),
-            ports: ports.iter().map(port_to_wire).collect(),
+            ports: ports.iter().map(port::to_wire).collect(),
             reasons: reasons.iter().map(reason_to_wire).collect(),
             rules: rules.iter().map(rule_to_wire).collect(),
             connections: Some(occupancy_to_wire(connections)),
@@ -262,7 +208,7 @@ impl TryFrom<wire::Report> for Report {
             in_force: generation(generation_in_force),
             refusal: refusal.map(refusal_from_wire).transpose()?,
             proof: proof.map(proof::from_wire).transpose()?,
-            ports: ports.into_iter().map(port_from_wire).collect::<Result<_, _>>()?,
+            ports: ports.into_iter().map(port::from_wire).collect::<Result<_, _>>()?,
             reasons: reasons.into_iter().map(reason_from_wire).collect::<Result<_, _>>()?,
             rules: rules.into_iter().map(rule_from_wire).collect(),
             connections: occupancy_from_wire(connections),
@@ -303,43 +249,6 @@ fn revocations_to_wire(revocations: &RevocationReport) -> wire::Revocations {
 fn revocations_from_wire(revocations: wire::Revocations) -> RevocationReport {
     let wire::Revocations { generation, cut, draining } = revocations;
     RevocationReport { generation: Generation(generation), cut, draining }
-}
-
-fn port_to_wire(port: &PortReport) -> wire::PortReport {
-    let PortReport { name, role, requested, granted, reason, egress, past } = port;
-    let egress_unenforced = match egress {
-        EgressReport::Enforced => String::new(),
-        EgressReport::Unenforced { reason } => reason.clone(),
-    };
-    wire::PortReport {
-        name: name.to_string(),
-        role: port_role_to_wire(*role),
-        requested: mode_to_wire(*requested),
-        granted: mode_to_wire(*granted),
-        reason: reason.clone(),
-        egress_unenforced,
-        past: past.clone(),
-    }
-}
-
-fn port_from_wire(port: wire::PortReport) -> Result<PortReport, DecodeError> {
-    let wire::PortReport { name: port_name, role, requested, granted, reason, egress_unenforced, past } =
-        port;
-    at_most("ways past a port", past.len(), MAX_PAST)?;
-    let egress = if egress_unenforced.is_empty() {
-        EgressReport::Enforced
-    } else {
-        EgressReport::Unenforced { reason: prose("reason of no egress", &egress_unenforced, MAX_TEXT)? }
-    };
-    Ok(PortReport {
-        name: name("port", &port_name)?,
-        role: port_role_from_wire(role)?,
-        requested: mode_from_wire(requested)?,
-        granted: mode_from_wire(granted)?,
-        reason: prose("reason of a mode", &reason, MAX_TEXT)?,
-        egress,
-        past: past.iter().map(|way| prose("way past a port", way, MAX_TEXT)).collect::<Result<_, _>>()?,
-    })
 }
 
 fn reason_to_wire((reason, count): &(String, Count)) -> wire::ReasonCount {

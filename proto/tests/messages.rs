@@ -13,6 +13,7 @@ use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::Identity;
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::model::{PortRole, RuleId};
+use selvedge_topology::placement::{Mode as XdpMode, PortState};
 use selvedge_topology::plan::Generation;
 
 fn flow(packet: Observed) -> Flow {
@@ -96,8 +97,8 @@ fn report() -> Report {
         ports: vec![PortReport {
             name: "eth0".parse().unwrap(),
             role: PortRole::Uplink,
-            requested: Mode::Native,
-            granted: Mode::Generic,
+            requested: XdpMode::Native,
+            state: PortState::Enforced(XdpMode::Generic),
             reason: "driver veth_test has no native XDP".into(),
             egress: EgressReport::Unenforced { reason: "the kernel has no tcx".into() },
             past: vec!["flows that the eSwitch forwards".into()],
@@ -122,6 +123,25 @@ fn reports_come_back_and_are_bounded() {
     let revocations = vec![report().revocations[0]; MAX_REVOCATIONS + 1];
     let large = DecodeError::TooLarge { field: "revocations", value: 17, limit: 16 };
     assert_eq!(Report::decode(&Report { revocations, ..report() }.encode()), Err(large));
+}
+
+#[test]
+fn a_port_is_enforced_shut_open_or_gone_and_none_is_taken_for_another() {
+    let modes = [XdpMode::Offload, XdpMode::Native, XdpMode::Generic];
+    let with_program = modes.map(|mode| [PortState::Enforced(mode), PortState::Shut(mode)]);
+    for state in with_program.into_iter().flatten().chain([PortState::Open, PortState::Gone]) {
+        let mut told = report();
+        told.ports[0].state = state;
+        let read = Report::decode(&told.encode()).unwrap();
+        assert_eq!((read.ports[0].state, read.seen().ports[&read.ports[0].name].state), (state, state));
+    }
+    let refused = |change: fn(&mut wire::PortReport)| {
+        let mut told = wire::Report::from(&report());
+        change(&mut told.ports[0]);
+        Report::try_from(told).unwrap_err()
+    };
+    assert_eq!(refused(|port| port.state = 0), DecodeError::Unknown { field: "state of a port", value: 0 });
+    assert_eq!(refused(|port| port.granted = 0), DecodeError::Missing { field: "XDP mode" });
 }
 
 #[test]

@@ -243,10 +243,23 @@ pub struct Workload {
     pub addresses: BTreeSet<IpAddr>,
     /// Where it is.
     pub attachment: Attachment,
+    /// Whether a generation may leave it unenforced.
+    pub enforcement: Enforcement,
     /// Its service ports by name.
     pub services: BTreeMap<ServiceName, Service>,
     /// Where the document names it.
     pub place: Place,
+}
+
+/// Whether a generation may be applied that is known to leave a managed workload unenforced, in part or whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enforcement {
+    /// Not unless whoever applies it says so.
+    #[default]
+    Required,
+    /// It may; the ledger shows the gaps.
+    Optional,
 }
 
 /// Where a workload is.

@@ -10,7 +10,9 @@ use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::{Direction, Model};
 use selvedge_topology::names::NodeName;
-use selvedge_topology::placement::{Carries, Entry, Hook, SeenNode, SeenPort, Standing, ledger};
+use selvedge_topology::placement::{
+    Carries, Entry, Hook, PortState, SeenNode, SeenPort, Standing, ledger, obstacles,
+};
 use selvedge_topology::plan::{Generation, Plan, Table};
 
 const WANTED: Generation = Generation(4);
@@ -35,7 +37,7 @@ fn demo() -> Fabric {
     let plans = compile(&model, &identities).unwrap();
     let seen = plans.iter().map(|(node, plan)| {
         let port = SeenPort {
-            mode: Some(Mode::Native),
+            state: PortState::Enforced(Mode::Native),
             reason: "driver veth runs XDP itself".to_owned(),
             egress_unenforced: None,
             past: Vec::new(),
@@ -63,6 +65,13 @@ impl Fabric {
 
     fn port(&mut self, node: &str, port: &str) -> &mut SeenPort {
         self.node(node).ports.get_mut(&port.parse().unwrap()).unwrap()
+    }
+}
+
+impl Fabric {
+    /// What speaks against the fabric, a line each.
+    fn obstacles(&self) -> Vec<String> {
+        obstacles(&self.model, &self.plans, &self.seen).iter().map(ToString::to_string).collect()
     }
 }
 
@@ -134,16 +143,30 @@ fn a_gap_is_at_its_point_with_its_reason_and_nowhere_else() {
     assert_eq!(fabric.entry("app2", Direction::Egress).standing, Standing::Enforced);
     assert_eq!(fabric.entry("web2", Direction::Ingress).standing, Standing::Enforced);
 
-    fabric.port("host2", "w2").mode = None;
-    fabric.port("host2", "w2").reason = "the machine has no interface of this name".to_owned();
+    fabric.port("host2", "w2").state = PortState::Open;
+    fabric.port("host2", "w2").reason = "can't attach".to_owned();
     let egress = fabric.entry("app2", Direction::Egress);
-    let reason = "the machine has no interface of this name".to_owned();
-    assert_eq!(egress.standing, Standing::Unenforced { reason });
+    assert_eq!(egress.standing, Standing::Unenforced { reason: "can't attach".to_owned() });
     assert_eq!(
         fabric.entry("web2", Direction::Ingress).standing,
         Standing::Gaps,
         "its neighbour's port is open"
     );
+}
+
+#[test]
+fn nothing_passes_a_port_that_is_gone_so_it_is_nobodys_gap_and_its_workload_is_absent() {
+    let mut fabric = demo();
+    let gone = "the machine has no interface of this name".to_owned();
+    let port = fabric.port("host2", "w2");
+    (port.state, port.reason) = (PortState::Gone, gone.clone());
+    port.egress_unenforced = Some(gone.clone());
+    for direction in Direction::BOTH {
+        let entry = fabric.entry("app2", direction);
+        assert_eq!(entry.standing, Standing::Absent { reason: gone.clone() });
+        assert_eq!(fabric.entry("web2", direction).standing, Standing::Enforced, "its neighbour is gone");
+    }
+    assert_eq!(obstacles(&fabric.model, &fabric.plans, &fabric.seen), []);
 }
 
 #[test]
@@ -165,11 +188,53 @@ fn a_node_that_is_silent_or_behind_is_never_taken_for_one_that_enforces() {
     fabric.seen.remove(&"host1".parse::<NodeName>().unwrap());
     fabric.node("host2").in_force = Some(Generation(3));
     fabric.node("dpu1").in_force = None;
+    for port in fabric.node("dpu1").ports.values_mut() {
+        port.state = PortState::Shut(Mode::Native);
+    }
     let reason = |workload| fabric.entry(workload, Direction::Ingress).standing.reason().unwrap();
     assert_eq!(reason("web1"), "node host1 has not reported");
     assert_eq!(reason("web2"), "the node still enforces generation 3");
     assert_eq!(reason("db1"), "the node has no generation in force; its ports are shut");
+    fabric.port("dpu1", "p0").state = PortState::Open;
+    let told = fabric.entry("db1", Direction::Ingress).standing.reason().unwrap();
+    assert_eq!(told, "the node has no generation in force, and does not say that `p0` is shut");
+    fabric.node("host2").ports.remove(&"w2".parse().unwrap());
+    let told = fabric.entry("app2", Direction::Egress).standing.reason().unwrap();
+    assert_eq!(told, "the node still enforces generation 3, and nothing at `w2`");
     assert_eq!(fabric.entry("dns", Direction::Ingress).standing, Standing::Enforced);
+}
+
+#[test]
+fn what_is_known_to_go_unenforced_is_named_by_port_and_workload_before_it_is_applied() {
+    let mut fabric = demo();
+    assert_eq!(fabric.obstacles(), [] as [&str; 0]);
+    fabric.port("host1", "w1").past.push("the ASIC forwards".to_owned());
+    assert_eq!(
+        fabric.obstacles(),
+        ["node host1, port w1: the ASIC forwards; unenforced: app1 (from neighbours), web1 (what it sends)"]
+    );
+    // What is known of a port is known whichever generation is in force there.
+    fabric.node("host1").in_force = None;
+    assert_eq!(fabric.obstacles().len(), 1);
+    fabric.port("host1", "w1").past.clear();
+    fabric.port("host1", "w1").state = PortState::Shut(Mode::Generic);
+    assert_eq!(fabric.obstacles(), [] as [&str; 0], "it is shut until a generation is in force");
+    fabric.port("host1", "eth0").state = PortState::Open;
+    fabric.port("host1", "eth0").reason = "no mode works".to_owned();
+    let told = fabric.obstacles();
+    assert!(told[0].starts_with("node host1, port eth0: no mode works; unenforced: app1 (from the fabric)"));
+}
+
+#[test]
+fn what_no_node_has_said_speaks_against_nothing() {
+    let mut fabric = demo();
+    fabric.port("host1", "w1").state = PortState::Open;
+    assert_eq!(fabric.obstacles().len(), 1);
+    fabric.node("host1").ports.remove(&"w1".parse().unwrap());
+    assert_eq!(fabric.obstacles(), [] as [&str; 0]);
+    fabric.port("host2", "w2").state = PortState::Open;
+    fabric.seen.clear();
+    assert_eq!(fabric.obstacles(), [] as [&str; 0]);
 }
 
 #[test]

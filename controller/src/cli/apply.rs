@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Judge and compare; change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Also where workloads that are to be enforced are known not to be.
+    #[arg(long)]
+    allow_unenforced: bool,
     /// Wait until every node has the generation in force.
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
@@ -36,7 +39,8 @@ pub(super) async fn run(server: &str, args: Args) -> Result<Answer, CliError> {
     let files = source::read(&args.files)?;
     let files = files.into_iter().map(|file| wire::SourceFile { name: file.name, text: file.text }).collect();
     let mut client = connect(server).await?;
-    let request = wire::ApplyRequest { files, dry_run: args.dry_run };
+    let Args { dry_run, allow_unenforced, .. } = args;
+    let request = wire::ApplyRequest { files, dry_run, allow_unenforced };
     let mut response = client.apply(request).await.map_err(refused)?.into_inner();
     findings::show(&findings::from_wire(std::mem::take(&mut response.diagnostics)))?;
     if response.outcome() == ApplyOutcome::Invalid {
@@ -87,6 +91,10 @@ pub(super) fn render(response: &wire::ApplyResponse) -> String {
         ApplyOutcome::Unchanged => writeln!(out, "generation {generation}: unchanged"),
         ApplyOutcome::Invalid | ApplyOutcome::Unspecified => Ok(()),
     };
+    for port in &response.unenforced {
+        let yellow = AnsiColor::Yellow.on_default();
+        let _ = writeln!(out, "{yellow}unenforced, as allowed: {port}{yellow:#}");
+    }
     out
 }
 

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_hw_profiles::Mode as XdpMode;
-use selvedge_proto::{EgressReport, Mode, PortReport};
 use selvedge_topology::compile::compile;
 use selvedge_topology::model::{Attachment, Direction};
 use selvedge_topology::names::{NodeName, WorkloadName};
-use selvedge_topology::placement::{Entry, Point, SeenNode, SeenPort, Standing, ledger};
+use selvedge_topology::placement::{Entry, Guard, Point, SeenNode, Standing, ledger};
 use selvedge_topology::plan::Generation;
 
 use super::client::connect;
@@ -53,26 +51,9 @@ pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
 fn entries(snapshot: &Snapshot, status: &status::Status) -> Result<Vec<Entry>, CliError> {
     let plans = compile(&snapshot.model, &snapshot.identities).map_err(CliError::Compile)?;
     let reports = status.nodes.iter().filter_map(|node| node.report.as_ref());
-    let seen: BTreeMap<NodeName, SeenNode> = reports
-        .map(|report| {
-            let ports = report.ports.iter().map(|port| (port.name.clone(), seen_port(port)));
-            (report.node.clone(), SeenNode { in_force: report.in_force, ports: ports.collect() })
-        })
-        .collect();
+    let seen: BTreeMap<NodeName, SeenNode> =
+        reports.map(|report| (report.node.clone(), report.seen())).collect();
     Ok(ledger(&snapshot.model, &plans, Generation(status.generation), &seen))
-}
-
-fn seen_port(port: &PortReport) -> SeenPort {
-    let mode = match port.granted {
-        Mode::Native => Some(XdpMode::Native),
-        Mode::Generic => Some(XdpMode::Generic),
-        Mode::None => None,
-    };
-    let egress_unenforced = match &port.egress {
-        EgressReport::Enforced => None,
-        EgressReport::Unenforced { reason } => Some(reason.clone()),
-    };
-    SeenPort { mode, reason: port.reason.clone(), egress_unenforced, past: port.past.clone() }
 }
 
 /// Names that nothing has are errors, not empty answers.
@@ -174,7 +155,12 @@ fn wide(entries: &[Entry]) -> String {
 }
 
 fn hook(point: &Point) -> String {
-    point.hook.map_or_else(|| "none".to_owned(), |hook| hook.to_string())
+    match (point.hook, point.guard) {
+        (Some(hook), _) => hook.to_string(),
+        (None, Guard::Gone) => "gone".to_owned(),
+        (None, Guard::Untold) => "unknown".to_owned(),
+        (None, _) => "none".to_owned(),
+    }
 }
 
 fn word(direction: Direction) -> &'static str {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use selvedge_proto::wire::{self, NodeState};
-use selvedge_proto::{EgressReport, Mode, Occupancy, ProofReport, Report, RevocationReport};
+use selvedge_proto::{EgressReport, Occupancy, ProofReport, Report, RevocationReport};
+use selvedge_topology::placement::{Mode, PortState};
 use serde::Serialize;
 
 use super::client::{Client, connect, refused};
@@ -88,8 +89,14 @@ struct Revocations {
 pub(super) struct PortStatus {
     pub(super) name: String,
     role: String,
-    requested_mode: String,
-    pub(super) granted_mode: String,
+    requested_mode: &'static str,
+    /// `enforced`, `shut` (without a generation), `open` (no program is there) or `gone` (the interface).
+    state: &'static str,
+    /// None where no program is there.
+    granted_mode: Option<&'static str>,
+    /// Of both, what a column has room for.
+    #[serde(skip)]
+    pub(super) shown: PortState,
     pub(super) reason: String,
     /// Why what the node itself sends out of it is not judged, where it isn't.
     egress_unenforced: Option<String>,
@@ -191,12 +198,14 @@ fn revocations(told: &RevocationReport) -> Revocations {
 }
 
 fn port(port: &selvedge_proto::PortReport) -> PortStatus {
-    let selvedge_proto::PortReport { name, role, requested, granted, reason, egress, past } = port;
+    let selvedge_proto::PortReport { name, role, requested, state, reason, egress, past } = port;
     PortStatus {
         name: name.to_string(),
         role: role.to_string(),
-        requested_mode: requested.to_string(),
-        granted_mode: granted.to_string(),
+        requested_mode: requested.word(),
+        state: state.name(),
+        granted_mode: state.mode().map(Mode::word),
+        shown: *state,
         reason: reason.clone(),
         egress_unenforced: match egress {
             EgressReport::Enforced => None,
@@ -249,8 +258,8 @@ pub(super) fn render(status: &Status, width: Width) -> String {
                 let _ = writeln!(out, "{yellow}past {name}'s {port}: {way}{yellow:#}");
             }
         }
-        // A port that isn't enforced at all has said so in its row.
-        for port in node.ports.iter().filter(|port| port.granted_mode != Mode::None.to_string()) {
+        // A port that has no program at all has said so in its row.
+        for port in node.ports.iter().filter(|port| port.shown.mode().is_some()) {
             let Some(reason) = &port.egress_unenforced else { continue };
             let yellow = AnsiColor::Yellow.on_default();
             let (name, port) = (&node.name, &port.name);
@@ -308,7 +317,7 @@ fn rows(node: &NodeStatus, width: Width) -> Vec<Vec<String>> {
     let ports = node
         .ports
         .iter()
-        .map(|port| [port.name.clone(), port.granted_mode.clone(), or_dash(port.reason.clone())].to_vec());
+        .map(|port| [port.name.clone(), port.shown.to_string(), or_dash(port.reason.clone())].to_vec());
     let mut ports = ports.collect::<Vec<_>>();
     if ports.is_empty() {
         ports.push(vec!["-".to_owned(); HEAD.len() - NODE_COLUMNS]);

@@ -6,9 +6,10 @@ use std::time::SystemTime;
 
 use selvedge_proto::{GenerationRecord, TargetList};
 use selvedge_topology::documents::{Diagnostic, Document, Loaded, SourceFile, load};
-use selvedge_topology::identity::IdentityError;
+use selvedge_topology::identity::{IdentityError, IdentityTable};
 use selvedge_topology::model::{Model, NodeRole};
 use selvedge_topology::names::NodeName;
+use selvedge_topology::placement::{Obstacle, SeenNode};
 use selvedge_topology::plan::Generation;
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
@@ -23,12 +24,22 @@ pub(super) enum ApplyError {
     FileTwice { name: String },
     #[error(transparent)]
     Proposal(#[from] ProposalError),
+    #[error("{}", unenforced(.0))]
+    Unenforced(Vec<Obstacle>),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the work was interrupted: {0}")]
     Interrupted(#[from] tokio::task::JoinError),
+}
+
+fn unenforced(obstacles: &[Obstacle]) -> String {
+    let lines: String = obstacles.iter().map(|obstacle| format!("\n  {obstacle}")).collect();
+    format!(
+        "workloads that are to be enforced would not be:{lines}\nmend the ports, say `enforcement: optional` of these \
+         workloads, or apply with --allow-unenforced; `selvedge placement` shows every port"
+    )
 }
 
 /// A generation that is the desired state.
@@ -82,7 +93,25 @@ pub(super) enum End {
         generation: Option<Generation>,
         changes: Vec<(ChangeKind, String, String)>,
         nodes: BTreeSet<NodeName>,
+        /// What is known to go unenforced, and allowed to.
+        obstacles: Vec<Obstacle>,
     },
+}
+
+/// What the documents are held against.
+pub(super) struct Request {
+    pub(super) files: Vec<SourceFile>,
+    pub(super) intent: Intent,
+    pub(super) gaps: Gaps,
+    /// What nodes last reported.
+    pub(super) seen: BTreeMap<NodeName, SeenNode>,
+}
+
+/// Whether workloads that are to be enforced may be known not to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gaps {
+    Refused,
+    Allowed,
 }
 
 /// Whether to change anything.
@@ -90,6 +119,13 @@ pub(super) enum End {
 pub(super) enum Intent {
     Apply,
     DryRun,
+}
+
+/// On which terms documents are applied.
+struct Terms {
+    intent: Intent,
+    gaps: Gaps,
+    seen: Arc<BTreeMap<NodeName, SeenNode>>,
 }
 
 impl Desired {
@@ -104,13 +140,9 @@ impl Desired {
         self.current.borrow().clone()
     }
 
-    /// Makes `files` the desired state.
-    pub(super) async fn apply(
-        &self,
-        store: &Store,
-        files: Vec<SourceFile>,
-        intent: Intent,
-    ) -> Result<Applied, ApplyError> {
+    /// Makes the files of `request` the desired state.
+    pub(super) async fn apply(&self, store: &Store, request: Request) -> Result<Applied, ApplyError> {
+        let Request { files, intent, gaps, seen } = request;
         let mut names = BTreeSet::new();
         if let Some(file) = files.iter().find(|file| !names.insert(file.name.clone())) {
             return Err(ApplyError::FileTwice { name: file.name.clone() });
@@ -127,7 +159,8 @@ impl Desired {
             self.current.send_replace(newest(store, self.fence).await?);
             working.newest = Newest::Known;
         }
-        let end = self.propose(store, &mut working, (files, documents, model), intent).await?;
+        let terms = Terms { intent, gaps, seen: seen.into() };
+        let end = self.propose(store, &mut working, (files, documents, model), terms).await?;
         Ok(Applied { diagnostics, end })
     }
 
@@ -136,14 +169,14 @@ impl Desired {
         store: &Store,
         working: &mut Working,
         (files, documents, model): (Vec<SourceFile>, Vec<Document>, Model),
-        intent: Intent,
+        Terms { intent, gaps, seen }: Terms,
     ) -> Result<End, ApplyError> {
         // Everything that can be refused is refused before the first write.
         let identities = &mut working.identities;
         let mut numbers = identities.table().clone();
         numbers.allocate(&model)?;
         let model = Arc::new(model);
-        let mut proposal = propose(&model, numbers.clone()).await?;
+        let mut proposal = propose(&model, numbers.clone(), &seen).await?;
         let current = self.current();
         let before = current.as_deref();
         let changed = changes(before.map_or(&[], |current| &current.documents), &documents);
@@ -153,6 +186,10 @@ impl Desired {
         {
             return Ok(End::Unchanged(current.generation));
         }
+        let obstacles = std::mem::take(&mut proposal.obstacles);
+        if gaps == Gaps::Refused && !obstacles.is_empty() {
+            return Err(ApplyError::Unenforced(obstacles));
+        }
         let told = changed
             .iter()
             .map(|change| (change.change(), change.kind.to_owned(), change.name.to_owned()))
@@ -160,11 +197,11 @@ impl Desired {
         let no_targets = TargetList::new();
         let nodes = differing(before.map_or(&no_targets, |current| &current.targets), &proposal.targets);
         if intent == Intent::DryRun {
-            return Ok(End::Changed { generation: None, changes: told, nodes });
+            return Ok(End::Changed { generation: None, changes: told, nodes, obstacles });
         }
         identities.allocate(store, self.fence, &model).await?;
         if *identities.table() != numbers {
-            proposal = propose(&model, identities.table().clone()).await?;
+            proposal = propose(&model, identities.table().clone(), &seen).await?;
         }
         let generation = Generation(before.map_or(0, |current| current.generation.0) + 1);
         let (record, chunks) = GenerationRecord::new(
@@ -176,7 +213,7 @@ impl Desired {
         )
         .map_err(ProposalError::from)?;
         drop(changed);
-        let Proposal { targets, manifests, chunks: mut all } = proposal;
+        let Proposal { targets, manifests, chunks: mut all, obstacles: _ } = proposal;
         all.extend(chunks);
         let publication = Publication { record, targets: targets.clone(), manifests, chunks: all };
         working.newest = Newest::InDoubt;
@@ -186,16 +223,17 @@ impl Desired {
         let (roles, owners) = (roles(&model), Owners::of(&model));
         let current = Current { generation, files, targets, roles, owners, documents };
         self.current.send_replace(Some(Arc::new(current)));
-        Ok(End::Changed { generation: Some(generation), changes: told, nodes })
+        Ok(End::Changed { generation: Some(generation), changes: told, nodes, obstacles })
     }
 }
 
 async fn propose(
     model: &Arc<Model>,
-    identities: selvedge_topology::identity::IdentityTable,
+    identities: IdentityTable,
+    seen: &Arc<BTreeMap<NodeName, SeenNode>>,
 ) -> Result<Proposal, ApplyError> {
-    let model = Arc::clone(model);
-    Ok(blocking(move || Proposal::new(&model, &identities)).await??)
+    let (model, seen) = (Arc::clone(model), Arc::clone(seen));
+    Ok(blocking(move || Proposal::new(&model, &identities, &seen)).await??)
 }
 
 /// Runs what may take seconds where it holds up nobody.

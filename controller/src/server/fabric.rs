@@ -10,7 +10,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
-use super::apply::Intent;
+use super::apply::{self, Gaps, Intent};
 use super::{Shared, convert};
 use crate::store::Identities;
 
@@ -25,9 +25,11 @@ impl Fabric for Shared {
         &self,
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::ApplyResponse>, Status> {
-        let wire::ApplyRequest { files, dry_run } = request.into_inner();
+        let wire::ApplyRequest { files, dry_run, allow_unenforced } = request.into_inner();
         let intent = if dry_run { Intent::DryRun } else { Intent::Apply };
-        let applied = self.desired.apply(&self.store, convert::files(files), intent).await?;
+        let gaps = if allow_unenforced { Gaps::Allowed } else { Gaps::Refused };
+        let request = apply::Request { files: convert::files(files), intent, gaps, seen: self.seen() };
+        let applied = self.desired.apply(&self.store, request).await?;
         self.moved.send_replace(());
         Ok(Response::new(convert::applied(applied, intent)))
     }

@@ -1,10 +1,12 @@
 //! How far the nodes are, and waiting for them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use selvedge_proto::wire;
 use selvedge_topology::names::NodeName;
+use selvedge_topology::placement::SeenNode;
 
 use super::Shared;
 use super::apply::Current;
@@ -27,6 +29,12 @@ impl Shared {
         }
         drop(sightings);
         self.moved.send_replace(());
+    }
+
+    /// What nodes last reported, however long ago: what a port can do does not change because nobody says it again.
+    pub(super) fn seen(&self) -> BTreeMap<NodeName, SeenNode> {
+        let sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+        sightings.all().map(|report| (report.node.clone(), report.seen())).collect()
     }
 
     /// Answers at once, or when every node has it in force, one refuses, or the time is over.

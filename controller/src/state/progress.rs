@@ -51,6 +51,11 @@ impl Sightings {
         self.0.get(node)
     }
 
+    /// The last report of every node.
+    pub fn all(&self) -> impl Iterator<Item = &Report> {
+        self.0.values().map(|sighting| &sighting.report)
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.0.clear();

@@ -7,6 +7,8 @@ use selvedge_proto::{ChunkError, Chunks, Digest, TargetList};
 use selvedge_topology::compile::{CompileError, compile};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
+use selvedge_topology::names::NodeName;
+use selvedge_topology::placement::{Obstacle, SeenNode, obstacles};
 use selvedge_topology::plan::CapacityError;
 
 /// The plans of a model, as they will lie in etcd.
@@ -18,6 +20,8 @@ pub struct Proposal {
     pub manifests: BTreeMap<Digest, Vec<u8>>,
     /// Chunks by digest.
     pub chunks: Chunks,
+    /// What is known to go unenforced.
+    pub obstacles: Vec<Obstacle>,
 }
 
 /// Documents that are valid and still can't be enforced.
@@ -35,11 +39,20 @@ pub enum ProposalError {
 }
 
 impl Proposal {
-    /// Compiles and encodes; checks that every plan fits the tables.
-    pub fn new(model: &Model, identities: &IdentityTable) -> Result<Self, ProposalError> {
-        let mut proposal =
-            Self { targets: TargetList::new(), manifests: BTreeMap::new(), chunks: Chunks::new() };
-        for (node, plan) in compile(model, identities)? {
+    /// Compiles and encodes; checks that every plan fits the tables, and holds it against what nodes have reported.
+    pub fn new(
+        model: &Model,
+        identities: &IdentityTable,
+        seen: &BTreeMap<NodeName, SeenNode>,
+    ) -> Result<Self, ProposalError> {
+        let plans = compile(model, identities)?;
+        let mut proposal = Self {
+            targets: TargetList::new(),
+            manifests: BTreeMap::new(),
+            chunks: Chunks::new(),
+            obstacles: obstacles(model, &plans, seen),
+        };
+        for (node, plan) in plans {
             plan.check_capacity()?;
             let encoded = encode_plan(&plan)?;
             proposal.targets.insert(node, encoded.digest);

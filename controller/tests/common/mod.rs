@@ -165,7 +165,11 @@ pub(crate) async fn apply(
     files: Vec<wire::SourceFile>,
     outcome: ApplyOutcome,
 ) -> wire::ApplyResponse {
-    let response = client.apply(wire::ApplyRequest { files, dry_run: false }).await.unwrap().into_inner();
+    let response = client
+        .apply(wire::ApplyRequest { files, dry_run: false, allow_unenforced: false })
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(response.outcome(), outcome, "{response:#?}");
     response
 }

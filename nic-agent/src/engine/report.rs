@@ -8,11 +8,12 @@ use selvedge_agent_core::prove::Coverage;
 use selvedge_agent_core::{Attachment, Egress, Interface, Placement, Proof, Support, place};
 use selvedge_hw_profiles::Mode;
 use selvedge_proto::{
-    Count, EgressReport, MAX_PAST, MAX_RULE_COUNTS, MAX_TEXT, Mode as ReportMode, Occupancy, PortReport,
-    ProofReport, Refusal, Report, RevocationReport,
+    Count, EgressReport, MAX_PAST, MAX_RULE_COUNTS, MAX_TEXT, Occupancy, PortReport, ProofReport, Refusal,
+    Report, RevocationReport,
 };
 use selvedge_topology::model::{PortRole, RuleId};
 use selvedge_topology::names::PortName;
+use selvedge_topology::placement::PortState;
 use selvedge_topology::plan::Generation;
 
 use super::Engine;
@@ -82,28 +83,35 @@ impl<D: Datapath> Engine<D> {
     fn port(&self, name: &PortName, role: PortRole) -> PortReport {
         let Some(interface) = self.observed.machine.port(name) else {
             let reason = "the machine has no interface of this name; its workloads stay shut".to_owned();
-            let (requested, granted) = (ReportMode::Native, ReportMode::None);
+            let (requested, state) = (Mode::Native, PortState::Gone);
             let egress = EgressReport::Unenforced { reason: reason.clone() };
             let past = Vec::new();
-            return PortReport { name: name.clone(), role, requested, granted, reason, egress, past };
+            return PortReport { name: name.clone(), role, requested, state, reason, egress, past };
         };
         let attachment =
             self.observed.attachments.get(name).filter(|found| found.index == Some(interface.index));
-        let (requested, granted, reason) = match attachment {
+        let (requested, state, reason) = match attachment {
             Some(attachment) => {
                 let Placement { requested, granted, reason } = self.placement(name, interface, attachment);
-                (reported(requested), reported(granted), reason)
+                (requested, self.judged(interface, granted), reason)
             }
             None => {
-                let requested = reported(place::choose(&self.settings.profiles, name, interface).first);
+                let requested = place::choose(&self.settings.profiles, name, interface).first;
                 let failure = self.failure.clone();
-                (requested, ReportMode::None, failure.unwrap_or_else(|| "not attached yet".to_owned()))
+                (requested, PortState::Open, failure.unwrap_or_else(|| "not attached yet".to_owned()))
             }
         };
         let egress = self.egress(name, interface);
         let past = place::forwarded_past(&self.settings.profiles, name, interface);
         let past = past.into_iter().take(MAX_PAST).map(cut).collect();
-        PortReport { name: name.clone(), role, requested, granted, reason: cut(reason), egress, past }
+        PortReport { name: name.clone(), role, requested, state, reason: cut(reason), egress, past }
+    }
+
+    /// What becomes of packets at a port that has the program.
+    fn judged(&self, interface: &Interface, mode: Mode) -> PortState {
+        let tables = &self.observed.tables;
+        let has_generation = tables.config.generation != 0 && tables.ports.contains_key(&interface.index);
+        if has_generation { PortState::Enforced(mode) } else { PortState::Shut(mode) }
     }
 
     fn egress(&self, name: &PortName, interface: &Interface) -> EgressReport {
@@ -124,15 +132,6 @@ impl<D: Datapath> Engine<D> {
         let seen =
             || Placement::adopted(&place::choose(&self.settings.profiles, name, interface), attachment.mode);
         recorded.cloned().unwrap_or_else(seen)
-    }
-}
-
-fn reported(mode: Mode) -> ReportMode {
-    match mode {
-        Mode::Native => ReportMode::Native,
-        Mode::Generic => ReportMode::Generic,
-        // Nothing here asks for it, and a program in the NIC is not this agent's.
-        Mode::Offload => ReportMode::None,
     }
 }
 

@@ -8,6 +8,7 @@ use selvedge_hw_profiles::{Mode, Profiles};
 use selvedge_proto::Report;
 use selvedge_proto::plan::encode_plan;
 use selvedge_topology::model::{NodeRole, PortRole};
+use selvedge_topology::placement::PortState;
 use selvedge_topology::plan::PlanPort;
 use selvedge_topology::timeouts::Timeouts;
 
@@ -181,10 +182,7 @@ fn a_port_of_the_plan_that_goes_is_reported_as_not_enforced_with_the_reason() {
     engine.datapath().simulation.remove_interface(&name("w1"));
     engine.converge(&[]).unwrap();
     let ports = report(&mut engine).ports;
-    assert_eq!(
-        (ports[0].granted, ports[1].granted),
-        (selvedge_proto::Mode::Native, selvedge_proto::Mode::None)
-    );
+    assert_eq!((ports[0].state, ports[1].state), (PortState::Enforced(Mode::Native), PortState::Gone));
     assert!(ports[1].reason.contains("no interface of this name"), "{}", ports[1].reason);
 }
 

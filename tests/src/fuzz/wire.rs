@@ -14,6 +14,7 @@ use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::{Identity, IdentityKey};
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::model::{PortRole, RuleId};
+use selvedge_topology::placement::{Mode as XdpMode, PortState};
 use selvedge_topology::plan::Generation;
 
 use super::{Bytes, Outcome, run_of};
@@ -122,8 +123,8 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
         ports: vec![PortReport {
             name: "eth0".parse().unwrap(),
             role: PortRole::Uplink,
-            requested: Mode::Native,
-            granted: Mode::Generic,
+            requested: XdpMode::Native,
+            state: PortState::Enforced(XdpMode::Generic),
             reason: "the driver has no native XDP".into(),
             egress: EgressReport::Unenforced { reason: "the kernel has no tcx".into() },
             past: vec!["flows that the eSwitch forwards".into()],

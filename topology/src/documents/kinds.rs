@@ -14,7 +14,7 @@ use super::schema::Definitions;
 use crate::l4::PortProtocol;
 use crate::labels::{LabelKey, LabelValue};
 use crate::model::{
-    Action, AgentPresence, DefaultAction, Entity, Established, Isolation, NodeRole, PortRole,
+    Action, AgentPresence, DefaultAction, Enforcement, Entity, Established, Isolation, NodeRole, PortRole,
 };
 use crate::names::{ExternalName, GroupName, NodeName, PortName, RackName, RuleName, ServiceName, TierName};
 use crate::timeouts;
@@ -210,6 +210,9 @@ record! {
         Optional "attachment" attachment: AttachmentSpec;
         /// That nobody enforces for it. Written where that is so, so that nobody believes otherwise.
         Optional "unmanaged" unmanaged: bool;
+        /// Whether a generation is refused that is known to leave it unenforced at some port: `required` (by default) or
+        /// `optional`.
+        Optional "enforcement" enforcement: Enforcement;
         /// Its service ports, which policies can name.
         Optional "services" services: List<ServiceSpec, 0, { limits::SERVICES }>;
         where [AnyOf(
@@ -405,6 +408,10 @@ choices! {
     AgentPresence {
         "enabled" => AgentPresence::Enabled, "An agent enforces there.";
         "none" => AgentPresence::None, "It only forwards.";
+    }
+    Enforcement {
+        "required" => Enforcement::Required, "No generation that leaves it unenforced is applied, unless the command allows it.";
+        "optional" => Enforcement::Optional, "It may be unenforced where nothing can enforce; `selvedge placement` says so.";
     }
     PortRole {
         "uplink" => PortRole::Uplink, "Faces the fabric.";

@@ -5,40 +5,22 @@
 //! not, both directions, so that nothing is left out in silence.
 
 mod cost;
+mod obstacle;
+mod seen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use selvedge_hw_profiles::Mode;
+pub use selvedge_hw_profiles::Mode;
 use serde::Serialize;
 
 pub use cost::{Budget, Cost};
+pub use obstacle::{Obstacle, obstacles};
+pub use seen::{PortState, SeenNode, SeenPort};
 
 use crate::model::{Attachment, Direction, Endpoint, Model, PortRole, Workload};
 use crate::names::{NodeName, PortName, WorkloadName};
 use crate::plan::{Generation, Plan};
-
-/// What a node reports of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SeenNode {
-    /// The generation it enforces.
-    pub in_force: Option<Generation>,
-    /// Its ports.
-    pub ports: BTreeMap<PortName, SeenPort>,
-}
-
-/// What a node reports of a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenPort {
-    /// Where what arrives is judged; `None`: nowhere.
-    pub mode: Option<Mode>,
-    /// Why there, and nowhere better.
-    pub reason: String,
-    /// Why what the node itself sends out of it is not judged; `None`: it is.
-    pub egress_unenforced: Option<String>,
-    /// Packets that the device is known to forward past what judges there what arrives, in words.
-    pub past: Vec<String>,
-}
 
 /// What carries one direction of a workload's policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -69,10 +51,17 @@ pub enum Standing {
         /// Why.
         reason: String,
     },
+    /// The workload's own port is not there, so nothing comes to it or from it.
+    Absent {
+        /// In words.
+        reason: String,
+    },
     /// The node enforces another generation.
     Behind {
-        /// Which; 0: none, and its ports are shut.
+        /// Which; 0: none.
         in_force: u64,
+        /// Ports of its that nothing is known to judge or shut meanwhile.
+        open: Vec<PortName>,
     },
     /// The node says nothing.
     Unknown {
@@ -88,6 +77,7 @@ impl Standing {
             Self::Enforced => "enforced",
             Self::Gaps => "gaps",
             Self::Unenforced { .. } => "unenforced",
+            Self::Absent { .. } => "absent",
             Self::Behind { .. } => "behind",
             Self::Unknown { .. } => "unknown",
         }
@@ -97,12 +87,21 @@ impl Standing {
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::Enforced | Self::Gaps => None,
-            Self::Unenforced { reason } | Self::Unknown { reason } => Some(reason.clone()),
-            Self::Behind { in_force: 0 } => {
-                Some("the node has no generation in force; its ports are shut".to_owned())
+            Self::Unenforced { reason } | Self::Unknown { reason } | Self::Absent { reason } => {
+                Some(reason.clone())
             }
-            Self::Behind { in_force } => Some(format!("the node still enforces generation {in_force}")),
+            Self::Behind { in_force, open } => Some(behind(*in_force, open)),
         }
+    }
+}
+
+fn behind(in_force: u64, open: &[PortName]) -> String {
+    let ports = open.iter().map(|port| format!("`{port}`")).collect::<Vec<_>>().join(", ");
+    match (in_force, open) {
+        (0, []) => "the node has no generation in force; its ports are shut".to_owned(),
+        (0, _) => format!("the node has no generation in force, and does not say that {ports} is shut"),
+        (_, []) => format!("the node still enforces generation {in_force}"),
+        _ => format!("the node still enforces generation {in_force}, and nothing at {ports}"),
     }
 }
 
@@ -116,6 +115,8 @@ pub struct Point {
     pub port: PortName,
     /// Where on it; `None`: nowhere.
     pub hook: Option<Hook>,
+    /// What becomes of packets there.
+    pub guard: Guard,
     /// Which packets of the workload pass it.
     pub carries: Carries,
     /// Why there and nowhere better, or why nowhere.
@@ -124,12 +125,39 @@ pub struct Point {
     pub past: Vec<String>,
 }
 
+/// What becomes of packets at a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guard {
+    /// They are judged.
+    Judged,
+    /// Only what a fabric needs to live passes.
+    Shut,
+    /// They all pass.
+    Open,
+    /// There is no such interface: none pass.
+    Gone,
+    /// The node says nothing of it.
+    Untold,
+}
+
+impl From<PortState> for Guard {
+    fn from(state: PortState) -> Self {
+        match state {
+            PortState::Enforced(_) => Self::Judged,
+            PortState::Shut(_) => Self::Shut,
+            PortState::Open => Self::Open,
+            PortState::Gone => Self::Gone,
+        }
+    }
+}
+
 impl Point {
-    /// Why not all that it should carry is judged there; `None`: all is.
+    /// Why not all that it should carry is judged there; `None`: all is, or none passes.
     pub fn gap(&self) -> Option<String> {
-        match (self.hook, &self.past[..]) {
-            (Some(_), []) => None,
-            (None, []) => Some(self.reason.clone()),
+        match (self.guard, &self.past[..]) {
+            (Guard::Gone, _) | (Guard::Judged | Guard::Shut, []) => None,
+            (Guard::Open | Guard::Untold, []) => Some(self.reason.clone()),
             (_, past) => Some(past.join("; ")),
         }
     }
@@ -242,7 +270,7 @@ fn managed(
     };
     let node = seen.get(&at.node);
     let points = points(plan, &at.port, direction, node);
-    entry(standing(&at.node, wanted, node, &points), points, cost::of(plan, &workload.name, direction))
+    entry(standing(at, wanted, node, &points), points, cost::of(plan, &workload.name, direction))
 }
 
 /// The points that a workload's packets pass, whatever they do there.
@@ -274,32 +302,43 @@ fn points(plan: &Plan, at: &PortName, direction: Direction, seen: Option<&SeenNo
 
 fn arriving(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNode>) -> Point {
     let found = seen.and_then(|node| node.ports.get(port));
-    let hook = found.and_then(|port| port.mode).map(Hook::from);
+    let hook = found.and_then(|port| port.state.mode()).map(Hook::from);
+    let guard = found.map_or(Guard::Untold, |port| port.state.into());
     let reason = found.map_or_else(untold, |port| port.reason.clone());
     let past = found.map(|port| port.past.clone()).unwrap_or_default();
-    Point { node: plan.node.clone(), port: port.clone(), hook, carries, reason, past }
+    Point { node: plan.node.clone(), port: port.clone(), hook, guard, carries, reason, past }
 }
 
 fn sent(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNode>) -> Point {
     let found = seen.and_then(|node| node.ports.get(port));
-    let (hook, reason) = match found.map(|port| &port.egress_unenforced) {
-        Some(None) => (Some(Hook::TcxEgress), "the only place where it can be".to_owned()),
-        Some(Some(reason)) => (None, reason.clone()),
-        None => (None, untold()),
+    let judged = || "the only place where it can be".to_owned();
+    let (hook, guard, reason) = match found.map(|port| (port.state, &port.egress_unenforced)) {
+        Some((PortState::Gone, _)) => (None, Guard::Gone, found.map(|port| port.reason.clone())),
+        Some((PortState::Shut(_), None)) => (Some(Hook::TcxEgress), Guard::Shut, None),
+        Some((_, None)) => (Some(Hook::TcxEgress), Guard::Judged, None),
+        Some((_, Some(reason))) => (None, Guard::Open, Some(reason.clone())),
+        None => (None, Guard::Untold, Some(untold())),
     };
-    Point { node: plan.node.clone(), port: port.clone(), hook, carries, reason, past: Vec::new() }
+    let reason = reason.unwrap_or_else(judged);
+    Point { node: plan.node.clone(), port: port.clone(), hook, guard, carries, reason, past: Vec::new() }
 }
 
 fn untold() -> String {
     "the node says nothing of this port".to_owned()
 }
 
-fn standing(node: &NodeName, wanted: Generation, seen: Option<&SeenNode>, points: &[Point]) -> Standing {
+fn standing(at: &Endpoint, wanted: Generation, seen: Option<&SeenNode>, points: &[Point]) -> Standing {
     let Some(seen) = seen else {
-        return Standing::Unknown { reason: format!("node {node} has not reported") };
+        return Standing::Unknown { reason: format!("node {} has not reported", at.node) };
     };
     if seen.in_force != Some(wanted) {
-        return Standing::Behind { in_force: seen.in_force.map_or(0, |generation| generation.0) };
+        let open = points.iter().filter(|point| matches!(point.guard, Guard::Open | Guard::Untold));
+        let open: BTreeSet<PortName> = open.map(|point| point.port.clone()).collect();
+        let in_force = seen.in_force.map_or(0, |generation| generation.0);
+        return Standing::Behind { in_force, open: open.into_iter().collect() };
+    }
+    if let Some(own) = seen.ports.get(&at.port).filter(|port| port.state == PortState::Gone) {
+        return Standing::Absent { reason: own.reason.clone() };
     }
     let gaps: Vec<String> = points.iter().filter_map(Point::gap).collect();
     match gaps.first() {

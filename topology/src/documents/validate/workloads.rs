@@ -38,6 +38,7 @@ pub(super) fn workloads(
                 labels: labels.0.clone(),
                 addresses,
                 attachment,
+                enforcement: spec.enforcement.value().copied().unwrap_or_default(),
                 services,
                 place,
             };

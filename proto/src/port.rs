@@ -1,0 +1,132 @@
+//! What an agent says of a port.
+
+use selvedge_topology::model::PortRole;
+use selvedge_topology::names::PortName;
+use selvedge_topology::placement::{Mode, PortState, SeenPort};
+
+use crate::convert::{
+    DecodeError, at_most, enumerations, name, port_role_from_wire, port_role_to_wire, prose,
+};
+use crate::report::MAX_TEXT;
+use crate::wire;
+
+/// Most ways past a port in a report.
+pub const MAX_PAST: usize = 8;
+
+/// A port and how it is enforced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortReport {
+    /// The port.
+    pub name: PortName,
+    /// What it faces.
+    pub role: PortRole,
+    /// The mode that was asked for.
+    pub requested: Mode,
+    /// What becomes of packets that arrive, and the mode it got.
+    pub state: PortState,
+    /// Why that one.
+    pub reason: String,
+    /// Whether what the node itself sends out of it is judged.
+    pub egress: EgressReport,
+    /// Packets that the device is known to forward past the program, in words, with what ends that.
+    pub past: Vec<String>,
+}
+
+/// Whether what a node itself sends out of a port is judged, for which there is one way: tcx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EgressReport {
+    /// It is.
+    Enforced,
+    /// It passes unjudged.
+    Unenforced {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl PortReport {
+    /// What the ledger asks of it.
+    pub(crate) fn seen(&self) -> SeenPort {
+        let egress_unenforced = match &self.egress {
+            EgressReport::Enforced => None,
+            EgressReport::Unenforced { reason } => Some(reason.clone()),
+        };
+        SeenPort {
+            state: self.state,
+            reason: self.reason.clone(),
+            egress_unenforced,
+            past: self.past.clone(),
+        }
+    }
+}
+
+enumerations! {
+    mode_to_wire, mode_from_wire, "XDP mode", XdpMode, Mode { Offload, Native, Generic }
+}
+
+fn state_to_wire(state: PortState) -> (wire::PortState, i32) {
+    match state {
+        PortState::Enforced(mode) => (wire::PortState::Enforced, mode_to_wire(mode)),
+        PortState::Shut(mode) => (wire::PortState::Shut, mode_to_wire(mode)),
+        PortState::Open => (wire::PortState::Open, wire::XdpMode::Unspecified.into()),
+        PortState::Gone => (wire::PortState::Gone, wire::XdpMode::Unspecified.into()),
+    }
+}
+
+fn state_from_wire(state: i32, granted: i32) -> Result<PortState, DecodeError> {
+    let unknown = || DecodeError::Unknown { field: "state of a port", value: state.into() };
+    match wire::PortState::try_from(state).map_err(|_| unknown())? {
+        wire::PortState::Enforced => Ok(PortState::Enforced(mode_from_wire(granted)?)),
+        wire::PortState::Shut => Ok(PortState::Shut(mode_from_wire(granted)?)),
+        wire::PortState::Open => Ok(PortState::Open),
+        wire::PortState::Gone => Ok(PortState::Gone),
+        wire::PortState::Unspecified => Err(unknown()),
+    }
+}
+
+pub(crate) fn to_wire(port: &PortReport) -> wire::PortReport {
+    let PortReport { name, role, requested, state, reason, egress, past } = port;
+    let egress_unenforced = match egress {
+        EgressReport::Enforced => String::new(),
+        EgressReport::Unenforced { reason } => reason.clone(),
+    };
+    let (state, granted) = state_to_wire(*state);
+    wire::PortReport {
+        name: name.to_string(),
+        role: port_role_to_wire(*role),
+        requested: mode_to_wire(*requested),
+        granted,
+        state: state.into(),
+        reason: reason.clone(),
+        egress_unenforced,
+        past: past.clone(),
+    }
+}
+
+pub(crate) fn from_wire(port: wire::PortReport) -> Result<PortReport, DecodeError> {
+    let wire::PortReport {
+        name: port_name,
+        role,
+        requested,
+        granted,
+        state,
+        reason,
+        egress_unenforced,
+        past,
+    } = port;
+    at_most("ways past a port", past.len(), MAX_PAST)?;
+    let egress = if egress_unenforced.is_empty() {
+        EgressReport::Enforced
+    } else {
+        EgressReport::Unenforced { reason: prose("reason of no egress", &egress_unenforced, MAX_TEXT)? }
+    };
+    Ok(PortReport {
+        name: name("port", &port_name)?,
+        role: port_role_from_wire(role)?,
+        requested: mode_from_wire(requested)?,
+        state: state_from_wire(state, granted)?,
+        reason: prose("reason of a mode", &reason, MAX_TEXT)?,
+        egress,
+        past: past.iter().map(|way| prose("way past a port", way, MAX_TEXT)).collect::<Result<_, _>>()?,
+    })
+}
