@@ -176,6 +176,7 @@ fn forwarded_past() -> Report {
     let port = |name: &str, role, past: &[&str]| PortReport {
         name: name.parse().unwrap(),
         role,
+        profile: Some("veth".parse().unwrap()),
         requested: Mode::Native,
         state: PortState::Enforced(Mode::Native),
         reason: "driver veth runs XDP itself".into(),
@@ -223,6 +224,37 @@ async fn what_is_known_to_go_unenforced_is_refused_unless_the_command_or_the_doc
     let optional = WORKLOADS.replacen("spec:\n", "spec:\n  enforcement: optional\n", 1);
     let response = apply(&mut client, with(&optional), ApplyOutcome::Applied).await;
     assert_eq!((response.generation, response.unenforced), (3, vec![]));
+    controller.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_demand_that_a_port_is_known_not_to_meet_is_refused_by_port_and_by_kind_of_device() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    apply(&mut client, documents(), ApplyOutcome::Applied).await;
+    let mut told = forwarded_past();
+    told.ports[0].past.clear();
+    told.ports[1].state = PortState::Enforced(Mode::Generic);
+    etcd.report(&told).await;
+    etcd.report(&report("host2", Some(1))).await;
+    client.status(wire::StatusRequest { generation: 1, wait_ms: 10_000 }).await.unwrap();
+    let demands = [
+        FABRIC.replacen(
+            "{name: w1, role: workload}",
+            "{name: w1, role: workload, xdp: {require: native}}",
+            1,
+        ),
+        FABRIC.replacen("  links:", "  hardware: [{profile: veth, xdp: {forbid: [generic]}}]\n  links:", 1),
+    ];
+    for (fabric, demand) in demands.iter().zip(["at least native", "not generic"]) {
+        let files = files(&[("fabric.yaml", fabric), ("policy.yaml", POLICY), ("workloads.yaml", WORKLOADS)]);
+        let request = wire::ApplyRequest { files, dry_run: false, allow_unenforced: true };
+        let refused = client.apply(request).await.unwrap_err();
+        let told =
+            format!("node host1, port w1: runs generic, {demand} is demanded: driver veth runs XDP itself");
+        assert!(refused.message().contains(&told), "{refused}");
+    }
     controller.shutdown().await;
 }
 

@@ -55,6 +55,7 @@ fn in_force() -> Report {
     let port = |name: &str, role, mode, reason: &str| PortReport {
         name: name.parse().unwrap(),
         role,
+        profile: Some("veth".parse().unwrap()),
         requested: Mode::Native,
         state: PortState::Enforced(mode),
         reason: reason.to_owned(),

@@ -6,6 +6,11 @@ macro_rules! embedded {
     };
 }
 
+/// The names of the profiles that come with this crate.
+pub fn profile_names() -> impl Iterator<Item = &'static str> {
+    EMBEDDED.iter().map(|(name, _)| *name)
+}
+
 /// The profiles that come with this crate.
 pub(crate) const EMBEDDED: [(&str, &str); 47] = embedded![
     "am65",

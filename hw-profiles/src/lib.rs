@@ -14,7 +14,8 @@ mod profiles;
 pub mod recording;
 pub mod units;
 
-pub use fit::{Fit, ModeChoice, Requirement, fit};
+pub use embedded::profile_names;
+pub use fit::{Demand, Fit, ModeChoice, Requirement, fit};
 pub use mode::Mode;
 pub use port::Port;
 pub use profile::Profile;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use selvedge_topology::demands::Mode;
 use selvedge_topology::labels::{LabelError, Labels};
 use selvedge_topology::model::{Action, Direction, NodeRole, PortRole};
 use selvedge_topology::names::NameError;
@@ -181,4 +182,5 @@ enumerations! {
     port_role_to_wire, port_role_from_wire, "port role", PortRole, PortRole { Uplink, Workload, Fabric, Management }
     direction_to_wire, direction_from_wire, "direction", Direction, Direction { Ingress, Egress }
     action_to_wire, action_from_wire, "action", Action, Action { Allow, Deny, Pass }
+    xdp_mode_to_wire, xdp_mode_from_wire, "XDP mode", XdpMode, Mode { Offload, Native, Generic }
 }

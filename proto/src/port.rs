@@ -1,11 +1,12 @@
 //! What an agent says of a port.
 
 use selvedge_topology::model::PortRole;
-use selvedge_topology::names::PortName;
+use selvedge_topology::names::{PortName, ProfileName};
 use selvedge_topology::placement::{Mode, PortState, SeenPort};
 
 use crate::convert::{
-    DecodeError, at_most, enumerations, name, port_role_from_wire, port_role_to_wire, prose,
+    DecodeError, at_most, name, optional_name, port_role_from_wire, port_role_to_wire, prose,
+    xdp_mode_from_wire, xdp_mode_to_wire,
 };
 use crate::report::MAX_TEXT;
 use crate::wire;
@@ -20,6 +21,8 @@ pub struct PortReport {
     pub name: PortName,
     /// What it faces.
     pub role: PortRole,
+    /// The hardware profile of its device, where one is known.
+    pub profile: Option<ProfileName>,
     /// The mode that was asked for.
     pub requested: Mode,
     /// What becomes of packets that arrive, and the mode it got.
@@ -52,6 +55,7 @@ impl PortReport {
             EgressReport::Unenforced { reason } => Some(reason.clone()),
         };
         SeenPort {
+            profile: self.profile.clone(),
             state: self.state,
             reason: self.reason.clone(),
             egress_unenforced,
@@ -60,14 +64,10 @@ impl PortReport {
     }
 }
 
-enumerations! {
-    mode_to_wire, mode_from_wire, "XDP mode", XdpMode, Mode { Offload, Native, Generic }
-}
-
 fn state_to_wire(state: PortState) -> (wire::PortState, i32) {
     match state {
-        PortState::Enforced(mode) => (wire::PortState::Enforced, mode_to_wire(mode)),
-        PortState::Shut(mode) => (wire::PortState::Shut, mode_to_wire(mode)),
+        PortState::Enforced(mode) => (wire::PortState::Enforced, xdp_mode_to_wire(mode)),
+        PortState::Shut(mode) => (wire::PortState::Shut, xdp_mode_to_wire(mode)),
         PortState::Open => (wire::PortState::Open, wire::XdpMode::Unspecified.into()),
         PortState::Gone => (wire::PortState::Gone, wire::XdpMode::Unspecified.into()),
     }
@@ -76,8 +76,8 @@ fn state_to_wire(state: PortState) -> (wire::PortState, i32) {
 fn state_from_wire(state: i32, granted: i32) -> Result<PortState, DecodeError> {
     let unknown = || DecodeError::Unknown { field: "state of a port", value: state.into() };
     match wire::PortState::try_from(state).map_err(|_| unknown())? {
-        wire::PortState::Enforced => Ok(PortState::Enforced(mode_from_wire(granted)?)),
-        wire::PortState::Shut => Ok(PortState::Shut(mode_from_wire(granted)?)),
+        wire::PortState::Enforced => Ok(PortState::Enforced(xdp_mode_from_wire(granted)?)),
+        wire::PortState::Shut => Ok(PortState::Shut(xdp_mode_from_wire(granted)?)),
         wire::PortState::Open => Ok(PortState::Open),
         wire::PortState::Gone => Ok(PortState::Gone),
         wire::PortState::Unspecified => Err(unknown()),
@@ -85,7 +85,7 @@ fn state_from_wire(state: i32, granted: i32) -> Result<PortState, DecodeError> {
 }
 
 pub(crate) fn to_wire(port: &PortReport) -> wire::PortReport {
-    let PortReport { name, role, requested, state, reason, egress, past } = port;
+    let PortReport { name, role, profile, requested, state, reason, egress, past } = port;
     let egress_unenforced = match egress {
         EgressReport::Enforced => String::new(),
         EgressReport::Unenforced { reason } => reason.clone(),
@@ -94,7 +94,8 @@ pub(crate) fn to_wire(port: &PortReport) -> wire::PortReport {
     wire::PortReport {
         name: name.to_string(),
         role: port_role_to_wire(*role),
-        requested: mode_to_wire(*requested),
+        profile: profile.as_ref().map(ToString::to_string).unwrap_or_default(),
+        requested: xdp_mode_to_wire(*requested),
         granted,
         state: state.into(),
         reason: reason.clone(),
@@ -107,6 +108,7 @@ pub(crate) fn from_wire(port: wire::PortReport) -> Result<PortReport, DecodeErro
     let wire::PortReport {
         name: port_name,
         role,
+        profile,
         requested,
         granted,
         state,
@@ -123,7 +125,8 @@ pub(crate) fn from_wire(port: wire::PortReport) -> Result<PortReport, DecodeErro
     Ok(PortReport {
         name: name("port", &port_name)?,
         role: port_role_from_wire(role)?,
-        requested: mode_from_wire(requested)?,
+        profile: optional_name("hardware profile", &profile)?,
+        requested: xdp_mode_from_wire(requested)?,
         state: state_from_wire(state, granted)?,
         reason: prose("reason of a mode", &reason, MAX_TEXT)?,
         egress,

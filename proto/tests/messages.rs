@@ -97,6 +97,7 @@ fn report() -> Report {
         ports: vec![PortReport {
             name: "eth0".parse().unwrap(),
             role: PortRole::Uplink,
+            profile: Some("veth".parse().unwrap()),
             requested: XdpMode::Native,
             state: PortState::Enforced(XdpMode::Generic),
             reason: "driver veth_test has no native XDP".into(),

@@ -10,6 +10,7 @@ use arbtest::arbitrary::{Result, Unstructured};
 use arbtest::arbtest;
 use selvedge_proto::plan::{EncodedPlan, Manifest, PlanDecodeError, PlanError, decode_plan, encode_plan};
 use selvedge_proto::{Digest, MAX_CHUNK_BYTES};
+use selvedge_topology::demands::{Demand, Demands, Mode};
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::L4Key;
 use selvedge_topology::labels::Labels;
@@ -110,6 +111,7 @@ fn plan(u: &mut Unstructured) -> Result<Plan> {
         .collect();
     addresses.sort();
     Ok(Plan {
+        demands: demands(u)?,
         node: "host1".parse().unwrap(),
         role: *u.choose(&[NodeRole::Host, NodeRole::Dpu, NodeRole::Switch])?,
         timeouts: Timeouts { udp: Seconds(u.int_in_range(15..=86_400)?), ..Timeouts::default() },
@@ -241,6 +243,22 @@ fn any_bytes_as_a_manifest_are_refused_or_read() {
     assert_eq!(Manifest::decode(other, b"y"), Err(PlanDecodeError::Corrupt { digest: other, found }));
 }
 
+fn demands(u: &mut Unstructured<'_>) -> Result<Demands> {
+    let demand = |u: &mut Unstructured<'_>| {
+        let mode =
+            |u: &mut Unstructured<'_>| u.choose(&[Mode::Offload, Mode::Native, Mode::Generic]).copied();
+        let require = Some(mode(u)?).filter(|mode| *mode != Mode::Generic);
+        Ok(Demand { require, at_most: Some(mode(u)?), forbid: [mode(u)?].into() })
+    };
+    let mut demands = Demands::default();
+    if u.arbitrary()? {
+        demands.ports.insert("p0".parse().unwrap(), demand(u)?);
+        demands.profiles.insert("nfp".parse().unwrap(), demand(u)?);
+        demands.profiles.insert("veth".parse().unwrap(), demand(u)?);
+    }
+    Ok(demands)
+}
+
 fn small() -> Plan {
     let rule = PlanRule {
         id: RuleId(7),
@@ -252,6 +270,7 @@ fn small() -> Plan {
     let decision = Decision { outcome: Outcome::Allowed, rule: RuleId(7), logged: false };
     let row = |direction| PlanRow { subject: Identity(256), direction, default: SetId(1), peers: vec![] };
     Plan {
+        demands: Demands::default(),
         node: "host1".parse().unwrap(),
         role: NodeRole::Host,
         timeouts: Timeouts::default(),
@@ -344,7 +363,7 @@ fn what_breaks_the_promises_of_a_plan_is_refused_by_name() {
 #[test]
 fn the_bytes_of_a_plan_are_pinned() {
     let digest = encode_plan(&small()).unwrap().digest.to_string();
-    assert_eq!(digest, "4b726fd91931bb335fe63c3c9c9675d63326a00e1a79b2c864fba7b480451f1a");
+    assert_eq!(digest, "8c217cdbc53944da640245cb47fceb55f008d150278096b5143b49068854e1c8");
 }
 
 #[test]

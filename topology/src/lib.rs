@@ -6,6 +6,7 @@
 //! node, and everything the fabric enforces is checked against [`oracle`].
 
 pub mod compile;
+pub mod demands;
 pub mod documents;
 pub mod identity;
 pub mod l4;

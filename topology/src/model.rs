@@ -10,11 +10,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::demands::Demand;
 use crate::l4::{L4Match, PortProtocol};
 use crate::labels::{Labels, Selector};
 use crate::names::{
-    ExternalName, FabricName, GroupName, NodeName, PolicyName, PortName, RackName, RuleName, ServiceName,
-    TierName, WorkloadName,
+    ExternalName, FabricName, GroupName, NodeName, PolicyName, PortName, ProfileName, RackName, RuleName,
+    ServiceName, TierName, WorkloadName,
 };
 use crate::timeouts::Timeouts;
 
@@ -56,6 +57,8 @@ pub struct Fabric {
     pub established_place: Option<Place>,
     /// How long silent connections count.
     pub timeouts: Timeouts,
+    /// What is demanded of the ports of kinds of devices.
+    pub hardware: BTreeMap<ProfileName, Demand>,
 }
 
 /// A machine.
@@ -74,6 +77,8 @@ pub struct Node {
     pub addresses: BTreeSet<IpAddr>,
     /// Its ports by name.
     pub ports: BTreeMap<PortName, PortRole>,
+    /// What is demanded of the mode of those of which anything is.
+    pub demands: BTreeMap<PortName, Demand>,
 }
 
 /// What kind of machine a node is.

@@ -120,6 +120,8 @@ names! {
     RuleName;
     /// A rack or other failure domain.
     RackName;
+    /// A hardware profile: a family of devices.
+    ProfileName;
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use selvedge_hw_profiles::Mode;
 use selvedge_topology::compile::compile;
+use selvedge_topology::demands::Demand;
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::{Direction, Model};
@@ -37,6 +38,7 @@ fn demo() -> Fabric {
     let plans = compile(&model, &identities).unwrap();
     let seen = plans.iter().map(|(node, plan)| {
         let port = SeenPort {
+            profile: Some("veth".parse().unwrap()),
             state: PortState::Enforced(Mode::Native),
             reason: "driver veth runs XDP itself".to_owned(),
             egress_unenforced: None,
@@ -71,7 +73,7 @@ impl Fabric {
 impl Fabric {
     /// What speaks against the fabric, a line each.
     fn obstacles(&self) -> Vec<String> {
-        obstacles(&self.model, &self.plans, &self.seen).iter().map(ToString::to_string).collect()
+        obstacles(&self.model, &self.plans, &self.seen).holes.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -166,7 +168,7 @@ fn nothing_passes_a_port_that_is_gone_so_it_is_nobodys_gap_and_its_workload_is_a
         assert_eq!(entry.standing, Standing::Absent { reason: gone.clone() });
         assert_eq!(fabric.entry("web2", direction).standing, Standing::Enforced, "its neighbour is gone");
     }
-    assert_eq!(obstacles(&fabric.model, &fabric.plans, &fabric.seen), []);
+    assert_eq!(fabric.obstacles(), [] as [&str; 0]);
 }
 
 #[test]
@@ -223,6 +225,23 @@ fn what_is_known_to_go_unenforced_is_named_by_port_and_workload_before_it_is_app
     fabric.port("host1", "eth0").reason = "no mode works".to_owned();
     let told = fabric.obstacles();
     assert!(told[0].starts_with("node host1, port eth0: no mode works; unenforced: app1 (from the fabric)"));
+}
+
+#[test]
+fn a_demand_that_a_port_is_known_not_to_meet_is_an_obstacle() {
+    let mut fabric = demo();
+    let native = Demand { require: Some(Mode::Native), ..Demand::default() };
+    let plan = fabric.plans.get_mut(&"host1".parse::<NodeName>().unwrap()).unwrap();
+    plan.demands.profiles.insert("veth".parse().unwrap(), native);
+    let found = |fabric: &Fabric| obstacles(&fabric.model, &fabric.plans, &fabric.seen).demands;
+    assert_eq!(found(&fabric), []);
+    fabric.port("host1", "w1").state = PortState::Shut(Mode::Generic);
+    fabric.port("host2", "w1").state = PortState::Enforced(Mode::Generic);
+    let told: Vec<String> = found(&fabric).iter().map(ToString::to_string).collect();
+    let why = "driver veth runs XDP itself";
+    assert_eq!(told, [format!("node host1, port w1: runs generic, at least native is demanded: {why}")]);
+    fabric.port("host1", "w1").profile = None;
+    assert_eq!(found(&fabric), []);
 }
 
 #[test]

@@ -89,6 +89,8 @@ struct Revocations {
 pub(super) struct PortStatus {
     pub(super) name: String,
     role: String,
+    /// The hardware profile of its device, where one is known.
+    profile: Option<String>,
     requested_mode: &'static str,
     /// `enforced`, `shut` (without a generation), `open` (no program is there) or `gone` (the interface).
     state: &'static str,
@@ -198,10 +200,11 @@ fn revocations(told: &RevocationReport) -> Revocations {
 }
 
 fn port(port: &selvedge_proto::PortReport) -> PortStatus {
-    let selvedge_proto::PortReport { name, role, requested, state, reason, egress, past } = port;
+    let selvedge_proto::PortReport { name, role, profile, requested, state, reason, egress, past } = port;
     PortStatus {
         name: name.to_string(),
         role: role.to_string(),
+        profile: profile.as_ref().map(ToString::to_string),
         requested_mode: requested.word(),
         state: state.name(),
         granted_mode: state.mode().map(Mode::word),

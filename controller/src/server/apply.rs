@@ -9,7 +9,7 @@ use selvedge_topology::documents::{Diagnostic, Document, Loaded, SourceFile, loa
 use selvedge_topology::identity::{IdentityError, IdentityTable};
 use selvedge_topology::model::{Model, NodeRole};
 use selvedge_topology::names::NodeName;
-use selvedge_topology::placement::{Obstacle, SeenNode};
+use selvedge_topology::placement::{Hole, Obstacles, SeenNode, UnmetDemand};
 use selvedge_topology::plan::Generation;
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
@@ -25,7 +25,9 @@ pub(super) enum ApplyError {
     #[error(transparent)]
     Proposal(#[from] ProposalError),
     #[error("{}", unenforced(.0))]
-    Unenforced(Vec<Obstacle>),
+    Unenforced(Vec<Hole>),
+    #[error("{}", unmet(.0))]
+    Demands(Vec<UnmetDemand>),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]
@@ -34,8 +36,20 @@ pub(super) enum ApplyError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
-fn unenforced(obstacles: &[Obstacle]) -> String {
-    let lines: String = obstacles.iter().map(|obstacle| format!("\n  {obstacle}")).collect();
+fn lines(all: &[impl ToString]) -> String {
+    all.iter().map(|each| format!("\n  {}", each.to_string())).collect()
+}
+
+fn unmet(demands: &[UnmetDemand]) -> String {
+    let lines = lines(demands);
+    format!(
+        "ports do not run in the mode that is demanded of them:{lines}\nmend the ports, or change `xdp` of the node or port, or \
+         `hardware` of the fabric"
+    )
+}
+
+fn unenforced(holes: &[Hole]) -> String {
+    let lines = lines(holes);
     format!(
         "workloads that are to be enforced would not be:{lines}\nmend the ports, say `enforcement: optional` of these \
          workloads, or apply with --allow-unenforced; `selvedge placement` shows every port"
@@ -94,7 +108,7 @@ pub(super) enum End {
         changes: Vec<(ChangeKind, String, String)>,
         nodes: BTreeSet<NodeName>,
         /// What is known to go unenforced, and allowed to.
-        obstacles: Vec<Obstacle>,
+        holes: Vec<Hole>,
     },
 }
 
@@ -186,9 +200,12 @@ impl Desired {
         {
             return Ok(End::Unchanged(current.generation));
         }
-        let obstacles = std::mem::take(&mut proposal.obstacles);
-        if gaps == Gaps::Refused && !obstacles.is_empty() {
-            return Err(ApplyError::Unenforced(obstacles));
+        let Obstacles { holes, demands } = std::mem::take(&mut proposal.obstacles);
+        if !demands.is_empty() {
+            return Err(ApplyError::Demands(demands));
+        }
+        if gaps == Gaps::Refused && !holes.is_empty() {
+            return Err(ApplyError::Unenforced(holes));
         }
         let told = changed
             .iter()
@@ -197,7 +214,7 @@ impl Desired {
         let no_targets = TargetList::new();
         let nodes = differing(before.map_or(&no_targets, |current| &current.targets), &proposal.targets);
         if intent == Intent::DryRun {
-            return Ok(End::Changed { generation: None, changes: told, nodes, obstacles });
+            return Ok(End::Changed { generation: None, changes: told, nodes, holes });
         }
         identities.allocate(store, self.fence, &model).await?;
         if *identities.table() != numbers {
@@ -223,7 +240,7 @@ impl Desired {
         let (roles, owners) = (roles(&model), Owners::of(&model));
         let current = Current { generation, files, targets, roles, owners, documents };
         self.current.send_replace(Some(Arc::new(current)));
-        Ok(End::Changed { generation: Some(generation), changes: told, nodes, obstacles })
+        Ok(End::Changed { generation: Some(generation), changes: told, nodes, holes })
     }
 }
 

@@ -85,8 +85,8 @@ pub(super) fn applied(applied: Applied, intent: Intent) -> wire::ApplyResponse {
             response.generation = generation.0;
             wire::ApplyOutcome::Unchanged
         }
-        End::Changed { generation, changes, nodes, obstacles } => {
-            response.unenforced = obstacles.iter().map(ToString::to_string).collect();
+        End::Changed { generation, changes, nodes, holes } => {
+            response.unenforced = holes.iter().map(ToString::to_string).collect();
             response.generation = generation.map_or(0, |generation| generation.0);
             response.nodes_changed = nodes.iter().map(ToString::to_string).collect();
             response.changes = changes.into_iter().map(document_change).collect();
@@ -179,7 +179,7 @@ impl From<ApplyError> for Status {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::FileTwice { .. } => invalid(error),
-            ApplyError::Proposal(_) | ApplyError::Unenforced(_) => {
+            ApplyError::Proposal(_) | ApplyError::Unenforced(_) | ApplyError::Demands(_) => {
                 Self::failed_precondition(error.to_string())
             }
             ApplyError::Identity(error) => Self::resource_exhausted(error.to_string()),

@@ -8,7 +8,7 @@ use selvedge_topology::compile::{CompileError, compile};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
-use selvedge_topology::placement::{Obstacle, SeenNode, obstacles};
+use selvedge_topology::placement::{Obstacles, SeenNode, obstacles};
 use selvedge_topology::plan::CapacityError;
 
 /// The plans of a model, as they will lie in etcd.
@@ -20,8 +20,8 @@ pub struct Proposal {
     pub manifests: BTreeMap<Digest, Vec<u8>>,
     /// Chunks by digest.
     pub chunks: Chunks,
-    /// What is known to go unenforced.
-    pub obstacles: Vec<Obstacle>,
+    /// What is known to speak against them.
+    pub obstacles: Obstacles,
 }
 
 /// Documents that are valid and still can't be enforced.

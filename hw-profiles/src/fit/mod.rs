@@ -3,14 +3,15 @@
 //! [`fit`] is a pure function of what is asked, what the profile says and what was seen. It always ends in a mode, since
 //! generic programs run on every interface; whether that mode is good enough for who asked is said beside it.
 
+mod demand;
 mod device;
 mod reason;
 
-use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+pub use demand::Demand;
 pub use device::{DeviceNeeds, Excess, MapNeed};
 pub use reason::Reason;
 
@@ -29,21 +30,6 @@ pub struct Requirement {
     pub device: Option<DeviceNeeds>,
     /// What a user wants of the mode.
     pub demand: Demand,
-}
-
-/// What a user wants of a port's mode.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Demand {
-    /// No lesser mode will do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub require: Option<Mode>,
-    /// No better mode is wanted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_most: Option<Mode>,
-    /// None of these.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub forbid: BTreeSet<Mode>,
 }
 
 /// Which mode a port gets, and what there is to say of it.

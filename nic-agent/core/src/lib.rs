@@ -17,7 +17,7 @@ pub mod tables;
 #[cfg(test)]
 mod testing;
 
-pub use accept::{Acceptance, Content, Digest, InForce, Offer, Refusal, accept};
+pub use accept::{Acceptance, Content, Digest, Here, InForce, Offer, Refusal, accept};
 pub use lower::{LowerError, lower};
 pub use machine::{ForeignPrograms, IfIndex, Interface, Machine, Owner, XdpProgram};
 pub use place::{Placement, Refused};

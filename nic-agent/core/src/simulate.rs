@@ -73,8 +73,8 @@ impl Simulation {
             Action::Put(entry) => tables.put(entry),
             Action::Delete(key) if tables.delete(key) => {}
             Action::Delete(key) => return Err(Mistake::Absent { key: *key }),
-            // There is no program here to judge a packet.
-            Action::Prove(_) => {}
+            // There is no program here to judge a packet, and no kernel that refuses a mode.
+            Action::Prove(_) | Action::Insist { .. } => {}
             Action::Switch(config) => tables.config = *config,
             Action::Attach { port, index, choice, .. } => {
                 let attachment =

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use selvedge_topology::demands::Demands;
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::labels::Labels;
@@ -68,6 +69,7 @@ impl Sample {
             peers,
         };
         let plan = Plan {
+            demands: Demands::default(),
             node: name("host1"),
             role: NodeRole::Host,
             timeouts: Timeouts::default(),

@@ -9,7 +9,8 @@ use aya::maps::{MapError, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, map};
-use selvedge_agent_core::{Action, Egress, Hook, Mismatch, Observed, Precedence, Refused, Support};
+use selvedge_agent_core::{Action, Egress, Hook, IfIndex, Mismatch, Observed, Precedence, Refused, Support};
+use selvedge_hw_profiles::{Demand, Mode};
 use selvedge_topology::names::PortName;
 
 use super::arrays;
@@ -85,6 +86,16 @@ pub enum DatapathError {
         /// The modes and the kernel's words.
         refused: Vec<Refused>,
     },
+    /// A port does not run in a mode that is demanded.
+    #[error("port {port} runs {}, and {demand} is demanded", mode.map_or("nothing".to_owned(), |mode| mode.to_string()))]
+    Demand {
+        /// The port.
+        port: PortName,
+        /// What is demanded.
+        demand: Demand,
+        /// What it runs in.
+        mode: Option<Mode>,
+    },
     /// What the node sends can't be judged on a port.
     #[error("port {port}, {}: {reason}", Hook::Egress)]
     AttachEgress {
@@ -154,7 +165,7 @@ pub struct KernelDatapath {
     /// What the programs came from, held for their life.
     _object: Ebpf,
     /// Interface and mode of what is attached, as last observed.
-    modes: BTreeMap<u32, selvedge_hw_profiles::Mode>,
+    modes: BTreeMap<u32, Mode>,
 }
 
 impl KernelDatapath {
@@ -226,11 +237,13 @@ impl Datapath for KernelDatapath {
                 }
                 return proof.map(Effect::Proved);
             }
+            Action::Insist { port, index, demand } => self.insist(port, *index, demand)?,
             Action::Switch(config) => self.tables.switch(config)?,
             Action::Attach { port, index, choice, displace } => {
                 attach::displace(port, *index, displace)?;
                 let pin = self.pins.link(Hook::Ingress, port);
                 let placement = attach::attach(&mut self.program, port, *index, choice, &pin)?;
+                self.modes.insert(index.0, placement.granted);
                 return Ok(Effect::Placed(port.clone(), placement));
             }
             Action::AttachEgress { port, .. } => {
@@ -258,6 +271,15 @@ impl Datapath for KernelDatapath {
 }
 
 impl KernelDatapath {
+    fn insist(&self, port: &PortName, index: IfIndex, demand: &Demand) -> Result<(), DatapathError> {
+        match self.modes.get(&index.0) {
+            Some(mode) if demand.admits(*mode) => Ok(()),
+            mode => {
+                Err(DatapathError::Demand { port: port.clone(), demand: demand.clone(), mode: mode.copied() })
+            }
+        }
+    }
+
     fn refresh(&self, hook: Hook, port: &PortName) -> Result<(), DatapathError> {
         let path = self.pins.link(hook, port);
         let failed = |source: io::Error| DatapathError::Pin { path: path.clone(), source };

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use selvedge_abi::FailsafeKey;
 use selvedge_agent_core::{
-    Acceptance, Action, Content, Desired, ForeignPrograms, InForce, LowerError, Observed, Offer, Placement,
-    Proof, Refusal, accept, reconcile,
+    Acceptance, Action, Content, Desired, ForeignPrograms, Here, InForce, LowerError, Observed, Offer,
+    Placement, Proof, Refusal, accept, reconcile,
 };
 use selvedge_hw_profiles::Profiles;
 use selvedge_proto::Target;
@@ -255,8 +255,13 @@ impl<D: Datapath> Engine<D> {
         let Some(fetched) = self.offered.take() else { return };
         let generation = fetched.target.generation;
         let offer = Offer { generation, digest: fetched.digest(), plan: &fetched.plan };
-        let machine = &self.observed.machine;
-        match accept(&self.settings.node, self.in_force(), offer, machine, self.settings.foreign) {
+        let here = Here {
+            machine: &self.observed.machine,
+            attachments: &self.observed.attachments,
+            foreign: self.settings.foreign,
+            profiles: &self.settings.profiles,
+        };
+        match accept(&self.settings.node, self.in_force(), offer, here) {
             Ok(Acceptance::Unchanged) => self.refused = None,
             Ok(Acceptance::New) => {
                 tracing::info!(%generation, "accepted");

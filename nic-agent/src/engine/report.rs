@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use selvedge_abi::{ABI_VERSION, Revocations};
+use selvedge_agent_core::place::Terms;
 use selvedge_agent_core::prove::Coverage;
 use selvedge_agent_core::{Attachment, Egress, Interface, Placement, Proof, Support, place};
 use selvedge_hw_profiles::Mode;
@@ -86,25 +87,36 @@ impl<D: Datapath> Engine<D> {
             let (requested, state) = (Mode::Native, PortState::Gone);
             let egress = EgressReport::Unenforced { reason: reason.clone() };
             let past = Vec::new();
-            return PortReport { name: name.clone(), role, requested, state, reason, egress, past };
+            let profile = None;
+            return PortReport { name: name.clone(), role, profile, requested, state, reason, egress, past };
         };
         let attachment =
             self.observed.attachments.get(name).filter(|found| found.index == Some(interface.index));
         let (requested, state, reason) = match attachment {
             Some(attachment) => {
                 let Placement { requested, granted, reason } = self.placement(name, interface, attachment);
+                let demand = self.terms().demand(name, interface);
+                let reason = match demand.in_kernel().admits(granted) {
+                    true => reason,
+                    false => format!("{reason}; {demand} is demanded, and the port stays enforced as it is"),
+                };
                 (requested, self.judged(interface, granted), reason)
             }
             None => {
-                let requested = place::choose(&self.settings.profiles, name, interface).first;
+                let requested = place::choose(self.terms(), name, interface).first;
                 let failure = self.failure.clone();
                 (requested, PortState::Open, failure.unwrap_or_else(|| "not attached yet".to_owned()))
             }
         };
         let egress = self.egress(name, interface);
-        let past = place::forwarded_past(&self.settings.profiles, name, interface);
+        let profile = self.terms().profile(interface).and_then(|name| name.parse().ok());
+        let past = place::forwarded_past(self.terms(), name, interface);
         let past = past.into_iter().take(MAX_PAST).map(cut).collect();
-        PortReport { name: name.clone(), role, requested, state, reason: cut(reason), egress, past }
+        PortReport { name: name.clone(), role, profile, requested, state, reason: cut(reason), egress, past }
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms { profiles: &self.settings.profiles, demands: self.plan().map(|plan| &plan.demands) }
     }
 
     /// What becomes of packets at a port that has the program.
@@ -129,8 +141,7 @@ impl<D: Datapath> Engine<D> {
     /// The ledger's entry where it agrees with what is seen, else what can be said of what is seen.
     fn placement(&self, name: &PortName, interface: &Interface, attachment: &Attachment) -> Placement {
         let recorded = self.placements.get(name).filter(|placement| placement.granted == attachment.mode);
-        let seen =
-            || Placement::adopted(&place::choose(&self.settings.profiles, name, interface), attachment.mode);
+        let seen = || Placement::adopted(&place::choose(self.terms(), name, interface), attachment.mode);
         recorded.cloned().unwrap_or_else(seen)
     }
 }

@@ -7,6 +7,7 @@ use selvedge_agent_core::{IfIndex, Refused as RefusedMode};
 use selvedge_hw_profiles::{Mode, Profiles};
 use selvedge_proto::Report;
 use selvedge_proto::plan::encode_plan;
+use selvedge_topology::demands::Demands;
 use selvedge_topology::model::{NodeRole, PortRole};
 use selvedge_topology::placement::PortState;
 use selvedge_topology::plan::PlanPort;
@@ -68,7 +69,19 @@ fn plan(ports: &[&str]) -> Plan {
     let (workloads, addresses, rows, sets) = (vec![], vec![], vec![], vec![]);
     let (node, role, rules, identities) = (name("host1"), NodeRole::Host, vec![], vec![]);
     let timeouts = Timeouts::default();
-    Plan { node, role, timeouts, ports, workloads, addresses, rows, sets, rules, identities }
+    Plan {
+        node,
+        role,
+        timeouts,
+        ports,
+        demands: Demands::default(),
+        workloads,
+        addresses,
+        rows,
+        sets,
+        rules,
+        identities,
+    }
 }
 
 fn fetched(generation: u64, plan: Plan) -> Fetched {

@@ -183,6 +183,7 @@ fn parse(text: &str) -> Result<Target, &'static str> {
 #[cfg(test)]
 mod tests {
     use selvedge_proto::plan::encode_plan;
+    use selvedge_topology::demands::Demands;
     use selvedge_topology::model::NodeRole;
     use selvedge_topology::plan::Plan;
     use selvedge_topology::timeouts::Timeouts;
@@ -193,6 +194,7 @@ mod tests {
         let (ports, workloads, addresses, rows) = (vec![], vec![], vec![], vec![]);
         let (sets, rules, identities) = (vec![], vec![], vec![]);
         let plan = Plan {
+            demands: Demands::default(),
             node: "n".parse().unwrap(),
             role,
             timeouts: Timeouts::default(),

@@ -1,5 +1,6 @@
 //! Plans as a compiler would make them.
 
+use selvedge_topology::demands::Demands;
 use selvedge_topology::identity::Identity;
 use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::labels::Labels;
@@ -31,6 +32,7 @@ pub(crate) fn allowing(port: u16) -> Plan {
         action,
     };
     Plan {
+        demands: Demands::default(),
         node: "host1".parse().unwrap(),
         role: NodeRole::Host,
         timeouts: Timeouts::default(),

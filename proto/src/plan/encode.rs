@@ -2,7 +2,7 @@
 
 use selvedge_topology::plan::Plan;
 
-use super::{Manifest, Sections, wire_form};
+use super::{Manifest, Sections, demands, wire_form};
 use crate::chunks::{ChunkError, Chunks, cut};
 use crate::digest::Digest;
 
@@ -21,7 +21,19 @@ pub struct EncodedPlan {
 ///
 /// Fails only where one entry alone is larger than a chunk, which no plan of valid documents has.
 pub fn encode_plan(plan: &Plan) -> Result<EncodedPlan, ChunkError> {
-    let Plan { node, role, timeouts, ports, workloads, addresses, rows, sets, rules, identities } = plan;
+    let Plan {
+        node,
+        role,
+        timeouts,
+        ports,
+        demands: demanded,
+        workloads,
+        addresses,
+        rows,
+        sets,
+        rules,
+        identities,
+    } = plan;
     let mut chunks = Chunks::new();
     let sections = Sections {
         ports: cut(ports.iter().map(wire_form::port_to_wire), &mut chunks)?,
@@ -31,6 +43,7 @@ pub fn encode_plan(plan: &Plan) -> Result<EncodedPlan, ChunkError> {
         sets: cut(sets.iter().flat_map(wire_form::set_to_wire), &mut chunks)?,
         rules: cut(rules.iter().map(wire_form::rule_to_wire), &mut chunks)?,
         identities: cut(identities.iter().map(wire_form::identity_to_wire), &mut chunks)?,
+        demands: cut(demands::to_wire(demanded), &mut chunks)?,
     };
     let manifest = Manifest { node: node.clone(), role: *role, timeouts: *timeouts, sections }.encode();
     Ok(EncodedPlan { digest: Digest::of(&manifest), manifest, chunks })

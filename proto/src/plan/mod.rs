@@ -2,6 +2,7 @@
 //!
 //! Equal plans are equal bytes, whatever made them. What can't be a plan is refused before any of it is used.
 
+mod demands;
 mod encode;
 mod verify;
 mod wire_form;
@@ -23,7 +24,7 @@ use crate::digest::Digest;
 use crate::wire;
 
 /// The version of the format that this crate reads and writes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// No manifest names more chunks: at 34 bytes each it stays a small value in etcd.
 pub const MAX_PLAN_CHUNKS: usize = 4096;
 
@@ -46,12 +47,13 @@ struct Sections {
     sets: Vec<Digest>,
     rules: Vec<Digest>,
     identities: Vec<Digest>,
+    demands: Vec<Digest>,
 }
 
 impl Sections {
     fn all(&self) -> impl Iterator<Item = &Digest> {
-        let Self { ports, workloads, addresses, rows, sets, rules, identities } = self;
-        [ports, workloads, addresses, rows, sets, rules, identities].into_iter().flatten()
+        let Self { ports, workloads, addresses, rows, sets, rules, identities, demands } = self;
+        [ports, workloads, addresses, rows, sets, rules, identities, demands].into_iter().flatten()
     }
 }
 
@@ -112,7 +114,7 @@ impl Manifest {
     /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
         let Self { node, role, timeouts, sections } = self;
-        let Sections { ports, workloads, addresses, rows, sets, rules, identities } = sections;
+        let Sections { ports, workloads, addresses, rows, sets, rules, identities, demands } = sections;
         let list = |digests: &[Digest]| digests.iter().map(|digest| (*digest).into()).collect();
         let manifest = wire::Manifest {
             format: FORMAT,
@@ -125,6 +127,7 @@ impl Manifest {
             sets: list(sets),
             rules: list(rules),
             identities: list(identities),
+            demands: list(demands),
             timeouts: Some(wire_form::timeouts_to_wire(timeouts)),
         };
         manifest.encode_to_vec()
@@ -157,6 +160,7 @@ impl Manifest {
             rules,
             identities,
             timeouts,
+            demands,
         } = manifest;
         let list = |digests: Vec<Vec<u8>>| {
             digests.iter().map(|digest| Digest::try_from(digest.as_slice())).collect::<Result<Vec<_>, _>>()
@@ -169,6 +173,7 @@ impl Manifest {
             sets: list(sets)?,
             rules: list(rules)?,
             identities: list(identities)?,
+            demands: list(demands)?,
         };
         at_most("chunks of one plan", sections.all().count(), MAX_PLAN_CHUNKS)?;
         Ok(Self {
@@ -182,12 +187,13 @@ impl Manifest {
     /// Puts the plan together and checks that it is one. `chunks` may hold more than is needed.
     pub fn plan(&self, chunks: &Chunks) -> Result<Plan, PlanDecodeError> {
         let Self { node, role, timeouts, sections } = self;
-        let Sections { ports, workloads, addresses, rows, sets, rules, identities } = sections;
+        let Sections { ports, workloads, addresses, rows, sets, rules, identities, demands } = sections;
         let plan = Plan {
             node: node.clone(),
             role: *role,
             timeouts: *timeouts,
             ports: section("ports", ports, chunks, wire_form::port)?,
+            demands: demands::join(section("demands", demands, chunks, demands::from_wire)?),
             workloads: section("workloads", workloads, chunks, wire_form::workload)?,
             addresses: section("addresses", addresses, chunks, wire_form::address)?,
             rows: wire_form::join_rows(section("rows", rows, chunks, wire_form::row)?),

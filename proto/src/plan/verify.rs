@@ -40,6 +40,12 @@ pub enum PlanError {
         /// The port.
         port: PortName,
     },
+    /// A demand on a port that the plan has not.
+    #[error("something is demanded of port {port}, which the plan does not have")]
+    DemandPort {
+        /// The port.
+        port: PortName,
+    },
     /// A workload at something that is neither a workload port nor an uplink of the plan.
     #[error("workload {workload} is at {port}, which is neither a workload port nor an uplink of the plan")]
     WorkloadPort {
@@ -132,8 +138,19 @@ pub enum PlanError {
 
 /// Checks a whole plan.
 pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
-    let Plan { node: _, role: _, timeouts, ports, workloads, addresses, rows, sets, rules, identities } =
-        plan;
+    let Plan {
+        node: _,
+        role: _,
+        timeouts,
+        ports,
+        demands,
+        workloads,
+        addresses,
+        rows,
+        sets,
+        rules,
+        identities,
+    } = plan;
     sorted("ports", ports, |port| &port.name, ToString::to_string)?;
     sorted("workloads", workloads, |workload| &workload.name, ToString::to_string)?;
     sorted("addresses", addresses, |address| &address.prefix, ToString::to_string)?;
@@ -144,6 +161,10 @@ pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
     verify_timeouts(timeouts)?;
     if let Some(port) = ports.iter().find(|port| port.role == PortRole::Management) {
         return Err(PlanError::ManagementPort { port: port.name.clone() });
+    }
+    let has = |name: &PortName| ports.iter().any(|port| port.name == *name);
+    if let Some(port) = demands.ports.keys().find(|port| !has(port)) {
+        return Err(PlanError::DemandPort { port: port.clone() });
     }
     if let Some(mapped) = addresses.iter().find(|address| is_mapped(address.prefix)) {
         return Err(PlanError::MappedAddress { prefix: mapped.prefix });

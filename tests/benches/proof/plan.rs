@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
+use selvedge_topology::demands::Demands;
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::model::{self, Direction, NodeRole, PortRole, RuleId};
@@ -64,6 +65,7 @@ pub(crate) fn plan(subjects: u8, peers: u16) -> Result<Plan> {
         action: model::Action::Allow,
     };
     Ok(Plan {
+        demands: Demands::default(),
         node: "bench".parse()?,
         role: NodeRole::Host,
         timeouts: Timeouts::default(),

@@ -47,7 +47,7 @@ pub(super) fn run(input: &[u8]) -> Outcome {
         fragment: fragment.0,
     };
     let manifest = wire::Manifest {
-        format: 2,
+        format: 3,
         node: "n1".into(),
         role,
         ports: section(),
@@ -57,6 +57,7 @@ pub(super) fn run(input: &[u8]) -> Outcome {
         sets: section(),
         rules: section(),
         identities: section(),
+        demands: section(),
         // Few of those that a byte can say are too short, or beyond.
         timeouts: Some(wire::Timeouts { udp: 255 - u32::from(bytes.next()), ..timeouts }),
     };

@@ -123,6 +123,7 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
         ports: vec![PortReport {
             name: "eth0".parse().unwrap(),
             role: PortRole::Uplink,
+            profile: Some("veth".parse().unwrap()),
             requested: XdpMode::Native,
             state: PortState::Enforced(XdpMode::Generic),
             reason: "the driver has no native XDP".into(),

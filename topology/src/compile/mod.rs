@@ -13,12 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use crate::demands::Demands;
 use crate::identity::{Identity, IdentityTable, SecurityLabels};
 use crate::labels::Labels;
-use crate::model::{AgentPresence, Attachment, Direction, Model, Node, PortRole, Workload};
-use crate::names::{NodeName, WorkloadName};
+use crate::model::{AgentPresence, Attachment, Direction, Fabric, Model, Node, PortRole, Workload};
+use crate::names::{NodeName, PortName, WorkloadName};
 use crate::plan::{Plan, PlanIdentity, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload, SetId};
-use crate::timeouts::Timeouts;
 
 use peers::Peers;
 use rows::Rows;
@@ -54,8 +54,9 @@ pub fn compile(model: &Model, identities: &IdentityTable) -> Result<BTreeMap<Nod
     let peers = Peers::gather(model, identities, &numbered)?;
     let mut rows = Rows::new(model, &peers);
     let nodes = model.fabric.nodes.values().filter(|node| node.agent == AgentPresence::Enabled);
-    let timeouts = model.fabric.timeouts;
-    nodes.map(|node| Ok((node.name.clone(), plan(node, timeouts, &numbered, &peers, &mut rows)?))).collect()
+    nodes
+        .map(|node| Ok((node.name.clone(), plan(node, &model.fabric, &numbered, &peers, &mut rows)?)))
+        .collect()
 }
 
 /// A workload and its identity.
@@ -79,7 +80,7 @@ fn number_workloads<'m>(
 
 fn plan(
     node: &Node,
-    timeouts: Timeouts,
+    fabric: &Fabric,
     all: &[Numbered<'_>],
     peers: &Peers<'_>,
     rows: &mut Rows<'_>,
@@ -105,13 +106,14 @@ fn plan(
     Ok(Plan {
         node: node.name.clone(),
         role: node.role,
-        timeouts,
+        timeouts: fabric.timeouts,
         ports: node
             .ports
             .iter()
             .filter(|(_, role)| **role != PortRole::Management)
             .map(|(name, role)| PlanPort { name: name.clone(), role: *role })
             .collect(),
+        demands: demands(node, fabric),
         workloads: local.into_iter().filter_map(plan_workload).collect(),
         addresses: peers.addresses_seen_from(node),
         rows: plan_rows,
@@ -119,6 +121,16 @@ fn plan(
         rules,
         identities: identities_of(all),
     })
+}
+
+/// Nothing enforces at a management port, so nothing is demanded of one.
+fn demands(node: &Node, fabric: &Fabric) -> Demands {
+    let enforced = |port: &PortName| node.ports.get(port).is_some_and(|role| *role != PortRole::Management);
+    let ports = node.demands.iter().filter(|(port, _)| enforced(port));
+    Demands {
+        ports: ports.map(|(port, demand)| (port.clone(), demand.clone())).collect(),
+        profiles: fabric.hardware.clone(),
+    }
 }
 
 fn is_enforced_at(workload: &Workload, node: &Node) -> bool {

@@ -16,8 +16,11 @@ use crate::labels::{LabelKey, LabelValue};
 use crate::model::{
     Action, AgentPresence, DefaultAction, Enforcement, Entity, Established, Isolation, NodeRole, PortRole,
 };
-use crate::names::{ExternalName, GroupName, NodeName, PortName, RackName, RuleName, ServiceName, TierName};
+use crate::names::{
+    ExternalName, GroupName, NodeName, PortName, ProfileName, RackName, RuleName, ServiceName, TierName,
+};
 use crate::timeouts;
+use selvedge_hw_profiles::Mode;
 use std::net::IpAddr;
 
 /// The version of the language.
@@ -70,7 +73,7 @@ pub(crate) const ENVELOPE: &[FieldSpec] = &[
 ];
 
 /// The fields of every record, in the order people read them.
-pub(crate) fn records() -> [&'static [FieldSpec]; 20] {
+pub(crate) fn records() -> [&'static [FieldSpec]; 22] {
     [
         ENVELOPE,
         Metadata::FIELDS,
@@ -79,6 +82,8 @@ pub(crate) fn records() -> [&'static [FieldSpec]; 20] {
         TimeoutsSpec::FIELDS,
         NodeSpec::FIELDS,
         PortSpec::FIELDS,
+        HardwareSpec::FIELDS,
+        DemandSpec::FIELDS,
         LinkSpec::FIELDS,
         AttachmentSpec::FIELDS,
         ExternalSpec::FIELDS,
@@ -120,6 +125,8 @@ record! {
         Required "nodes" nodes: List<NodeSpec, 1, { limits::FABRIC_NODES }>, hint "name at least one node";
         /// The wires between ports of nodes.
         Optional "links" links: List<LinkSpec, 0, { limits::LINKS }>;
+        /// What is demanded of the ports of a kind of device.
+        Optional "hardware" hardware: List<HardwareSpec, 0, { limits::HARDWARE }>;
         /// Known places outside the fabric, such as the internet.
         Optional "externals" externals: List<ExternalSpec, 0, { limits::EXTERNALS }>;
     }
@@ -162,6 +169,8 @@ record! {
         Optional "rack" rack: RackName;
         /// Its own addresses.
         Optional "addresses" addresses: List<IpAddr, 0, { limits::ADDRESSES }>;
+        /// What is demanded of the mode of each of its ports.
+        Optional "xdp" xdp: DemandSpec;
         /// Its network interfaces.
         Required "ports" ports: List<PortSpec, 0, { limits::NODE_PORTS }>;
     }
@@ -172,6 +181,31 @@ record! {
         Required "name" name: PortName;
         /// What it faces: uplink, workload, fabric or management.
         Required "role" role: PortRole;
+        /// What is demanded of its mode, beside what is of its node's ports and of its device's.
+        Optional "xdp" xdp: DemandSpec;
+    }
+
+    /// What is demanded of the ports of a kind of device.
+    HardwareSpec {
+        /// The hardware profile that `selvedge hw match` finds for the port.
+        Required "profile" profile: ProfileName, hint "`selvedge hw list` lists them";
+        /// What is demanded.
+        Required "xdp" xdp: DemandSpec;
+    }
+
+    /// Where the program of a port must, may or must not run: `offload` is in the NIC (before the program in the kernel), `native` in
+    /// the driver, `generic` in the stack. No generation is applied where that is known not to be so.
+    DemandSpec {
+        /// No lesser mode will do: `offload`, or `native`.
+        Optional "require" require: Mode;
+        /// No better mode is wanted.
+        Optional "atMost" at_most: Mode;
+        /// None of these.
+        Optional "forbid" forbid: List<Mode, 1, 3>;
+        where [AnyOf(
+            &["require", "atMost", "forbid"],
+            "say what is demanded, or leave `xdp` out: the best mode there is, then",
+        )]
     }
 
     /// A wire.
@@ -408,6 +442,11 @@ choices! {
     AgentPresence {
         "enabled" => AgentPresence::Enabled, "An agent enforces there.";
         "none" => AgentPresence::None, "It only forwards.";
+    }
+    Mode {
+        "offload" => Mode::Offload, "In the NIC.";
+        "native" => Mode::Native, "In the driver.";
+        "generic" => Mode::Generic, "In the kernel's stack.";
     }
     Enforcement {
         "required" => Enforcement::Required, "No generation that leaves it unenforced is applied, unless the command allows it.";

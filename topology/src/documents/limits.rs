@@ -28,6 +28,8 @@ pub const FABRIC_NODES: usize = 20_000;
 pub const NODE_PORTS: usize = 4_096;
 /// Links of a fabric.
 pub const LINKS: usize = 200_000;
+/// Kinds of devices of which a fabric demands something.
+pub const HARDWARE: usize = 256;
 /// Externals of a fabric.
 pub const EXTERNALS: usize = 1_000;
 /// Tiers of a fabric.

@@ -15,7 +15,7 @@ pub use selvedge_hw_profiles::Mode;
 use serde::Serialize;
 
 pub use cost::{Budget, Cost};
-pub use obstacle::{Obstacle, obstacles};
+pub use obstacle::{Hole, Obstacles, UnmetDemand, obstacles};
 pub use seen::{PortState, SeenNode, SeenPort};
 
 use crate::model::{Attachment, Direction, Endpoint, Model, PortRole, Workload};

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::{Carries, Guard, SeenNode, points};
+use crate::demands::{Demand, Mode};
 use crate::model::{Attachment, Direction, Enforcement, Model};
-use crate::names::{NodeName, PortName, WorkloadName};
+use crate::names::{NodeName, PortName, ProfileName, WorkloadName};
 use crate::plan::Plan;
 
 /// A port at which packets of managed workloads would go unjudged, and all of those workloads that need it judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
+pub struct Hole {
     /// The node.
     pub node: NodeName,
     /// The port.
@@ -24,10 +25,34 @@ pub struct Obstacle {
     pub workloads: BTreeSet<(WorkloadName, Carries)>,
 }
 
+/// A port that does not run in a mode that the documents demand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnmetDemand {
+    /// The node.
+    pub node: NodeName,
+    /// The port.
+    pub port: PortName,
+    /// The mode in which it runs.
+    pub mode: Mode,
+    /// What is demanded.
+    pub demand: Demand,
+    /// Why it runs in that mode.
+    pub reason: String,
+}
+
+/// Everything that is known to speak against a generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Obstacles {
+    /// By node and port.
+    pub holes: Vec<Hole>,
+    /// By node and port.
+    pub demands: Vec<UnmetDemand>,
+}
+
 /// Most workloads that are named; there may be thousands behind one uplink.
 const NAMED: usize = 6;
 
-impl fmt::Display for Obstacle {
+impl fmt::Display for Hole {
     /// `node host2, port eth0: … ; unenforced: app1 (from the fabric), app2 (from the fabric)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { node, port, reason, workloads } = self;
@@ -41,12 +66,26 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// Everything that is known to leave a workload of `model` unenforced that the documents want enforced, by node and port.
+impl fmt::Display for UnmetDemand {
+    /// `node host2, port eth0: runs generic, at least native is demanded: …`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, port, mode, demand, reason } = self;
+        write!(f, "node {node}, port {port}: runs {}, {demand} is demanded: {reason}", mode.word())
+    }
+}
+
+/// Everything that is known to leave a workload of `model` unenforced that the documents want enforced, and every demand that is
+/// known not to be met.
 pub fn obstacles(
     model: &Model,
     plans: &BTreeMap<NodeName, Plan>,
     seen: &BTreeMap<NodeName, SeenNode>,
-) -> Vec<Obstacle> {
+) -> Obstacles {
+    let demands = plans.values().flat_map(|plan| unmet_demands(plan, seen.get(&plan.node)));
+    Obstacles { holes: holes(model, plans, seen), demands: demands.collect() }
+}
+
+fn holes(model: &Model, plans: &BTreeMap<NodeName, Plan>, seen: &BTreeMap<NodeName, SeenNode>) -> Vec<Hole> {
     let mut found: BTreeMap<(NodeName, PortName, String), BTreeSet<(WorkloadName, Carries)>> =
         BTreeMap::new();
     let required = model.workloads.values().filter(|it| it.enforcement == Enforcement::Required);
@@ -60,6 +99,16 @@ pub fn obstacles(
             found.entry((point.node, point.port, reason)).or_default().insert(whose);
         }
     }
-    let obstacle = |((node, port, reason), workloads)| Obstacle { node, port, reason, workloads };
-    found.into_iter().map(obstacle).collect()
+    let hole = |((node, port, reason), workloads)| Hole { node, port, reason, workloads };
+    found.into_iter().map(hole).collect()
+}
+
+fn unmet_demands(plan: &Plan, seen: Option<&SeenNode>) -> impl Iterator<Item = UnmetDemand> {
+    plan.ports.iter().filter_map(move |port| {
+        let found = seen?.ports.get(&port.name)?;
+        let mode = found.state.mode()?;
+        let demand = plan.demands.of(&port.name, found.profile.as_ref().map(ProfileName::as_str));
+        let (node, port, reason) = (plan.node.clone(), port.name.clone(), found.reason.clone());
+        (!demand.in_kernel().admits(mode)).then_some(UnmetDemand { node, port, mode, demand, reason })
+    })
 }

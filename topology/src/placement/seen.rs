@@ -6,7 +6,7 @@ use std::fmt;
 use selvedge_hw_profiles::Mode;
 use serde::Serialize;
 
-use crate::names::PortName;
+use crate::names::{PortName, ProfileName};
 use crate::plan::Generation;
 
 /// What a node reports of itself.
@@ -21,6 +21,8 @@ pub struct SeenNode {
 /// What a node reports of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenPort {
+    /// The hardware profile of its device, where one is known.
+    pub profile: Option<ProfileName>,
     /// What becomes of packets that arrive.
     pub state: PortState,
     /// Why it is so, and no better.

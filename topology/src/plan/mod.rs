@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::demands::Demands;
 use crate::identity::{Class, Identity};
 use crate::l4::L4Key;
 use crate::labels::Labels;
@@ -46,6 +47,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// The ports it enforces at; management ports are not among them.
     pub ports: Vec<PlanPort>,
+    /// What is demanded of their modes.
+    pub demands: Demands,
     /// The workloads it enforces for.
     pub workloads: Vec<PlanWorkload>,
     /// What the fabric knows of addresses; the longest prefix that holds an address decides. No prefix: world.

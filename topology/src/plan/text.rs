@@ -14,7 +14,13 @@ impl fmt::Display for Plan {
         writeln!(f, "timeouts: {}", self.timeouts)?;
         writeln!(f, "ports:")?;
         for port in &self.ports {
-            writeln!(f, "  {:<12} {}", port.name, port.role)?;
+            match self.demands.ports.get(&port.name) {
+                Some(demand) => writeln!(f, "  {:<12} {}, {demand}", port.name, port.role)?,
+                None => writeln!(f, "  {:<12} {}", port.name, port.role)?,
+            }
+        }
+        for (profile, demand) in &self.demands.profiles {
+            writeln!(f, "  every {profile}: {demand}")?;
         }
         writeln!(f, "workloads:")?;
         for workload in &self.workloads {

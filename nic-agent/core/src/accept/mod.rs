@@ -1,12 +1,16 @@
 //! Whether an offered plan may replace the one in force.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use selvedge_hw_profiles::Profiles;
 use selvedge_topology::names::{NodeName, PortName};
 use selvedge_topology::plan::{Generation, Plan};
 
 use crate::lower::{self, LowerError};
 use crate::machine::{ForeignPrograms, Machine, XdpProgram};
+use crate::place::{self, Terms, Unmet};
+use crate::reconcile::Attachment;
 
 /// SHA-256 of a manifest: what a generation means for this node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +56,19 @@ pub struct Offer<'a> {
     pub digest: Digest,
     /// The plan it describes.
     pub plan: &'a Plan,
+}
+
+/// What an offer is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Here<'a> {
+    /// The interfaces.
+    pub machine: &'a Machine,
+    /// The agent's own links.
+    pub attachments: &'a BTreeMap<PortName, Attachment>,
+    /// What to do about somebody else's programs.
+    pub foreign: ForeignPrograms,
+    /// What devices can do.
+    pub profiles: &'a Profiles,
 }
 
 /// What comes of an offer that is not refused.
@@ -110,6 +127,9 @@ pub enum Refusal {
         /// The program.
         program: XdpProgram,
     },
+    /// A port does not run as the plan demands, or would not.
+    #[error(transparent)]
+    Demand(#[from] Unmet),
     /// Larger than the tables, or it contradicts itself.
     #[error(transparent)]
     Plan(#[from] LowerError),
@@ -119,13 +139,12 @@ fn list(ports: &[PortName]) -> String {
     ports.iter().map(|port| format!("`{port}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether `offer` may be put in force on `node`, where `in_force` is what it has (if anything).
+/// Whether `offer` may be put in force on `node`, where `in_force` is what it has (if anything), as things are `here`.
 pub fn accept(
     node: &NodeName,
     in_force: Option<InForce>,
     offer: Offer<'_>,
-    machine: &Machine,
-    foreign: ForeignPrograms,
+    here: Here<'_>,
 ) -> Result<Acceptance, Refusal> {
     if offer.plan.node != *node {
         return Err(Refusal::OtherNode { plan: offer.plan.node.clone(), this: node.clone() });
@@ -136,8 +155,13 @@ pub fn accept(
         return Ok(Acceptance::Unchanged);
     }
     lower::check(offer.plan)?;
+    let Here { machine, attachments, foreign, profiles } = here;
     check_ports(offer.plan, machine, foreign)?;
-    Ok(Acceptance::New)
+    let terms = Terms { profiles, demands: Some(&offer.plan.demands) };
+    match place::unmet(offer.plan, terms, machine, attachments) {
+        Some(unmet) => Err(unmet.into()),
+        None => Ok(Acceptance::New),
+    }
 }
 
 fn compare(in_force: InForce, offer: Offer<'_>) -> Result<Acceptance, Refusal> {

@@ -1,7 +1,8 @@
-use selvedge_hw_profiles::Mode;
+use selvedge_hw_profiles::{Demand, Mode};
 
 use super::*;
-use crate::machine::{Interface, Owner};
+use crate::machine::{IfIndex, Interface, Owner};
+use crate::reconcile::Program;
 use crate::testing::{Sample, machine, name};
 
 const FIRST: Digest = Digest([1; 32]);
@@ -16,7 +17,18 @@ fn offer(plan: &Plan, generation: u64, digest: Digest) -> Offer<'_> {
 }
 
 fn judge(in_force: Option<InForce>, offer: Offer<'_>, machine: &Machine) -> Result<Acceptance, Refusal> {
-    accept(&name("host1"), in_force, offer, machine, ForeignPrograms::Refuse)
+    with(in_force, offer, machine, ForeignPrograms::Refuse, &BTreeMap::new())
+}
+
+fn with(
+    in_force: Option<InForce>,
+    offer: Offer<'_>,
+    machine: &Machine,
+    foreign: ForeignPrograms,
+    attachments: &BTreeMap<PortName, Attachment>,
+) -> Result<Acceptance, Refusal> {
+    let profiles = &Profiles::embedded().unwrap();
+    accept(&name("host1"), in_force, offer, Here { machine, attachments, foreign, profiles })
 }
 
 #[test]
@@ -99,8 +111,51 @@ fn a_foreign_program_is_refused_unless_it_may_be_replaced() {
     assert_eq!(refusal, Refusal::ForeignProgram { port: name("w1"), program });
 
     let offer = offer(&plan, 1, FIRST);
-    let replacing = accept(&name("host1"), None, offer, &machine, ForeignPrograms::Replace);
+    let replacing = with(None, offer, &machine, ForeignPrograms::Replace, &BTreeMap::new());
     assert_eq!(replacing, Ok(Acceptance::New));
+}
+
+fn demanding(require: Option<Mode>, forbid: &[Mode]) -> Plan {
+    let mut plan = Sample::new().plan;
+    let demand = Demand { require, at_most: None, forbid: forbid.iter().copied().collect() };
+    plan.demands.ports.insert(name("eth0"), demand);
+    plan
+}
+
+#[test]
+fn a_demand_that_a_port_can_not_meet_refuses_the_plan_and_says_why() {
+    let mut machine = machine(&["eth0", "w1"]);
+    let native = demanding(Some(Mode::Native), &[]);
+    assert_eq!(judge(None, offer(&native, 1, FIRST), &machine), Ok(Acceptance::New));
+    machine.interfaces.get_mut("eth0").unwrap().seen.driver = "bridge".to_owned();
+    let refusal = judge(None, offer(&native, 1, FIRST), &machine).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "port eth0 would run xdp-generic, and at least native is demanded: no xdp-native: driver bridge: it has no ndo_bpf"
+    );
+    let never = demanding(None, &[Mode::Generic]);
+    assert!(matches!(judge(None, offer(&never, 1, FIRST), &machine), Err(Refusal::Demand(_))));
+    let offload = demanding(Some(Mode::Offload), &[]);
+    let refusal = judge(None, offer(&offload, 1, FIRST), &machine).unwrap_err();
+    assert!(refusal.to_string().starts_with("port eth0 has no program in the NIC, and at least offload"));
+}
+
+#[test]
+fn a_demand_on_a_kind_of_device_is_one_on_each_of_its_ports() {
+    let mut plan = Sample::new().plan;
+    let demand = Demand { at_most: Some(Mode::Generic), ..Demand::default() };
+    plan.demands.profiles.insert(name("veth"), demand);
+    let machine = machine(&["eth0", "w1"]);
+    assert_eq!(judge(None, offer(&plan, 1, FIRST), &machine), Ok(Acceptance::New));
+    let native = Attachment { index: Some(IfIndex(11)), mode: Mode::Native, program: Program::Current };
+    let attachments = [(name("w1"), native)].into();
+    let refusal =
+        with(None, offer(&plan, 1, FIRST), &machine, ForeignPrograms::Refuse, &attachments).unwrap_err();
+    let told = refusal.to_string();
+    assert!(
+        told.starts_with("port w1 runs xdp-native, and at most generic is demanded: it was attached"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! In which mode a port is to run, in which it runs, and why.
 
-use selvedge_hw_profiles::{Fit, Mode, ModeChoice, Profiles, Requirement, fit};
+mod unmet;
+
+use selvedge_hw_profiles::{Demand, Fit, Mode, ModeChoice, Profiles, Requirement, fit};
+use selvedge_topology::demands::Demands;
 use selvedge_topology::names::PortName;
 use serde::{Deserialize, Serialize};
+
+pub use unmet::{Unmet, unmet};
 
 use crate::machine::Interface;
 
@@ -26,24 +31,51 @@ pub struct Placement {
     pub reason: String,
 }
 
-/// The modes to try on the interface `name`.
-pub fn choose(profiles: &Profiles, name: &PortName, interface: &Interface) -> ModeChoice {
-    fit_of(profiles, name, interface).choice()
+/// What decides the mode of a port, beside what is seen of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// What devices can do.
+    pub profiles: &'a Profiles,
+    /// What the plan demands; nothing where there is none.
+    pub demands: Option<&'a Demands>,
+}
+
+impl Terms<'_> {
+    /// The name of the profile of an interface.
+    pub fn profile(&self, interface: &Interface) -> Option<&str> {
+        self.profiles.of(&interface.seen).map(|found| found.entry.profile.name.as_str())
+    }
+
+    /// All that is demanded of the mode of the interface `name`.
+    pub fn demand(&self, name: &PortName, interface: &Interface) -> Demand {
+        self.demands.map(|demands| demands.of(name, self.profile(interface))).unwrap_or_default()
+    }
+
+    fn fit(&self, name: &PortName, interface: &Interface, demand: Demand) -> Fit {
+        let profile = self.profiles.of(&interface.seen).map(|found| &found.entry.profile);
+        let asked = Requirement { demand, ..Requirement::best() };
+        fit(&asked, profile, name.as_str(), &interface.seen)
+    }
+}
+
+/// The modes to try for the program in the kernel on the interface `name`: those that are demanded, and generic after them. A port
+/// that is enforced in another mode than is demanded is better than one that is open.
+pub fn choose(terms: Terms<'_>, name: &PortName, interface: &Interface) -> ModeChoice {
+    let mut choice = terms.fit(name, interface, terms.demand(name, interface).in_kernel()).choice();
+    if choice.first != Mode::Generic && !choice.fallbacks.contains(&Mode::Generic) {
+        choice.fallbacks.push(Mode::Generic);
+    }
+    choice
 }
 
 /// What the device of the interface `name` forwards past any program on it, and the command that ends that where there is one.
-pub fn forwarded_past(profiles: &Profiles, name: &PortName, interface: &Interface) -> Vec<String> {
-    let fit = fit_of(profiles, name, interface);
+pub fn forwarded_past(terms: Terms<'_>, name: &PortName, interface: &Interface) -> Vec<String> {
+    let fit = terms.fit(name, interface, Demand::default());
     let past = fit.forwarded_past().map(|bypass| match &bypass.mend {
         Some(mend) => format!("{} (`{mend}` ends that)", bypass.risk),
         None => bypass.risk.clone(),
     });
     past.collect()
-}
-
-fn fit_of(profiles: &Profiles, name: &PortName, interface: &Interface) -> Fit {
-    let profile = profiles.of(&interface.seen).map(|found| &found.entry.profile);
-    fit(&Requirement::best(), profile, name.as_str(), &interface.seen)
 }
 
 impl Placement {
@@ -88,13 +120,14 @@ mod tests {
         let profiles = Profiles::embedded().unwrap();
         let name: PortName = "pf0hpf".parse().unwrap();
         let mut interface = Interface::veth(crate::IfIndex(7));
-        assert_eq!(forwarded_past(&profiles, &name, &interface), Vec::<String>::new());
+        let terms = Terms { profiles: &profiles, demands: None };
+        assert_eq!(forwarded_past(terms, &name, &interface), Vec::<String>::new());
         interface.seen.driver = "mlx5e_rep".to_owned();
         interface.seen.tc_offload = Some(Switch::On);
-        let told = forwarded_past(&profiles, &name, &interface);
+        let told = forwarded_past(terms, &name, &interface);
         assert!(told[0].ends_with("(`ethtool -K pf0hpf hw-tc-offload off` ends that)"), "{told:?}");
         interface.seen.driver = "prestera".to_owned();
-        assert!(forwarded_past(&profiles, &name, &interface)[0].contains("the ASIC forwards"));
+        assert!(forwarded_past(terms, &name, &interface)[0].contains("the ASIC forwards"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use selvedge_abi::{
     AddressEntry, AddressKey, Config, FailsafeKey, Interval, PolicyEntry, PolicyKey, PortEntry, PrefixKey,
     ReasonKey, map,
 };
-use selvedge_hw_profiles::ModeChoice;
+use selvedge_hw_profiles::{Demand, ModeChoice};
 use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
 use selvedge_topology::plan::Generation;
@@ -22,6 +22,15 @@ pub enum Action {
     Put(Entry),
     /// Deletes one entry; it is no error when there is none.
     Delete(Key),
+    /// Goes on only where a port runs in a mode that is demanded. Else no later action may happen, and the generation before stays.
+    Insist {
+        /// The port.
+        port: PortName,
+        /// Its interface.
+        index: IfIndex,
+        /// What is demanded of the program in the kernel.
+        demand: Demand,
+    },
     /// Judges packets by a slot before it is put in use. Where one comes to anything else than the plan says, no later action
     /// may happen.
     Prove(Box<Trial>),
@@ -116,6 +125,7 @@ impl fmt::Display for Action {
         match self {
             Self::Put(entry) => write!(f, "write {}", entry.table()),
             Self::Delete(key) => write!(f, "delete from {}", key.table()),
+            Self::Insist { port, demand, .. } => write!(f, "run {port} as demanded ({demand})"),
             Self::Prove(trial) => {
                 let Trial { config, coverage, .. } = &**trial;
                 write!(f, "prove generation {} in slot {} with {coverage}", config.generation, config.slot)

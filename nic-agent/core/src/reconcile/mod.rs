@@ -3,7 +3,8 @@
 //! Traffic is never judged by half a generation, whichever action is the last that happens:
 //! 1. **protect**: new ports get the programs, and are judged by the generation in force, or shut where there is none;
 //! 2. **fill**: the slot that is not in use is written, and counters are made;
-//! 3. **prove**: packets of every class are judged by that slot, and all that follows waits for it;
+//! 3. **insist** and **prove**: ports run in the modes that are demanded, packets of every class are judged by that slot, and all
+//!    that follows waits for it;
 //! 4. **switch**: one write of the configuration puts that slot in use. A port whose role changes is shut around it,
 //!    because its role is not part of a slot;
 //! 5. **clean**: what only the old generation used goes, ports that are no longer enforced at the very last.
@@ -17,7 +18,7 @@ mod egress;
 use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_abi::{Config, FailsafeKey, PortEntry, PortRole, Reason, ReasonKey};
-use selvedge_hw_profiles::{Mode, Profiles};
+use selvedge_hw_profiles::{Demand, Mode, Profiles};
 use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
 use selvedge_topology::plan::{Generation, Plan};
@@ -28,7 +29,7 @@ pub use egress::{Egress, EgressLink, Hook, Precedence, Support};
 
 use crate::lower::{self, LowerError};
 use crate::machine::{ForeignPrograms, IfIndex, Machine};
-use crate::place;
+use crate::place::{self, Terms};
 use crate::prove;
 use crate::tables::{Slot, SlotTables, Tables};
 
@@ -45,6 +46,12 @@ pub struct Desired<'a> {
     pub foreign: ForeignPrograms,
     /// What the drivers can do.
     pub profiles: &'a Profiles,
+}
+
+impl Desired<'_> {
+    fn terms(&self) -> Terms<'_> {
+        Terms { profiles: self.profiles, demands: self.plan.map(|(plan, _)| &plan.demands) }
+    }
 }
 
 /// What is there.
@@ -101,6 +108,7 @@ pub fn reconcile(desired: Desired<'_>, observed: &Observed) -> Result<Vec<Action
         let config = lower::config(plan, generation, half.slot);
         if observed.tables.config != config {
             let trial = prove::trial(plan, &observed.machine, generation, half.slot, prove::LIMIT);
+            insist(desired, &observed.machine, &ports, &mut actions);
             actions.push(Action::Prove(trial.into()));
         }
         switch(observed, config, &ports, &mut actions);
@@ -184,8 +192,19 @@ fn attach(desired: Desired<'_>, machine: &Machine, port: &PortName) -> Option<Ac
         ForeignPrograms::Refuse => Vec::new(),
         ForeignPrograms::Replace => interface.foreign().cloned().collect(),
     };
-    let choice = place::choose(desired.profiles, port, interface);
+    let choice = place::choose(desired.terms(), port, interface);
     Some(Action::Attach { port: port.clone(), index: interface.index, choice, displace })
+}
+
+/// What is demanded of modes is known to be so only when the kernel has granted them.
+fn insist(desired: Desired<'_>, machine: &Machine, ports: &WantedPorts, actions: &mut Vec<Action>) {
+    let terms = desired.terms();
+    let insist = ports.iter().filter_map(|(port, wanted)| {
+        let demand = terms.demand(port, machine.port(port)?).in_kernel();
+        let (port, index) = (port.clone(), wanted.index);
+        (demand != Demand::default()).then_some(Action::Insist { port, index, demand })
+    });
+    actions.extend(insist);
 }
 
 fn reasons(index: IfIndex) -> impl Iterator<Item = ReasonKey> {

@@ -73,6 +73,27 @@ fn a_first_plan_attaches_every_port_before_the_switch() {
 }
 
 #[test]
+fn what_is_demanded_of_a_port_is_insisted_on_before_a_generation_is_in_force_and_not_after() {
+    let mut world = World::new(machine(&["eth0", "w1"]));
+    let mut plan = Sample::new().plan;
+    let native = Demand { require: Some(Mode::Native), ..Demand::default() };
+    plan.demands.ports.insert(name("w1"), native.clone());
+    let wanted = Wanted::plan(plan, 1);
+    let actions = wanted.actions(&world);
+    let insist = Action::Insist { port: name("w1"), index: IfIndex(11), demand: native };
+    let insisted = position(&actions, |action| *action == insist);
+    let attached =
+        position(&actions, |action| matches!(action, Action::Attach { port, .. } if *port == name("w1")));
+    assert!(
+        attached < insisted && insisted < position(&actions, |action| matches!(action, Action::Prove(_)))
+    );
+    let Action::Attach { choice, .. } = &actions[attached] else { unreachable!() };
+    assert_eq!((choice.first, &choice.fallbacks[..]), (Mode::Native, &[Mode::Generic][..]));
+    wanted.execute(&mut world);
+    assert_eq!(wanted.actions(&world), [], "a port in force stays enforced, whatever becomes of its mode");
+}
+
+#[test]
 fn a_generation_that_changes_nothing_here_is_one_write_and_a_counter() {
     let mut world = World::new(machine(&["eth0", "w1"]));
     Wanted::plan(Sample::new().plan, 1).execute(&mut world);

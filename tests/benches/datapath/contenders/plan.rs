@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use ipnet::IpNet;
+use selvedge_topology::demands::Demands;
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::model::{Action, Direction, NodeRole, PortRole, RuleId};
@@ -43,6 +44,7 @@ pub(super) fn plan(world: &World) -> Result<Plan> {
         [ingress, egress]
     });
     Ok(Plan {
+        demands: Demands::default(),
         node: "bench".parse()?,
         role: NodeRole::Host,
         timeouts: Timeouts::default(),

@@ -10,7 +10,8 @@ use super::super::kinds::{
 use super::super::sink::{Completeness, Sink};
 use super::super::tree::Span;
 use super::addresses::{AddressBook, Owner};
-use super::{Named, Names, unknown};
+use super::{Named, Names, demands, unknown};
+use crate::demands::Demand;
 use crate::model::{
     AgentPresence, DefaultAction, DefaultRules, Endpoint, External, Fabric, Isolation, Link, Node, PortRole,
     RuleId, Tier,
@@ -59,6 +60,7 @@ pub(super) fn fabric(
         established: spec.established.value().copied().unwrap_or_default(),
         established_place: spec.established.given().map(|said| sink.place(said.span)),
         timeouts: spec.timeouts.value().map(timeouts).unwrap_or_default(),
+        hardware: demands::of_profiles(&spec, sink),
     };
     let mut frame = Frame { fabric, wires: BTreeMap::new() };
     for link in spec.links.value().into_iter().flat_map(|links| &links.0) {
@@ -127,14 +129,19 @@ fn node(name: &NodeName, spec: &NodeSpec, book: &mut AddressBook, sink: &mut Sin
     let owner = Owner { kind: "node", name: name.as_str().into() };
     let addresses = book.claim(&owner, &spec.addresses, sink);
     let mut names = Names::new("port");
-    let mut ports = BTreeMap::new();
-    for Located { value: PortSpec { name, role }, .. } in
+    let of_node = demands::demand(&spec.xdp, sink);
+    let (mut ports, mut demanded) = (BTreeMap::new(), BTreeMap::new());
+    for Located { value: PortSpec { name, role, xdp }, .. } in
         spec.ports.value().into_iter().flat_map(|ports| &ports.0)
     {
         let Some(name) = name.given() else { continue };
         if names.claim(name, sink) {
             // A port without a good role is reported already; any role stands in so that links still find it.
             ports.insert(name.value.clone(), role.value().copied().unwrap_or(PortRole::Fabric));
+            let demand = demands::both(&of_node, xdp, sink);
+            if demand != Demand::default() {
+                demanded.insert(name.value.clone(), demand);
+            }
         }
     }
     Some(Node {
@@ -144,6 +151,7 @@ fn node(name: &NodeName, spec: &NodeSpec, book: &mut AddressBook, sink: &mut Sin
         rack: spec.rack.value().cloned(),
         addresses,
         ports,
+        demands: demanded,
     })
 }
 

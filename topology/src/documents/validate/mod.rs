@@ -1,6 +1,7 @@
 //! Decoded documents → [`Model`]: names, references, addresses and roles, with nothing left to doubt.
 
 mod addresses;
+mod demands;
 mod fabric;
 mod policies;
 mod workloads;

@@ -1,0 +1,63 @@
+//! What is demanded of a port's mode and is not so.
+
+use std::collections::BTreeMap;
+
+use selvedge_hw_profiles::{Demand, Mode};
+use selvedge_topology::names::PortName;
+use selvedge_topology::plan::Plan;
+
+use super::{Terms, choose};
+use crate::machine::{Interface, Machine};
+use crate::reconcile::Attachment;
+
+/// A demand that a port does not meet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("port {port} {runs}, and {demand} is demanded: {reason}")]
+pub struct Unmet {
+    /// The port.
+    pub port: PortName,
+    /// How it runs, or would.
+    pub runs: String,
+    /// What is demanded.
+    pub demand: Demand,
+    /// Why it is not so.
+    pub reason: String,
+}
+
+/// The first port of `plan` that does not run as is demanded, or would not.
+pub fn unmet(
+    plan: &Plan,
+    terms: Terms<'_>,
+    machine: &Machine,
+    attachments: &BTreeMap<PortName, Attachment>,
+) -> Option<Unmet> {
+    plan.ports.iter().find_map(|port| {
+        let interface = machine.port(&port.name)?;
+        let attached = attachments.get(&port.name).filter(|found| found.index == Some(interface.index));
+        of_port(terms, &port.name, interface, attached.map(|found| found.mode))
+    })
+}
+
+fn of_port(terms: Terms<'_>, port: &PortName, interface: &Interface, runs: Option<Mode>) -> Option<Unmet> {
+    let demand = terms.demand(port, interface);
+    let unmet = |runs: String, reason: String| {
+        Some(Unmet { port: port.clone(), runs, demand: demand.clone(), reason })
+    };
+    let choice = choose(terms, port, interface);
+    let could = demand.in_kernel().admits(choice.first);
+    match runs {
+        Some(mode) if !demand.in_kernel().admits(mode) => {
+            let stays = "it was attached so before, and would be open while that is changed; `selvedge-agent detach`, and start \
+                         the agent again, while nothing depends on it";
+            unmet(format!("runs {mode}"), if could { stays.to_owned() } else { choice.reason })
+        }
+        None if !could => unmet(format!("would run {}", choice.first), choice.reason),
+        _ if demand.require == Some(Mode::Offload) => {
+            let fit = terms.fit(port, interface, demand.clone());
+            let against = fit.passed_over.iter().find(|passed| passed.mode == Mode::Offload)?;
+            let reasons: Vec<String> = against.reasons.iter().map(ToString::to_string).collect();
+            unmet("has no program in the NIC".to_owned(), reasons.join(", and "))
+        }
+        _ => None,
+    }
+}
