@@ -1,0 +1,20 @@
+//! Device programs: what a port's policy drops, as eBPF that a NIC can run.
+//!
+//! A device has arrays and hash tables, few instructions and no clock, so it gets a program made for the policy in force,
+//! [`DeviceProgram`], within what its profile says ([`Limits`]). [`check()`] refuses what the device would not run, or
+//! would take and do otherwise. The program prints itself as annotated text, to be reviewed like code.
+//!
+//! Nothing here loads or attaches anything.
+
+pub mod assembler;
+mod check;
+pub mod instruction;
+mod limits;
+mod program;
+#[cfg(test)]
+mod testing;
+mod text;
+
+pub use check::{Violation, check};
+pub use limits::Limits;
+pub use program::{Counter, DeviceProgram, Kind, Map, Note, Relocation, Shed, Worth};
