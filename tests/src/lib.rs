@@ -1,5 +1,6 @@
 //! What several tests of the whole product share.
 
+pub mod bpf;
 pub mod cases;
 pub mod fuzz;
 pub mod history;

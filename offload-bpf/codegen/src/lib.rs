@@ -7,14 +7,24 @@
 //! Nothing here loads or attaches anything.
 
 pub mod assembler;
+mod change;
 mod check;
+mod emit;
 pub mod instruction;
 mod limits;
+mod matrix;
+mod outcome;
+mod policy;
+mod prefilter;
+mod prefixes;
 mod program;
 #[cfg(test)]
 mod testing;
 mod text;
 
+pub use change::{Device, Step, change};
 pub use check::{Violation, check};
 pub use limits::Limits;
+pub use policy::{List, PortPolicy, Prefix, Row, Subject};
+pub use prefilter::{Hits, prefilter};
 pub use program::{Counter, DeviceProgram, Kind, Map, Note, Relocation, Shed, Worth};

@@ -105,20 +105,20 @@ impl fmt::Display for Shed {
     }
 }
 
-/// What dropping in the device is worth; of two rules, the one with more of the same kind stays longer.
+/// What it is worth to drop in the device what a rule denies; of two rules, the one that is worth more stays longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Worth {
-    /// By breadth: the pairs of groups of addresses, times the layer-4 keys, that the rule denies.
-    Breadth(u64),
-    /// Packets that the rule's counter has.
-    Packets(u64),
+pub struct Worth {
+    /// Packets that the rule's counter has, where counters were given: they come first.
+    pub packets: Option<u64>,
+    /// The pairs of addresses, times the layer-4 keys, that the rule denies. Of IPv6, networks of 32 bits count as addresses.
+    pub breadth: u128,
 }
 
 impl fmt::Display for Worth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Breadth(keys) => write!(f, "{keys} keys wide, never counted"),
-            Self::Packets(packets) => write!(f, "{packets} packets counted"),
+        match self.packets {
+            Some(packets) => write!(f, "{packets} packets counted"),
+            None => write!(f, "not counted, {} flows wide", self.breadth),
         }
     }
 }
@@ -133,6 +133,12 @@ pub struct Note {
 }
 
 impl DeviceProgram {
+    /// Whether it passes everything: a port may as well go without it.
+    pub fn is_idle(&self) -> bool {
+        const SET_AND_EXIT: usize = 2;
+        self.instructions.len() == SET_AND_EXIT
+    }
+
     /// The instructions with the maps in their places: `descriptors[i]` is that of `maps[i]`. `None` where one is missing.
     pub fn code(&self, descriptors: &[RawFd]) -> Option<Vec<u64>> {
         let mut code: Vec<u64> = self.instructions.iter().map(|instruction| instruction.0).collect();

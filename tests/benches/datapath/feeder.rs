@@ -4,8 +4,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 
-use crate::bpf::assemble::{Assembler, Helper, If, R0, R1, R2, R3, R4, R6, R7, R8, Width};
-use crate::bpf::{Cell, Functions, LiveRun, live_run, load_xdp};
+use selvedge_codegen::assembler::Assembler;
+use selvedge_codegen::instruction::{Helper, If, R0, R1, R2, R3, R4, R6, R7, R8, Width};
+
+use crate::bpf::{Cell, Functions, LiveRun, code, live_run, load_xdp};
 use crate::frames::{Family, layout, record};
 
 /// A list of frames of one family and equal length, ready to be sent.
@@ -52,9 +54,9 @@ fn program(family: Family, records: &Cell, position: &Cell, count: u32, length: 
     asm.load(Width::Word, R2, R1, 4);
     asm.copy(R3, R6);
     asm.add(R3, length as i32);
-    asm.jump_greater(R3, R2, abort);
+    asm.jump_reg(If::Above, R3, R2, abort);
     // Where are we? The next frame begins a new round after the last.
-    asm.cell(R1, position.borrow(), 0);
+    position.load(&mut asm, R1);
     asm.load(Width::Double, R7, R1, 0);
     asm.jump(If::AtLeast, R7, count, abort);
     asm.copy(R8, R7);
@@ -65,7 +67,7 @@ fn program(family: Family, records: &Cell, position: &Cell, count: u32, length: 
     asm.place(inside);
     asm.store(Width::Double, R1, 0, R8);
     asm.multiply(R7, layout.bytes as i32);
-    asm.cell(R4, records.borrow(), 0);
+    records.load(&mut asm, R4);
     asm.add_reg(R4, R7);
     for varying in layout.varying {
         asm.copy_bytes((R6, varying.frame), (R4, varying.record), varying.bytes, R2);
@@ -77,5 +79,5 @@ fn program(family: Family, records: &Cell, position: &Cell, count: u32, length: 
     asm.place(abort);
     asm.set(R0, 0);
     asm.exit();
-    asm.finish()
+    code(asm)
 }

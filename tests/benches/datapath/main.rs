@@ -3,7 +3,6 @@
 //! All in one run, contenders in turn. Prints a table, writes target/bench/datapath.json. Arguments that are not
 //! options choose cases by a part of their name. Needs root.
 
-mod bpf;
 mod cases;
 mod contenders;
 mod feeder;
@@ -23,6 +22,7 @@ use anyhow::Result;
 
 use cases::{Case, case_name};
 use results::Results;
+use selvedge_tests::bpf;
 
 fn main() -> ExitCode {
     match run() {

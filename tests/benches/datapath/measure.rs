@@ -166,7 +166,7 @@ impl Entrant {
         let mut sum = 0.0;
         for frame in &frames {
             let program = self.ready.program().context("it has one")?;
-            sum += f64::from(undisturbed(|| Ok(test_run(program, frame, self.stage.port, TIMES)?))?);
+            sum += f64::from(undisturbed(|| Ok(test_run(program, frame, self.stage.port, TIMES)?.duration))?);
         }
         self.check(frames.len() as u64 * u64::from(TIMES))?;
         Ok(Some(sum / frames.len() as f64))

@@ -42,10 +42,10 @@ pub(super) fn lower(plan: &Plan, machine: &Machine, slot: Slot, tables: &mut Slo
 }
 
 /// What the tables call a place that is not behind this node.
-const ELSEWHERE: IfIndex = IfIndex(0);
+pub(super) const ELSEWHERE: IfIndex = IfIndex(0);
 
 /// The addresses behind this node and the interface of each.
-fn local(plan: &Plan, machine: &Machine) -> BTreeMap<IpAddr, IfIndex> {
+pub(super) fn local(plan: &Plan, machine: &Machine) -> BTreeMap<IpAddr, IfIndex> {
     let workloads = plan.workloads.iter().map(|workload| {
         let index = machine.port(&workload.port).map_or(IfIndex::GONE, |interface| interface.index);
         (workload, index)

@@ -1,6 +1,7 @@
 //! What the tables must hold for a plan.
 
 mod addresses;
+mod device;
 mod layout;
 mod policies;
 
@@ -13,6 +14,7 @@ use selvedge_topology::names::{PortName, WorkloadName};
 use selvedge_topology::plan::{CapacityError, Generation, Plan, SetId};
 use selvedge_topology::timeouts as topology;
 
+pub use device::port_policy;
 pub(crate) use policies::{ROW_DEFAULT, policy_key};
 
 use crate::machine::{IfIndex, Machine};
@@ -93,19 +95,22 @@ pub fn lower(
 
 /// The configuration that puts `slot` in use.
 pub fn config(plan: &Plan, generation: Generation, slot: Slot) -> Config {
-    let role = match plan.role {
-        model::NodeRole::Host => NodeRole::Host,
-        model::NodeRole::Dpu => NodeRole::Dpu,
-        model::NodeRole::Switch => NodeRole::Switch,
-    };
     Config {
         generation: generation.0,
         slot: slot.number(),
         abi: ABI_VERSION,
-        node_role: role as u32,
+        node_role: node_role(plan.role) as u32,
         timeouts: timeouts(&plan.timeouts),
         event_share: 0,
         ports: 0,
+    }
+}
+
+fn node_role(role: model::NodeRole) -> NodeRole {
+    match role {
+        model::NodeRole::Host => NodeRole::Host,
+        model::NodeRole::Dpu => NodeRole::Dpu,
+        model::NodeRole::Switch => NodeRole::Switch,
     }
 }
 

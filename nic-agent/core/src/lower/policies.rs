@@ -95,7 +95,8 @@ pub(crate) fn policy_key(
     PolicyKey { slot, subject: subject.0, peer: peer.0, direction: direction as u32 }
 }
 
-fn interval(interval: &selvedge_topology::plan::PlanInterval) -> Interval {
+/// An interval as the tables have it.
+pub(super) fn interval(interval: &selvedge_topology::plan::PlanInterval) -> Interval {
     let Decision { outcome, rule, logged } = interval.decision;
     let outcome = match outcome {
         Outcome::Denied => 0,

@@ -3,10 +3,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
+use selvedge_codegen::assembler::{Assembler, Label};
+use selvedge_codegen::instruction::{If, R0, R1, R2, R3, R4, R6, Width};
 
 use super::Ready;
-use crate::bpf::assemble::{Assembler, If, Label, R0, R1, R2, R3, R4, R6, Width};
-use crate::bpf::{Cell, Functions, attach_xdp, load_xdp};
+use crate::bpf::{Cell, Functions, attach_xdp, code, load_xdp};
 use crate::frames::Family;
 use crate::stage::Stage;
 
@@ -39,7 +40,7 @@ fn counting(stage: &Stage, body: Body<'_>) -> Result<Counting> {
     let mut asm = Assembler::default();
     let unexpected = asm.label();
     body(&mut asm, unexpected);
-    asm.cell(R1, counter.borrow(), 0);
+    counter.load(&mut asm, R1);
     asm.load(Width::Double, R2, R1, 0);
     asm.add(R2, 1);
     asm.store(Width::Double, R1, 0, R2);
@@ -48,7 +49,7 @@ fn counting(stage: &Stage, body: Body<'_>) -> Result<Counting> {
     asm.place(unexpected);
     asm.set(R0, XDP_ABORTED);
     asm.exit();
-    let program = load_xdp(&asm.finish(), &Functions::default()).context("a hand-written program")?;
+    let program = load_xdp(&code(asm), &Functions::default()).context("a hand-written program")?;
     let link = attach_xdp(program.as_fd(), stage.port).context("native XDP on a veth")?;
     Ok(Counting { program, counter, _link: link })
 }
@@ -70,7 +71,7 @@ pub(super) fn passing() -> Result<OwnedFd> {
     let mut asm = Assembler::default();
     asm.set(R0, XDP_PASS);
     asm.exit();
-    load_xdp(&asm.finish(), &Functions::default()).context("a hand-written program")
+    load_xdp(&code(asm), &Functions::default()).context("a hand-written program")
 }
 
 /// Offsets of what a parser looks at. Constants are as a little-endian load of network byte order sees them.
@@ -104,7 +105,7 @@ fn parse_tcp(asm: &mut Assembler, family: Family, unexpected: Label) {
     asm.load(Width::Word, R2, R1, 4);
     asm.copy(R3, R6);
     asm.add(R3, at.headers);
-    asm.jump_greater(R3, R2, unexpected);
+    asm.jump_reg(If::Above, R3, R2, unexpected);
     asm.load(Width::Half, R3, R6, 12);
     asm.jump(If::NotEqual, R3, at.ether_type, unexpected);
     asm.load(Width::Byte, R3, R6, 14);
@@ -125,7 +126,7 @@ fn parse_tcp(asm: &mut Assembler, family: Family, unexpected: Label) {
     asm.add(R3, at.uncounted);
     asm.copy(R4, R6);
     asm.add_reg(R4, R3);
-    asm.jump_greater(R4, R2, unexpected);
+    asm.jump_reg(If::Above, R4, R2, unexpected);
     asm.load(Width::Byte, R3, R6, at.protocol);
     asm.jump(If::NotEqual, R3, TCP, unexpected);
     asm.load(Width::Byte, R3, R6, at.tcp + 12);

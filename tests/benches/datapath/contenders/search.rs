@@ -3,14 +3,15 @@
 //! All else is the same, to the instruction: the packet, both ends looked up, policy, counters.
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use selvedge_abi::End;
+use selvedge_codegen::assembler::Assembler;
+use selvedge_codegen::instruction::{FP, Helper, If, R0, R1, R2, R3, Width};
 use selvedge_topology::plan::Plan;
 
-use crate::bpf::assemble::{Assembler, FP, Helper, If, R0, R1, R2, R3, Width};
-use crate::bpf::{MapKind, table, update};
+use crate::bpf::{self, MapKind, table, update};
 use crate::frames::Family;
 
 /// The function that is replaced: `u32 selvedge_search(u32 slot, u64 high, u64 low)`, of an address in two halves, the number of
@@ -96,7 +97,7 @@ fn code(family: Family, kind: MapKind, table: &OwnedFd) -> Vec<u64> {
         asm.set(R1, i32::from(size - 4) * 8);
         asm.store(Width::Word, FP, -size, R1);
     }
-    asm.map(R1, table.as_fd());
+    asm.open_map(R1, table.as_raw_fd());
     asm.copy(R2, FP);
     asm.add(R2, i32::from(-size));
     asm.call(Helper::MapLookup);
@@ -106,5 +107,5 @@ fn code(family: Family, kind: MapKind, table: &OwnedFd) -> Vec<u64> {
     asm.place(none);
     asm.set(R0, 0);
     asm.exit();
-    asm.finish()
+    bpf::code(asm)
 }

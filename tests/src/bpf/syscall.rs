@@ -45,9 +45,12 @@ fn address<T: ?Sized>(of: &T) -> u64 {
 
 /// A kind of map; the numbers are the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MapKind {
+pub enum MapKind {
+    /// HASH
     Hash = 1,
+    /// ARRAY
     Array = 2,
+    /// LPM_TRIE
     LpmTrie = 11,
 }
 
@@ -60,7 +63,8 @@ struct CreateMap {
     flags: u32,
 }
 
-pub(super) fn create_map(kind: MapKind, key: usize, value: usize, entries: u32) -> io::Result<OwnedFd> {
+/// Makes a map, without flags but those that an LPM trie needs; sizes in bytes.
+pub fn create_map(kind: MapKind, key: usize, value: usize, entries: u32) -> io::Result<OwnedFd> {
     let flags = if kind == MapKind::LpmTrie { F_NO_PREALLOC } else { 0 };
     let (key_size, value_size) = (key as u32, value as u32);
     bpf(MAP_CREATE, &mut CreateMap { kind: kind as u32, key_size, value_size, entries, flags }).map(owned)
@@ -80,12 +84,12 @@ fn element(map: BorrowedFd<'_>, key: &[u8], value: u64) -> Element {
 }
 
 /// Writes an element; key and value have the map's sizes.
-pub(crate) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+pub fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
     bpf(MAP_UPDATE, &mut element(map, key, address(value))).map(drop)
 }
 
 /// Reads an element; per-CPU values come one after the other, each rounded up to eight bytes.
-pub(crate) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
+pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
     bpf(MAP_LOOKUP, &mut element(map, key, value.as_mut_ptr() as u64)).map(drop)
 }
 
@@ -112,11 +116,11 @@ struct LoadProgram {
 
 /// What the verifier is told of a program's functions: those that are global it follows by themselves.
 #[derive(Default)]
-pub(crate) struct Functions {
+pub struct Functions {
     /// BTF, as bytes; none where it is empty.
-    pub(crate) types: Vec<u8>,
+    pub types: Vec<u8>,
     /// The first instruction of each function, and the number of its type.
-    pub(crate) starts: Vec<[u32; 2]>,
+    pub starts: Vec<[u32; 2]>,
 }
 
 #[repr(C)]
@@ -129,7 +133,7 @@ struct LoadTypes {
 }
 
 /// Loads an XDP program of raw instructions; an error carries the end of the verifier's log.
-pub(crate) fn load_xdp(code: &[u64], functions: &Functions) -> io::Result<OwnedFd> {
+pub fn load_xdp(code: &[u64], functions: &Functions) -> io::Result<OwnedFd> {
     let mut log = vec![0_u8; 1 << 20];
     let Functions { types, starts } = functions;
     let size = types.len() as u32;
@@ -166,7 +170,7 @@ struct GetObject {
 }
 
 /// The object pinned at `path`.
-pub(crate) fn object_at(path: &Path) -> io::Result<OwnedFd> {
+pub fn object_at(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     bpf(OBJ_GET, &mut GetObject { path: address(path.as_bytes_with_nul()), fd: 0, flags: 0 }).map(owned)
 }
@@ -179,7 +183,7 @@ struct ById {
 }
 
 /// The program with this number.
-pub(crate) fn program_of_interface(id: u32) -> io::Result<OwnedFd> {
+pub fn program_of_interface(id: u32) -> io::Result<OwnedFd> {
     bpf(PROG_GET_FD_BY_ID, &mut ById { id, next: 0, flags: 0 }).map(owned)
 }
 
@@ -192,7 +196,7 @@ struct CreateLink {
 }
 
 /// Attaches natively; dropping the link detaches.
-pub(crate) fn attach_xdp(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> {
+pub fn attach_xdp(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> {
     let program = program.as_raw_fd() as u32;
     let mut link =
         CreateLink { program, target: ifindex, attach_type: ATTACH_XDP, flags: XDP_FLAGS_DRV_MODE };
@@ -232,8 +236,17 @@ struct XdpContext {
     egress_ifindex: u32,
 }
 
-/// Runs a program `repeat` times on a frame, as if received on `ifindex`; returns nanoseconds a run.
-pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], ifindex: u32, repeat: u32) -> io::Result<u32> {
+/// What became of runs of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The last one's verdict, a number of `enum xdp_action`.
+    pub verdict: u32,
+    /// Nanoseconds a run.
+    pub duration: u32,
+}
+
+/// Runs a program `repeat` times on a frame, as if received on `ifindex`.
+pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], ifindex: u32, repeat: u32) -> io::Result<Run> {
     let context = XdpContext {
         data: 0,
         data_end: frame.len() as u32,
@@ -252,20 +265,23 @@ pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], ifindex: u32, repe
         ..TestRun::default()
     };
     bpf(PROG_TEST_RUN, &mut run)?;
-    Ok(run.duration)
+    Ok(Run { verdict: run.verdict, duration: run.duration })
 }
 
 /// A run of live frames: each is given to the program and goes where its verdict says.
-pub(crate) struct LiveRun<'a> {
-    pub(crate) program: BorrowedFd<'a>,
-    pub(crate) frame: &'a [u8],
-    pub(crate) repeat: u32,
+pub struct LiveRun<'a> {
+    /// The program.
+    pub program: BorrowedFd<'a>,
+    /// The frame.
+    pub frame: &'a [u8],
+    /// How many of it.
+    pub repeat: u32,
 }
 
 /// Sends live frames in batches; returns nanoseconds a frame. Every batch is worked off to its end before the next, in the
 /// softirq that ends it, so that is the time of the whole receive path. What the kernel does once a run (swapping
 /// the dispatcher's program takes it milliseconds) is not in it.
-pub(crate) fn live_run(run: &LiveRun<'_>) -> io::Result<u32> {
+pub fn live_run(run: &LiveRun<'_>) -> io::Result<u32> {
     let mut run = TestRun {
         program: run.program.as_raw_fd() as u32,
         size_in: run.frame.len() as u32,
