@@ -11,7 +11,7 @@ use selvedge_proto::plan::Manifest;
 use selvedge_proto::wire::{self, ApplyOutcome, ChangeKind};
 use selvedge_proto::{Chunks, EgressReport, PortReport, Report, keys};
 use selvedge_topology::model::PortRole;
-use selvedge_topology::placement::{Mode, PortState};
+use selvedge_topology::placement::{Mode, Nic, PortState};
 use selvedge_topology::plan::{Generation, Plan};
 
 #[tokio::test]
@@ -182,6 +182,7 @@ fn forwarded_past() -> Report {
         reason: "driver veth runs XDP itself".into(),
         egress: EgressReport::Enforced,
         past: past.iter().map(|way| (*way).to_owned()).collect(),
+        nic: Nic::Unable,
     };
     let ports = vec![
         port("eth0", PortRole::Uplink, &["the eSwitch forwards flows of tc"]),

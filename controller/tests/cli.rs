@@ -11,7 +11,7 @@ use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, own_address, report};
 use selvedge_controller::server::Controller;
 use selvedge_proto::{Count, EgressReport, PortReport, Refusal, Report};
 use selvedge_topology::model::PortRole;
-use selvedge_topology::placement::{Mode, PortState};
+use selvedge_topology::placement::{Mode, Nic, PortState};
 use selvedge_topology::plan::Generation;
 use tempfile::TempDir;
 
@@ -64,6 +64,7 @@ fn in_force() -> Report {
             _ => EgressReport::Enforced,
         },
         past: Vec::new(),
+        nic: Nic::Unable,
     };
     Report {
         ports: vec![

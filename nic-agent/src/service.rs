@@ -22,6 +22,8 @@ use crate::store::StoreEvent;
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// The longest wait before something that failed is tried again.
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// The longest wait before a NIC is asked again for what it refused. Nothing depends on it but time.
+const LONGEST_NIC_RETRY: Duration = Duration::from_secs(60);
 
 /// SIGTERM and SIGINT, caught from the moment this is made.
 pub(crate) struct Stop {
@@ -67,6 +69,9 @@ pub(crate) struct Service<D> {
     outlets: Outlets,
     backoff: Backoff,
     retry: Option<Instant>,
+    nic_backoff: Backoff,
+    /// When NICs are asked again.
+    nic_retry: Option<Instant>,
     /// The interfaces that were converged on.
     seen: Vec<RawInterface>,
     /// The last complaint about etcd, so that an outage is one line in the log and not one a try.
@@ -82,6 +87,8 @@ impl<D: Datapath> Service<D> {
             outlets,
             backoff: Backoff::new(LONGEST_RETRY),
             retry: None,
+            nic_backoff: Backoff::new(LONGEST_NIC_RETRY),
+            nic_retry: None,
             seen: Vec::new(),
             away: None,
         }
@@ -96,7 +103,7 @@ impl<D: Datapath> Service<D> {
         verify.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.converge().await;
         loop {
-            let retry = self.retry;
+            let (retry, nic_retry) = (self.retry, self.nic_retry);
             tokio::select! {
                 () = stop.asked() => break,
                 Some(event) = offers.recv() => self.take(event).await,
@@ -105,6 +112,11 @@ impl<D: Datapath> Service<D> {
                     self.converge_if_changed().await;
                 }
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => self.converge().await,
+                () = sleep_until(nic_retry.unwrap_or_else(Instant::now)), if nic_retry.is_some() => {
+                    self.nic_retry = None;
+                    self.engine.try_nics_again();
+                    self.converge().await;
+                }
                 _ = report.tick() => {
                     // An error is said by converging, which meets it too.
                     if self.engine.datapath().is_first().is_ok_and(|first| first) {
@@ -174,9 +186,20 @@ impl<D: Datapath> Service<D> {
                 Some(Instant::now() + wait)
             }
         };
+        self.wait_for_nics();
         let directory = Directory::new(&self.node, self.engine.plan(), self.engine.observed());
         self.outlets.names.send_replace(Arc::new(directory));
         self.report();
+    }
+
+    /// A wait that is under way goes on; one begins where a NIC refused something.
+    fn wait_for_nics(&mut self) {
+        if !self.engine.waits_for_nics() {
+            self.nic_backoff.reset();
+            self.nic_retry = None;
+        } else if self.nic_retry.is_none() {
+            self.nic_retry = Some(Instant::now() + self.nic_backoff.wait());
+        }
     }
 
     async fn converge_and_look(&mut self, interfaces: Vec<RawInterface>) -> Result<(), String> {

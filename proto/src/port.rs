@@ -2,7 +2,7 @@
 
 use selvedge_topology::model::PortRole;
 use selvedge_topology::names::{PortName, ProfileName};
-use selvedge_topology::placement::{Mode, PortState, SeenPort};
+use selvedge_topology::placement::{Mode, Nic, PortState, SeenPort};
 
 use crate::convert::{
     DecodeError, at_most, name, optional_name, port_role_from_wire, port_role_to_wire, prose,
@@ -33,6 +33,8 @@ pub struct PortReport {
     pub egress: EgressReport,
     /// Packets that the device is known to forward past the program, in words, with what ends that.
     pub past: Vec<String>,
+    /// What its NIC drops before.
+    pub nic: Nic,
 }
 
 /// Whether what a node itself sends out of a port is judged, for which there is one way: tcx.
@@ -60,6 +62,7 @@ impl PortReport {
             reason: self.reason.clone(),
             egress_unenforced,
             past: self.past.clone(),
+            nic: self.nic.clone(),
         }
     }
 }
@@ -85,12 +88,17 @@ fn state_from_wire(state: i32, granted: i32) -> Result<PortState, DecodeError> {
 }
 
 pub(crate) fn to_wire(port: &PortReport) -> wire::PortReport {
-    let PortReport { name, role, profile, requested, state, reason, egress, past } = port;
+    let PortReport { name, role, profile, requested, state, reason, egress, past, nic } = port;
     let egress_unenforced = match egress {
         EgressReport::Enforced => String::new(),
         EgressReport::Unenforced { reason } => reason.clone(),
     };
     let (state, granted) = state_to_wire(*state);
+    let (nic_runs, nic_idle) = match nic {
+        Nic::Unable => (String::new(), String::new()),
+        Nic::Idle { reason } => (String::new(), reason.clone()),
+        Nic::Runs { program } => (program.clone(), String::new()),
+    };
     wire::PortReport {
         name: name.to_string(),
         role: port_role_to_wire(*role),
@@ -101,6 +109,8 @@ pub(crate) fn to_wire(port: &PortReport) -> wire::PortReport {
         reason: reason.clone(),
         egress_unenforced,
         past: past.clone(),
+        nic_runs,
+        nic_idle,
     }
 }
 
@@ -115,12 +125,19 @@ pub(crate) fn from_wire(port: wire::PortReport) -> Result<PortReport, DecodeErro
         reason,
         egress_unenforced,
         past,
+        nic_runs,
+        nic_idle,
     } = port;
     at_most("ways past a port", past.len(), MAX_PAST)?;
     let egress = if egress_unenforced.is_empty() {
         EgressReport::Enforced
     } else {
         EgressReport::Unenforced { reason: prose("reason of no egress", &egress_unenforced, MAX_TEXT)? }
+    };
+    let nic = match (nic_runs.as_str(), nic_idle.as_str()) {
+        ("", "") => Nic::Unable,
+        ("", reason) => Nic::Idle { reason: prose("reason of a NIC", reason, MAX_TEXT)? },
+        (program, _) => Nic::Runs { program: prose("program of a NIC", program, MAX_TEXT)? },
     };
     Ok(PortReport {
         name: name("port", &port_name)?,
@@ -131,5 +148,6 @@ pub(crate) fn from_wire(port: wire::PortReport) -> Result<PortReport, DecodeErro
         reason: prose("reason of a mode", &reason, MAX_TEXT)?,
         egress,
         past: past.iter().map(|way| prose("way past a port", way, MAX_TEXT)).collect::<Result<_, _>>()?,
+        nic,
     })
 }

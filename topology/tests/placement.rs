@@ -12,7 +12,7 @@ use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::{Direction, Model};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::{
-    Carries, Entry, Hook, PortState, SeenNode, SeenPort, Standing, ledger, obstacles,
+    Carries, Entry, Hook, Nic, PortState, SeenNode, SeenPort, Standing, ledger, obstacles,
 };
 use selvedge_topology::plan::{Generation, Plan, Table};
 
@@ -43,6 +43,7 @@ fn demo() -> Fabric {
             reason: "driver veth runs XDP itself".to_owned(),
             egress_unenforced: None,
             past: Vec::new(),
+            nic: Nic::Unable,
         };
         let ports = plan.ports.iter().map(|it| (it.name.clone(), port.clone())).collect();
         (node.clone(), SeenNode { in_force: Some(WANTED), ports })
@@ -242,6 +243,34 @@ fn a_demand_that_a_port_is_known_not_to_meet_is_an_obstacle() {
     assert_eq!(told, [format!("node host1, port w1: runs generic, at least native is demanded: {why}")]);
     fabric.port("host1", "w1").profile = None;
     assert_eq!(found(&fabric), []);
+}
+
+#[test]
+fn a_program_in_the_nic_is_a_point_before_the_one_in_the_kernel_and_one_that_is_refused_is_told() {
+    let mut fabric = demo();
+    fabric.port("host1", "w1").nic = Nic::Runs { program: "prefilter of 45 instructions".to_owned() };
+    let entry = fabric.entry("web1", Direction::Egress);
+    let hooks = [
+        (Some(Hook::XdpOffload), "prefilter of 45 instructions"),
+        (Some(Hook::XdpNative), "driver veth runs XDP itself"),
+    ];
+    let found: Vec<_> = entry.points.iter().map(|point| (point.hook, point.reason.as_str())).collect();
+    assert_eq!((found, &entry.standing), (hooks.to_vec(), &Standing::Enforced));
+
+    let offload = Demand { require: Some(Mode::Offload), ..Demand::default() };
+    let plan = fabric.plans.get_mut(&"host1".parse::<NodeName>().unwrap()).unwrap();
+    plan.demands.ports.insert("w1".parse().unwrap(), offload);
+    assert_eq!(obstacles(&fabric.model, &fabric.plans, &fabric.seen).demands, []);
+    fabric.port("host1", "w1").nic = Nic::Idle { reason: "the NIC does not take it".to_owned() };
+    let entry = fabric.entry("web1", Direction::Egress);
+    let reason = "driver veth runs XDP itself; not in the NIC: the NIC does not take it";
+    assert_eq!((entry.points.len(), entry.points[0].reason.as_str()), (1, reason));
+    assert_eq!(entry.standing, Standing::Enforced, "the program in the kernel judges everything");
+    let told = obstacles(&fabric.model, &fabric.plans, &fabric.seen).demands[0].to_string();
+    assert_eq!(
+        told,
+        "node host1, port w1: runs native, at least offload is demanded: the NIC does not take it"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use selvedge_proto::wire::{self, NodeState};
 use selvedge_proto::{EgressReport, Occupancy, ProofReport, Report, RevocationReport};
-use selvedge_topology::placement::{Mode, PortState};
+use selvedge_topology::placement::{Mode, Nic, PortState};
 use serde::Serialize;
 
 use super::client::{Client, connect, refused};
@@ -98,12 +98,33 @@ pub(super) struct PortStatus {
     granted_mode: Option<&'static str>,
     /// Of both, what a column has room for.
     #[serde(skip)]
-    pub(super) shown: PortState,
-    pub(super) reason: String,
+    shown: PortState,
+    reason: String,
     /// Why what the node itself sends out of it is not judged, where it isn't.
     egress_unenforced: Option<String>,
     /// Packets that the device forwards past the program.
     past: Vec<String>,
+    /// What its NIC drops before the program in the kernel.
+    nic: Nic,
+}
+
+impl PortStatus {
+    /// Where packets are judged, or what else becomes of them: what a column has room for.
+    pub(super) fn mode(&self) -> String {
+        match self.nic {
+            Nic::Runs { .. } => format!("offload+{}", self.shown),
+            Nic::Idle { .. } | Nic::Unable => self.shown.to_string(),
+        }
+    }
+
+    /// Why there and nowhere better, and what the NIC does.
+    pub(super) fn why(&self) -> String {
+        match &self.nic {
+            Nic::Runs { program } => format!("in the NIC: {program}; behind it: {}", self.reason),
+            Nic::Idle { reason } => format!("{}; not in the NIC: {reason}", self.reason),
+            Nic::Unable => self.reason.clone(),
+        }
+    }
 }
 
 pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
@@ -200,7 +221,8 @@ fn revocations(told: &RevocationReport) -> Revocations {
 }
 
 fn port(port: &selvedge_proto::PortReport) -> PortStatus {
-    let selvedge_proto::PortReport { name, role, profile, requested, state, reason, egress, past } = port;
+    let selvedge_proto::PortReport { name, role, profile, requested, state, reason, egress, past, nic } =
+        port;
     PortStatus {
         name: name.to_string(),
         role: role.to_string(),
@@ -215,6 +237,7 @@ fn port(port: &selvedge_proto::PortReport) -> PortStatus {
             EgressReport::Unenforced { reason } => Some(reason.clone()),
         },
         past: past.clone(),
+        nic: nic.clone(),
     }
 }
 
@@ -317,10 +340,7 @@ fn rows(node: &NodeStatus, width: Width) -> Vec<Vec<String>> {
                 .map(|count| count.to_string()),
         );
     }
-    let ports = node
-        .ports
-        .iter()
-        .map(|port| [port.name.clone(), port.shown.to_string(), or_dash(port.reason.clone())].to_vec());
+    let ports = node.ports.iter().map(|port| [port.name.clone(), port.mode(), or_dash(port.why())].to_vec());
     let mut ports = ports.collect::<Vec<_>>();
     if ports.is_empty() {
         ports.push(vec!["-".to_owned(); HEAD.len() - NODE_COLUMNS]);

@@ -6,6 +6,7 @@
 //! Nothing here does I/O, reads a clock or remembers anything.
 
 pub mod accept;
+pub mod device;
 pub mod lower;
 pub mod machine;
 pub mod place;
@@ -18,6 +19,7 @@ pub mod tables;
 mod testing;
 
 pub use accept::{Acceptance, Content, Digest, Here, InForce, Offer, Refusal, accept};
+pub use device::{Choice, Choices, Grounds, NicLink, NicProgram, ProgramName};
 pub use lower::{LowerError, lower};
 pub use machine::{ForeignPrograms, IfIndex, Interface, Machine, Owner, XdpProgram};
 pub use place::{Placement, Refused};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use selvedge_abi::{Interval, Run};
 use selvedge_topology::names::PortName;
 
+use crate::device::{NicLink, ProgramName};
 use crate::machine::{IfIndex, Interface, Machine};
 use crate::reconcile::{
     Action, Attachment, Egress, EgressLink, Entry, Hook, Key, Observed, Precedence, Program, Support,
@@ -38,6 +39,12 @@ pub enum Mistake {
         /// The port.
         port: PortName,
     },
+    /// Nothing in a NIC where something is taken out.
+    #[error("the NIC of {port} has no program")]
+    NoProgramInNic {
+        /// The port.
+        port: PortName,
+    },
     /// Deleted what is not there.
     #[error("{key:?} is deleted and was not there")]
     Absent {
@@ -67,7 +74,7 @@ impl Simulation {
 
     /// Executes one action.
     pub fn execute(&mut self, action: &Action) -> Result<(), Mistake> {
-        let Observed { tables, attachments, egress: Egress { links, .. }, .. } = &mut self.observed;
+        let Observed { tables, attachments, egress: Egress { links, .. }, nics, .. } = &mut self.observed;
         match action {
             Action::Put(Entry::Interval(index, interval)) => drop(self.memory.insert(*index, *interval)),
             Action::Put(entry) => tables.put(entry),
@@ -102,6 +109,14 @@ impl Simulation {
                 let missing = || Mistake::NotAttached { hook: *hook, port: port.clone() };
                 *program.ok_or_else(missing)? = Program::Current;
             }
+            Action::Load { port, index, program } => {
+                let link = NicLink { index: Some(*index), program: program.name.clone() };
+                nics.insert(port.clone(), link);
+            }
+            Action::Unload { port } => {
+                let missing = Mistake::NoProgramInNic { port: port.clone() };
+                nics.remove(port).ok_or(missing)?;
+            }
             Action::Detach { hook, port } => {
                 let was_there = match hook {
                     Hook::Ingress => attachments.remove(port).is_some(),
@@ -123,6 +138,23 @@ impl Simulation {
         }
         if let Some(link) = self.observed.egress.links.get_mut(port) {
             link.index = None;
+        }
+        if let Some(link) = self.observed.nics.get_mut(port) {
+            link.index = None;
+        }
+    }
+
+    /// Makes a port one of another kind of device.
+    pub fn change_driver(&mut self, port: &PortName, driver: &str) {
+        if let Some(interface) = self.observed.machine.interfaces.get_mut(port.as_str()) {
+            interface.seen.driver = driver.to_owned();
+        }
+    }
+
+    /// Makes the program in a port's NIC another.
+    pub fn rename_nic_program(&mut self, port: &PortName, program: ProgramName) {
+        if let Some(link) = self.observed.nics.get_mut(port) {
+            link.program = program;
         }
     }
 

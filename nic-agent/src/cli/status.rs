@@ -1,14 +1,16 @@
 //! `status`: what is pinned, read from the kernel.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::{Outcome, Place};
-use crate::datapath::{PinnedState, Pins};
+use crate::datapath::{PinnedState, Pins, PlainLink};
 use crate::{machine, surroundings};
 use selvedge_agent_core::Hook;
+use selvedge_hw_profiles::Mode;
 
 /// Options of `status`.
 #[derive(clap::Args)]
@@ -39,6 +41,8 @@ struct Status {
     ports: Vec<Port>,
     /// What judges packets that the node itself sends.
     egress: Vec<Port>,
+    /// What drops in the NIC before the program in the kernel is asked.
+    nics: Vec<Port>,
 }
 
 #[derive(Serialize)]
@@ -77,7 +81,7 @@ pub(super) fn run(options: &Options) -> Outcome {
 }
 
 fn status(node: String, state: PinnedState) -> Status {
-    let PinnedState { tables, links, egress } = state;
+    let PinnedState { tables, links, egress, nics } = state;
     let slot = selvedge_agent_core::Slot::in_use(&tables.config);
     let half = tables.slot(slot);
     let ports = links.into_iter().map(|link| Port {
@@ -87,13 +91,8 @@ fn status(node: String, state: PinnedState) -> Status {
         link: link.id,
         program: link.program,
     });
-    let egress = egress.into_iter().map(|link| Port {
-        name: link.port.to_string(),
-        ifindex: link.index.map(|index| index.0),
-        mode: link.index.map_or("gone".to_owned(), |_| Hook::Egress.to_string()),
-        link: link.id,
-        program: link.program,
-    });
+    let egress = egress.into_iter().map(|link| plain(&link, &Hook::Egress));
+    let nics = nics.into_iter().map(|link| plain(&link, &Mode::Offload));
     Status {
         node,
         generation: tables.config.generation,
@@ -104,11 +103,23 @@ fn status(node: String, state: PinnedState) -> Status {
         intervals: half.intervals.len(),
         ports: ports.collect(),
         egress: egress.collect(),
+        nics: nics.collect(),
+    }
+}
+
+fn plain(link: &PlainLink, mode: &dyn Display) -> Port {
+    Port {
+        name: link.port.to_string(),
+        ifindex: link.index.map(|index| index.0),
+        mode: link.index.map_or("gone".to_owned(), |_| mode.to_string()),
+        link: link.id,
+        program: link.program,
     }
 }
 
 fn print(status: &Status) {
-    let Status { node, generation, slot, addresses, prefixes, policies, intervals, ports, egress } = status;
+    let Status { node, generation, slot, addresses, prefixes, policies, intervals, ports, egress, nics } =
+        status;
     match generation {
         0 => anstream::println!("node {node}: no generation in force, everything is shut"),
         _ => anstream::println!("node {node}: generation {generation} in force, in slot {slot}"),
@@ -116,7 +127,7 @@ fn print(status: &Status) {
     anstream::println!(
         "tables: {addresses} addresses, {prefixes} prefixes, {policies} policies, {intervals} intervals"
     );
-    for Port { name, ifindex, mode, link, program } in ports.iter().chain(egress) {
+    for Port { name, ifindex, mode, link, program } in ports.iter().chain(egress).chain(nics) {
         let index = ifindex.map_or("no interface".to_owned(), |index| format!("interface {index}"));
         anstream::println!("port {name}: {mode} ({index}, link {link}, program {program})");
     }

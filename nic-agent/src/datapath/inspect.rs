@@ -5,7 +5,7 @@ use selvedge_hw_profiles::Mode;
 use selvedge_topology::names::PortName;
 
 use super::kernel::DatapathError;
-use super::pins::Pins;
+use super::pins::{PinnedLink, Pins};
 use super::tables::KernelTables;
 use crate::machine::RawInterface;
 
@@ -16,7 +16,9 @@ pub struct PinnedState {
     /// The XDP links, by port.
     pub links: Vec<PinnedPort>,
     /// The links that judge what the node sends, by port.
-    pub egress: Vec<PinnedEgress>,
+    pub egress: Vec<PlainLink>,
+    /// The links by which programs are in NICs, by port.
+    pub nics: Vec<PlainLink>,
 }
 
 /// A pinned XDP link.
@@ -34,9 +36,9 @@ pub struct PinnedPort {
     pub program: u32,
 }
 
-/// A pinned tcx link.
+/// A pinned link whose mode is that of its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PinnedEgress {
+pub struct PlainLink {
     /// The port it was made for.
     pub port: PortName,
     /// The interface it is on; `None` when that is gone.
@@ -58,6 +60,7 @@ impl PinnedState {
         let tables = KernelTables::open(pins).and_then(|tables| tables.read())?;
         let pinned = pins.pinned_links(Hook::Ingress).map_err(DatapathError::from)?;
         let sent = pins.pinned_links(Hook::Egress).map_err(DatapathError::from)?;
+        let in_nics = pins.pinned_nics().map_err(DatapathError::from)?;
         let interfaces = interfaces()?;
         let links = pinned.into_iter().map(|(port, link)| {
             let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
@@ -67,10 +70,12 @@ impl PinnedState {
                 .map(|(mode, _)| *mode);
             PinnedPort { port, index, mode, id: link.info.id, program: link.info.program }
         });
-        let egress = sent.into_iter().map(|(port, link)| {
+        let plain = |(port, link): (PortName, PinnedLink)| {
             let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
-            PinnedEgress { port, index, id: link.info.id, program: link.info.program }
-        });
-        Ok(Self { tables, links: links.collect(), egress: egress.collect() })
+            PlainLink { port, index, id: link.info.id, program: link.info.program }
+        };
+        let (egress, nics) =
+            (sent.into_iter().map(plain).collect(), in_nics.into_iter().map(plain).collect());
+        Ok(Self { tables, links: links.collect(), egress, nics })
     }
 }

@@ -15,6 +15,7 @@ use selvedge_topology::names::PortName;
 
 use super::arrays;
 use super::known::KnownTables;
+use super::nic::{self, Hardware};
 use super::observe;
 use super::pins::{PinError, Pins};
 use super::prove::Prover;
@@ -217,13 +218,16 @@ impl KernelDatapath {
 impl Datapath for KernelDatapath {
     fn observe(&mut self, interfaces: &[RawInterface]) -> Result<Observed, DatapathError> {
         let links = observe::links(&self.pins, interfaces, self.program_id)?;
-        let machine = observe::machine(interfaces, &links);
+        let nics = nic::links(&self.pins)?;
+        let own = nics.values().filter_map(|(link, program)| Some((link.index?, *program))).collect();
+        let machine = observe::machine(interfaces, &links, &own);
         self.modes = links.values().filter_map(|link| Some((link.index?.0, link.mode))).collect();
         let attachments = links.into_iter().map(|(port, link)| (port, link.attachment())).collect();
         let links = egress::links(&self.pins, self.egress_id)?;
         let egress = Egress { links, support: self.support.clone() };
         let tables = self.tables.look(&self.pins)?;
-        Ok(Observed { machine, tables, attachments, egress })
+        let nics = nics.into_iter().map(|(port, (link, _))| (port, link)).collect();
+        Ok(Observed { machine, tables, attachments, egress, nics })
     }
 
     fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError> {
@@ -251,6 +255,14 @@ impl Datapath for KernelDatapath {
             }
             Action::Advance { port } => egress::advance(&self.egress, &self.pins, port)?,
             Action::Refresh { hook, port } => self.refresh(*hook, port)?,
+            Action::Load { port, index, program } => {
+                let failed = |source| self.in_nic(port, source);
+                let loaded = nic::put(&mut self.nic(), port, *index, program).map_err(failed)?;
+                return Ok(Effect::Loaded(port.clone(), loaded));
+            }
+            Action::Unload { port } => {
+                self.nic().take_out(port).map_err(|source| self.in_nic(port, source))?;
+            }
             Action::Detach { hook, port } => self.detach(*hook, port)?,
         }
         Ok(Effect::Done)
@@ -271,6 +283,14 @@ impl Datapath for KernelDatapath {
 }
 
 impl KernelDatapath {
+    fn nic(&self) -> nic::Kernel<'_> {
+        nic::Kernel { pins: &self.pins }
+    }
+
+    fn in_nic(&self, port: &PortName, source: io::Error) -> DatapathError {
+        DatapathError::Pin { path: self.pins.nic(port), source }
+    }
+
     fn insist(&self, port: &PortName, index: IfIndex, demand: &Demand) -> Result<(), DatapathError> {
         match self.modes.get(&index.0) {
             Some(mode) if demand.admits(*mode) => Ok(()),

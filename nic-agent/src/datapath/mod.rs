@@ -7,6 +7,7 @@ mod egress;
 mod inspect;
 mod kernel;
 mod known;
+mod nic;
 mod observe;
 mod pins;
 mod plain;
@@ -25,8 +26,9 @@ use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
 use selvedge_topology::plan::Generation;
 
-pub use inspect::{PinnedEgress, PinnedPort, PinnedState};
+pub use inspect::{PinnedPort, PinnedState, PlainLink};
 pub use kernel::{DatapathError, KernelDatapath, Sizes};
+pub use nic::NicRefusal;
 pub use pins::{DetachedPort, PinError, PinLock, Pins, Was};
 pub(crate) use sweep::monotonic;
 pub use sweep::{Sweep, Sweeper, Swept};
@@ -61,6 +63,8 @@ pub enum Effect {
     Placed(PortName, Placement),
     /// A slot was tried and nothing was found wrong.
     Proved(Proof),
+    /// A NIC got a program, or refused it and has none.
+    Loaded(PortName, Result<(), NicRefusal>),
 }
 
 /// Sums over all CPUs and ports.

@@ -42,12 +42,17 @@ pub(super) fn links(
     Ok(links.collect())
 }
 
-/// The interfaces, with whose programs are on them.
-pub(super) fn machine(interfaces: &[RawInterface], links: &BTreeMap<PortName, Link>) -> Machine {
+/// The interfaces, with whose programs are on them; `in_nics` are the agent's own in NICs.
+pub(super) fn machine(
+    interfaces: &[RawInterface],
+    links: &BTreeMap<PortName, Link>,
+    in_nics: &BTreeMap<IfIndex, u32>,
+) -> Machine {
     let interfaces = interfaces.iter().map(|raw| {
         let RawInterface { name, index, seen, xdp } = raw;
         let programs = xdp.iter().map(|(mode, id)| {
-            let own = links.values().any(|link| link.index == Some(*index) && link.program_id == *id);
+            let own = links.values().any(|link| link.index == Some(*index) && link.program_id == *id)
+                || in_nics.get(index) == Some(id);
             let owner = if own { Owner::Agent } else { Owner::Foreign };
             XdpProgram { id: *id, name: program_name(*id, owner), mode: *mode, owner }
         });

@@ -1,6 +1,6 @@
 //! Where the agent keeps what outlives it: `<bpffs>/selvedge/<node>/`.
 //!
-//! `links/<port>` holds the XDP link of a port, `egress/<port>` its tcx link; `v<ABI>/` the maps, by name, and the programs. A set of maps of another ABI version is
+//! `links/<port>` holds the XDP link of a port, `egress/<port>` its tcx link, `nic/<port>` that of the program in its NIC; `v<ABI>/` the maps, by name, and the programs. A set of maps of another ABI version is
 //! never adopted: a new set is made beside it, links are moved over one by one, and the old set is removed.
 
 use std::collections::BTreeMap;
@@ -100,7 +100,7 @@ impl Pins {
                 .map_err(|source| PinError::Mount { path: bpffs.to_owned(), source })?;
         }
         let pins = Self::at(bpffs, node);
-        for directory in [pins.maps(), pins.links(Hook::Ingress), pins.links(Hook::Egress)] {
+        for directory in [pins.maps(), pins.links(Hook::Ingress), pins.links(Hook::Egress), pins.nics()] {
             fs::create_dir_all(&directory).map_err(failed("create", &directory))?;
         }
         Ok(pins)
@@ -154,6 +154,15 @@ impl Pins {
         self.links(hook).join(pinned_as(port.as_str()))
     }
 
+    fn nics(&self) -> PathBuf {
+        self.root.join("nic")
+    }
+
+    /// The pin of the link by which a program is in a port's NIC.
+    pub(crate) fn nic(&self, port: &PortName) -> PathBuf {
+        self.nics().join(pinned_as(port.as_str()))
+    }
+
     /// Where a link is until it takes the place of another.
     pub(crate) fn advancing(&self) -> PathBuf {
         self.root.join("advancing")
@@ -166,18 +175,12 @@ impl Pins {
 
     /// Every pinned link of a hook and the port it was made for.
     pub(crate) fn pinned_links(&self, hook: Hook) -> Result<Vec<(PortName, PinnedLink)>, PinError> {
-        let (mut links, directory) = (Vec::new(), self.links(hook));
-        if !directory.exists() {
-            return Ok(links); // pinned by an agent that did not know the hook
-        }
-        for name in names(&directory)? {
-            let path = directory.join(&name);
-            let Ok(port) = pinned_name(&name).parse() else { continue }; // not of our making
-            let fd = bpf::open_pin(&path).map_err(failed("open the link", &path))?;
-            let info = bpf::link_info(fd.as_fd()).map_err(failed("read the link", &path))?;
-            links.push((port, PinnedLink { fd, info }));
-        }
-        Ok(links)
+        links_in(&self.links(hook))
+    }
+
+    /// Every pinned link by which a program is in a NIC, and the port it was made for.
+    pub(crate) fn pinned_nics(&self) -> Result<Vec<(PortName, PinnedLink)>, PinError> {
+        links_in(&self.nics())
     }
 
     /// Removes the map sets of other ABI versions; to be called when no link runs a program over them any more.
@@ -193,6 +196,9 @@ impl Pins {
 
     /// Removes everything: links first, which opens their ports, then maps.
     pub fn remove(self) -> Result<Vec<DetachedPort>, PinError> {
+        for (port, link) in self.pinned_nics()? {
+            detach(&self.nic(&port), &link)?;
+        }
         let mut detached = BTreeMap::new();
         for hook in [Hook::Egress, Hook::Ingress] {
             for (port, link) in self.pinned_links(hook)? {
@@ -203,6 +209,21 @@ impl Pins {
         fs::remove_dir_all(&self.root).map_err(failed("remove", &self.root))?;
         Ok(detached.into_iter().map(|(port, was)| DetachedPort { port: port.to_string(), was }).collect())
     }
+}
+
+fn links_in(directory: &Path) -> Result<Vec<(PortName, PinnedLink)>, PinError> {
+    let mut links = Vec::new();
+    if !directory.exists() {
+        return Ok(links); // pinned by an agent that did not know the hook
+    }
+    for name in names(directory)? {
+        let path = directory.join(&name);
+        let Ok(port) = pinned_name(&name).parse() else { continue }; // not of our making
+        let fd = bpf::open_pin(&path).map_err(failed("open the link", &path))?;
+        let info = bpf::link_info(fd.as_fd()).map_err(failed("read the link", &path))?;
+        links.push((port, PinnedLink { fd, info }));
+    }
+    Ok(links)
 }
 
 /// A bpffs keeps dots to itself (kernel/bpf/inode.c), and a VLAN's interface has one: `swp1.100` is pinned as `swp1:100`.

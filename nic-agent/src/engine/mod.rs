@@ -1,5 +1,6 @@
 //! The loop of observing, deciding and executing, around one data path.
 
+mod nics;
 mod report;
 mod revoked;
 
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use selvedge_abi::FailsafeKey;
 use selvedge_agent_core::{
-    Acceptance, Action, Content, Desired, ForeignPrograms, Here, InForce, LowerError, Observed, Offer,
-    Placement, Proof, Refusal, accept, reconcile,
+    Acceptance, Action, Choices, Content, Desired, ForeignPrograms, Here, InForce, LowerError, Observed,
+    Offer, Placement, Proof, Refusal, accept, reconcile,
 };
 use selvedge_hw_profiles::Profiles;
 use selvedge_proto::Target;
@@ -88,6 +89,12 @@ pub struct Engine<D> {
     observed: Observed,
     /// What the log has of revoked connections.
     revoked: revoked::Told,
+    /// What becomes of NICs.
+    nics: Choices,
+    /// What NICs refused, and why.
+    refused_by_nics: BTreeMap<PortName, nics::Refused>,
+    /// The plan that was accepted before, where it was in force then.
+    before: Option<(Generation, Plan)>,
 }
 
 impl<D: Datapath> Engine<D> {
@@ -111,6 +118,9 @@ impl<D: Datapath> Engine<D> {
             proof: None,
             observed: Observed::default(),
             revoked: revoked::Told::default(),
+            nics: Choices::new(),
+            refused_by_nics: BTreeMap::new(),
+            before: None,
         }
     }
 
@@ -158,12 +168,19 @@ impl<D: Datapath> Engine<D> {
         self.observe(interfaces)?;
         self.forget_what_the_maps_outran();
         self.consider();
+        self.nics = self.choose_nics()?;
+        let in_force = Generation(self.observed.tables.config.generation);
+        let before = self.before.as_ref().filter(|(generation, _)| *generation == in_force);
+        let held_back = self.held_back();
         let desired = Desired {
             plan: self.accepted.as_ref().map(|accepted| (&accepted.plan, accepted.target.generation)),
             fail_closed: &self.settings.fail_closed,
             failsafe: &self.settings.failsafe,
             foreign: self.settings.foreign,
             profiles: &self.settings.profiles,
+            nics: &self.nics,
+            before: before.map(|(_, plan)| plan),
+            held_back: &held_back,
         };
         let actions = reconcile(desired, &self.observed)?;
         if actions.is_empty() {
@@ -196,6 +213,7 @@ impl<D: Datapath> Engine<D> {
                 Effect::Done => {}
                 Effect::Placed(port, placement) => self.place(port, placement),
                 Effect::Proved(proof) => self.proved(proof, begun.elapsed()),
+                Effect::Loaded(port, loaded) => self.loaded(port, loaded),
             }
         }
         Ok(())
@@ -260,12 +278,14 @@ impl<D: Datapath> Engine<D> {
             attachments: &self.observed.attachments,
             foreign: self.settings.foreign,
             profiles: &self.settings.profiles,
+            failsafe: &self.settings.failsafe,
         };
         match accept(&self.settings.node, self.in_force(), offer, here) {
             Ok(Acceptance::Unchanged) => self.refused = None,
             Ok(Acceptance::New) => {
                 tracing::info!(%generation, "accepted");
                 self.warn(self.state.save(&fetched));
+                self.leave_behind();
                 self.accepted = Some(fetched);
                 self.refused = None;
             }

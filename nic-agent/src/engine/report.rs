@@ -14,7 +14,7 @@ use selvedge_proto::{
 };
 use selvedge_topology::model::{PortRole, RuleId};
 use selvedge_topology::names::PortName;
-use selvedge_topology::placement::PortState;
+use selvedge_topology::placement::{Nic, PortState};
 use selvedge_topology::plan::Generation;
 
 use super::Engine;
@@ -87,8 +87,18 @@ impl<D: Datapath> Engine<D> {
             let (requested, state) = (Mode::Native, PortState::Gone);
             let egress = EgressReport::Unenforced { reason: reason.clone() };
             let past = Vec::new();
-            let profile = None;
-            return PortReport { name: name.clone(), role, profile, requested, state, reason, egress, past };
+            let (profile, nic) = (None, Nic::Unable);
+            return PortReport {
+                name: name.clone(),
+                role,
+                profile,
+                requested,
+                state,
+                reason,
+                egress,
+                past,
+                nic,
+            };
         };
         let attachment =
             self.observed.attachments.get(name).filter(|found| found.index == Some(interface.index));
@@ -109,10 +119,21 @@ impl<D: Datapath> Engine<D> {
             }
         };
         let egress = self.egress(name, interface);
+        let nic = self.nic(name, interface.index);
         let profile = self.terms().profile(interface).and_then(|name| name.parse().ok());
         let past = place::forwarded_past(self.terms(), name, interface);
         let past = past.into_iter().take(MAX_PAST).map(cut).collect();
-        PortReport { name: name.clone(), role, profile, requested, state, reason: cut(reason), egress, past }
+        PortReport {
+            name: name.clone(),
+            role,
+            profile,
+            requested,
+            state,
+            reason: cut(reason),
+            egress,
+            past,
+            nic,
+        }
     }
 
     fn terms(&self) -> Terms<'_> {
@@ -173,7 +194,7 @@ fn busiest(rules: BTreeMap<RuleId, Count>) -> Vec<(RuleId, Count)> {
 }
 
 /// As much of a text as a report takes.
-fn cut(mut text: String) -> String {
+pub(super) fn cut(mut text: String) -> String {
     if text.len() > MAX_TEXT {
         let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);

@@ -8,13 +8,17 @@ use selvedge_hw_profiles::{Mode, Profiles};
 use selvedge_proto::Report;
 use selvedge_proto::plan::encode_plan;
 use selvedge_topology::demands::Demands;
-use selvedge_topology::model::{NodeRole, PortRole};
-use selvedge_topology::placement::PortState;
-use selvedge_topology::plan::PlanPort;
+use selvedge_topology::identity::Identity;
+use selvedge_topology::l4::L4Key;
+use selvedge_topology::model::{self as topology, Direction, NodeRole, PortRole, RuleId};
+use selvedge_topology::placement::{Nic, PortState};
+use selvedge_topology::plan::{
+    Decision, Outcome, PlanAddress, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload, SetId,
+};
 use selvedge_topology::timeouts::Timeouts;
 
 use super::*;
-use crate::datapath::Counters;
+use crate::datapath::{Counters, NicRefusal};
 
 /// A simulated node that fails at the `fault`th action, once.
 struct Faulty {
@@ -22,6 +26,8 @@ struct Faulty {
     fault: Option<usize>,
     executed: usize,
     proof: Option<Proof>,
+    /// Why NICs take no program now.
+    nic_refuses: Option<String>,
 }
 
 impl Datapath for Faulty {
@@ -37,6 +43,11 @@ impl Datapath for Faulty {
             return Err(DatapathError::Attach { port: name("eth0"), refused });
         }
         self.executed += 1;
+        if let Action::Load { port, .. } = action
+            && let Some(reason) = self.nic_refuses.clone()
+        {
+            return Ok(Effect::Loaded(port.clone(), Err(NicRefusal::Program { reason })));
+        }
         self.simulation.execute(action).unwrap();
         Ok(match action {
             Action::Attach { port, choice, .. } => {
@@ -45,6 +56,7 @@ impl Datapath for Faulty {
             Action::Prove(trial) => {
                 Effect::Proved(self.proof.clone().unwrap_or(Proof::Proven(trial.coverage)))
             }
+            Action::Load { port, .. } => Effect::Loaded(port.clone(), Ok(())),
             _ => Effect::Done,
         })
     }
@@ -99,7 +111,11 @@ fn engine(simulation: Simulation, directory: &Path) -> Engine<Faulty> {
         profiles: Profiles::embedded().unwrap(),
     };
     let state = StateDir::open(directory, &settings.node).unwrap();
-    Engine::new(settings, Faulty { simulation, fault: None, executed: 0, proof: None }, state)
+    Engine::new(
+        settings,
+        Faulty { simulation, fault: None, executed: 0, proof: None, nic_refuses: None },
+        state,
+    )
 }
 
 fn with_ports(ports: &[&str]) -> Simulation {
@@ -197,6 +213,53 @@ fn a_port_of_the_plan_that_goes_is_reported_as_not_enforced_with_the_reason() {
     let ports = report(&mut engine).ports;
     assert_eq!((ports[0].state, ports[1].state), (PortState::Enforced(Mode::Native), PortState::Gone));
     assert!(ports[1].reason.contains("no interface of this name"), "{}", ports[1].reason);
+}
+
+/// A plan under which nothing may be sent out of `w1`: what a NIC of that port can drop.
+fn closed() -> Plan {
+    let mut plan = plan(&["eth0", "w1"]);
+    plan.ports[1].role = PortRole::Workload;
+    let (identity, set) = (Identity(256), SetId(1));
+    let address: std::net::IpAddr = "10.1.0.12".parse().unwrap();
+    let addresses = [address].into();
+    plan.workloads = vec![PlanWorkload { name: name("app1"), identity, port: name("w1"), addresses }];
+    plan.addresses = vec![PlanAddress { prefix: address.into(), identity, class: identity.into() }];
+    let row = |direction| PlanRow { subject: identity, direction, default: set, peers: vec![] };
+    plan.rows = Direction::BOTH.map(row).into();
+    let decision = Decision { outcome: Outcome::Denied, rule: RuleId(7), logged: false };
+    plan.sets = vec![PlanSet { id: set, intervals: vec![PlanInterval { first: L4Key::FIRST, decision }] }];
+    let (tier, direction, action) = (None, Direction::Egress, topology::Action::Deny);
+    plan.rules = vec![PlanRule { id: RuleId(7), display: "none".to_owned(), tier, direction, action }];
+    plan
+}
+
+#[test]
+fn what_a_nic_refuses_costs_no_policy_is_reported_and_is_tried_again_when_it_is_due() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut simulation = with_ports(&["eth0", "w1"]);
+    simulation.change_driver(&name("w1"), "netdevsim");
+    let mut engine = engine(simulation, directory.path());
+    engine.datapath().nic_refuses = Some("[netdevsim] Hello from netdevsim!".to_owned());
+    engine.offer(fetched(1, closed()));
+    assert_eq!(engine.converge(&[]).unwrap(), Progress::Executed);
+    let first = report(&mut engine);
+    assert_eq!((first.in_force, &first.refusal), (Some(Generation(1)), &None));
+    assert_eq!(first.ports[0].nic, Nic::Unable);
+    let reason = "the NIC does not take the program: [netdevsim] Hello from netdevsim!".to_owned();
+    assert_eq!(
+        (&first.ports[1].nic, first.ports[1].state),
+        (&Nic::Idle { reason }, PortState::Enforced(Mode::Generic))
+    );
+    assert!(engine.waits_for_nics());
+
+    engine.datapath().nic_refuses = None;
+    assert_eq!(engine.converge(&[]).unwrap(), Progress::Settled, "it is not due yet");
+    engine.try_nics_again();
+    assert_eq!(engine.converge(&[]).unwrap(), Progress::Executed);
+    assert!(!engine.waits_for_nics());
+    let Nic::Runs { program } = report(&mut engine).ports[1].nic.clone() else { panic!("it took it") };
+    assert!(program.starts_with("prefilter of "), "{program}");
+    assert_eq!(engine.converge(&[]).unwrap(), Progress::Settled);
 }
 
 #[test]

@@ -6,7 +6,11 @@ use selvedge_hw_profiles::profile::MapType;
 use selvedge_hw_profiles::recording::{Load, Trial};
 use selvedge_hw_profiles::units::{Bytes, Entries};
 
-use crate::sys::device;
+use crate::sys::device::{self, MapShape};
+
+const NAME: &str = "selvedge_probe";
+/// `r0 = XDP_PASS; exit`.
+const PASSING: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
 
 /// A program, both kinds of maps, and hash maps of more entries and of the largest entry that nfp's messages have room for.
 pub(super) fn on_device(index: IfIndex) -> Vec<Trial> {
@@ -30,11 +34,12 @@ pub(super) fn on_device(index: IfIndex) -> Vec<Trial> {
 
 fn trial(index: IfIndex, load: Load) -> Trial {
     let result = match &load {
-        Load::Program => device::load_passing_program(index.0),
+        Load::Program => device::load_program(index.0, NAME, &PASSING).map_err(|error| error.to_string()),
         Load::Map { kind, key, value, entries } => {
-            device::create_map(index.0, *kind, key.0, value.0, entries.0)
+            let shape = MapShape { kind: *kind, key: key.0, value: value.0, entries: entries.0 };
+            device::create_map(index.0, NAME, shape).map_err(|error| error.to_string())
         }
     };
     // What was loaded goes with its descriptor.
-    Trial { mode: Mode::Offload, load, refused: result.err().map(|error| error.to_string()) }
+    Trial { mode: Mode::Offload, load, refused: result.err() }
 }

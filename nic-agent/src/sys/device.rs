@@ -1,24 +1,64 @@
-//! bpf(2) for programs and maps that are bound to a device: aya loads none.
+//! bpf(2) for programs and maps that are bound to a device: aya binds none (kernel/bpf/offload.c says what such a program may be).
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use selvedge_hw_profiles::profile::MapType;
 
 use super::bpf::{call, descriptor};
 
 const BPF_MAP_CREATE: libc::c_int = 0;
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
+const BPF_OBJ_PIN: libc::c_int = 6;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_MAP_TYPE_HASH: u32 = 1;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_PROG_TYPE_XDP: u32 = 6;
-/// `r0 = XDP_PASS; exit`.
-const PASSING: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 2, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+/// `BPF_XDP` of `enum bpf_attach_type`.
+const ATTACH_XDP: u32 = 37;
+/// `XDP_FLAGS_HW_MODE` (include/uapi/linux/if_link.h).
+const HARDWARE: u32 = 1 << 3;
 const LICENSE: &CStr = c"GPL";
+/// Bytes of the verifier's log that are asked for.
+const LOG: usize = 1 << 16;
+/// Characters of its end that are told.
+const TOLD: usize = 400;
 
-/// Loads a program that passes everything onto the device of the interface `ifindex`.
-pub(crate) fn load_passing_program(ifindex: u32) -> io::Result<OwnedFd> {
+/// Kind and size of a map; sizes in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MapShape {
+    pub(crate) kind: MapType,
+    pub(crate) key: u32,
+    pub(crate) value: u32,
+    pub(crate) entries: u32,
+}
+
+/// A program that a device, or the verifier for it, refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}{}", if log.is_empty() { String::new() } else { format!(" ({log})") })]
+pub(crate) struct LoadRefused {
+    source: io::Error,
+    /// The end of the log: what the verifier and the driver wrote there.
+    log: String,
+}
+
+/// Loads an XDP program onto the device of the interface `ifindex`; an instruction is eight bytes.
+pub(crate) fn load_program(ifindex: u32, name: &str, code: &[u64]) -> Result<OwnedFd, LoadRefused> {
+    try_load(ifindex, name, code, &mut []).map_err(|source| {
+        // A log takes time and memory, so it is asked for where there is something to read.
+        let mut log = vec![0; LOG];
+        try_load(ifindex, name, code, &mut log).ok();
+        LoadRefused { source, log: end_of(&log) }
+    })
+}
+
+fn try_load(ifindex: u32, name: &str, code: &[u64], log: &mut [u8]) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attributes {
         kind: u32,
@@ -36,29 +76,40 @@ pub(crate) fn load_passing_program(ifindex: u32) -> io::Result<OwnedFd> {
     }
     let mut attributes = Attributes {
         kind: BPF_PROG_TYPE_XDP,
-        instructions: PASSING.len() as u32,
-        code: PASSING.as_ptr() as u64,
+        instructions: u32::try_from(code.len()).map_err(io::Error::other)?,
+        code: code.as_ptr() as u64,
         license: LICENSE.as_ptr() as u64,
-        log_level: 0,
-        log_size: 0,
-        log: 0,
+        log_level: u32::from(!log.is_empty()),
+        log_size: log.len() as u32,
+        log: if log.is_empty() { 0 } else { log.as_mut_ptr() as u64 },
         kernel: 0,
         flags: 0,
-        name: *b"selvedge_probe\0\0",
+        name: in_kernel(name),
         ifindex,
         attach_type: 0,
     };
     descriptor(call(BPF_PROG_LOAD, &mut attributes)?)
 }
 
-/// Makes a map on the device of the interface `ifindex`; sizes in bytes.
-pub(crate) fn create_map(
-    ifindex: u32,
-    kind: MapType,
-    key: u32,
-    value: u32,
-    entries: u32,
-) -> io::Result<OwnedFd> {
+/// A name as the kernel keeps it: at most 15 bytes, and a zero.
+fn in_kernel(text: &str) -> [u8; 16] {
+    let mut name = [0; 16];
+    name.iter_mut().take(15).zip(text.bytes()).for_each(|(place, byte)| *place = byte);
+    name
+}
+
+/// The last lines of a log, in one.
+fn end_of(log: &[u8]) -> String {
+    let text = log.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(text);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    let from = line.chars().count().saturating_sub(TOLD);
+    line.chars().skip(from).collect()
+}
+
+/// Makes a map on the device of the interface `ifindex`.
+pub(crate) fn create_map(ifindex: u32, name: &str, shape: MapShape) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attributes {
         kind: u32,
@@ -71,12 +122,102 @@ pub(crate) fn create_map(
         name: [u8; 16],
         ifindex: u32,
     }
+    let MapShape { kind, key, value, entries } = shape;
     let kind = match kind {
         MapType::Hash => BPF_MAP_TYPE_HASH,
         MapType::Array => BPF_MAP_TYPE_ARRAY,
     };
-    let name = *b"selvedge_probe\0\0";
-    let mut attributes =
-        Attributes { kind, key, value, entries, flags: 0, inner: 0, numa_node: 0, name, ifindex };
+    let (flags, inner, numa_node, name) = (0, 0, 0, in_kernel(name));
+    let mut attributes = Attributes { kind, key, value, entries, flags, inner, numa_node, name, ifindex };
     descriptor(call(BPF_MAP_CREATE, &mut attributes)?)
+}
+
+/// Writes an entry; `key` and `value` have the sizes of the map's.
+pub(crate) fn update_map(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        map: u32,
+        hole: u32,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+    let (key, value) = (key.as_ptr() as u64, value.as_ptr() as u64);
+    let mut attributes = Attributes { map: map.as_raw_fd() as u32, hole: 0, key, value, flags: 0 };
+    call(BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop)
+}
+
+/// Attaches a program that is on the device of `ifindex` to that interface, beside whatever runs in the kernel.
+pub(crate) fn link_program(ifindex: u32, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attributes {
+        program: u32,
+        ifindex: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+    let program = program.as_raw_fd() as u32;
+    let mut attributes = Attributes { program, ifindex, attach_type: ATTACH_XDP, flags: HARDWARE };
+    descriptor(call(BPF_LINK_CREATE, &mut attributes)?)
+}
+
+/// Pins an object.
+pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        path: u64,
+        fd: u32,
+        flags: u32,
+    }
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let fd = object.as_raw_fd() as u32;
+    call(BPF_OBJ_PIN, &mut Attributes { path: path.as_ptr() as u64, fd, flags: 0 }).map(drop)
+}
+
+/// The name of the program of this number, as the kernel keeps it.
+pub(crate) fn program_name(id: u32) -> io::Result<String> {
+    #[repr(C)]
+    struct ById {
+        id: u32,
+        next: u32,
+        flags: u32,
+    }
+    #[repr(C)]
+    struct Info {
+        fd: u32,
+        length: u32,
+        info: u64,
+    }
+    /// Of `struct bpf_prog_info`: type, id, tag, two lengths, two pointers, the load time, the user, the number of maps, their ids.
+    const NAME: std::ops::Range<usize> = 64..80;
+    let program = descriptor(call(BPF_PROG_GET_FD_BY_ID, &mut ById { id, next: 0, flags: 0 })?)?;
+    let mut info = [0_u64; 32];
+    let fd = program.as_raw_fd() as u32;
+    let (length, at) = (size_of_val(&info) as u32, info.as_mut_ptr() as u64);
+    call(BPF_OBJ_GET_INFO_BY_FD, &mut Info { fd, length, info: at })?;
+    let bytes: Vec<u8> = info.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let name = bytes[NAME].split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(name).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_log_is_one_line_and_bounded() {
+        assert_eq!(end_of(b"\0junk"), "");
+        assert_eq!(
+            end_of(b"0: (b7) r0 = 2\n[netdevsim] Hello from netdevsim!\n\0"),
+            "0: (b7) r0 = 2 [netdevsim] Hello from netdevsim!"
+        );
+        let long = end_of(&[b'x'; 1000]);
+        assert_eq!(long.len(), TOLD);
+    }
+
+    #[test]
+    fn names_are_cut_to_what_the_kernel_keeps() {
+        assert_eq!(&in_kernel("sv_0123456789ab")[..], b"sv_0123456789ab\0");
+        assert_eq!(&in_kernel("a-name-that-is-longer")[..], b"a-name-that-is-\0");
+    }
 }

@@ -14,7 +14,7 @@ use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::{Identity, IdentityKey};
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::model::{PortRole, RuleId};
-use selvedge_topology::placement::{Mode as XdpMode, PortState};
+use selvedge_topology::placement::{Mode as XdpMode, Nic, PortState};
 use selvedge_topology::plan::Generation;
 
 use super::{Bytes, Outcome, run_of};
@@ -129,6 +129,7 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
             reason: "the driver has no native XDP".into(),
             egress: EgressReport::Unenforced { reason: "the kernel has no tcx".into() },
             past: vec!["flows that the eSwitch forwards".into()],
+            nic: Nic::Idle { reason: "the device takes 2 entries".into() },
         }],
         reasons: vec![("policy-deny".into(), count)],
         rules: vec![(RuleId(9), count)],

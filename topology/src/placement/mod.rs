@@ -16,7 +16,7 @@ use serde::Serialize;
 
 pub use cost::{Budget, Cost};
 pub use obstacle::{Hole, Obstacles, UnmetDemand, obstacles};
-pub use seen::{PortState, SeenNode, SeenPort};
+pub use seen::{Nic, PortState, SeenNode, SeenPort};
 
 use crate::model::{Attachment, Direction, Endpoint, Model, PortRole, Workload};
 use crate::names::{NodeName, PortName, WorkloadName};
@@ -289,6 +289,7 @@ fn points(plan: &Plan, at: &PortName, direction: Direction, seen: Option<&SeenNo
         };
         Some(arriving(plan, &port.name, carries, seen))
     });
+    let arriving = arriving.flatten();
     let sent = plan.ports.iter().filter_map(|port| {
         let carries = match direction {
             Direction::Egress if is_itself => Carries::Sent,
@@ -300,13 +301,34 @@ fn points(plan: &Plan, at: &PortName, direction: Direction, seen: Option<&SeenNo
     arriving.chain(sent).collect()
 }
 
-fn arriving(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNode>) -> Point {
+/// The program in the kernel, and before it the one in the NIC where there is one.
+fn arriving(
+    plan: &Plan,
+    port: &PortName,
+    carries: Carries,
+    seen: Option<&SeenNode>,
+) -> impl Iterator<Item = Point> {
     let found = seen.and_then(|node| node.ports.get(port));
     let hook = found.and_then(|port| port.state.mode()).map(Hook::from);
     let guard = found.map_or(Guard::Untold, |port| port.state.into());
     let reason = found.map_or_else(untold, |port| port.reason.clone());
+    let (reason, in_nic) = match found.map(|port| &port.nic) {
+        Some(Nic::Idle { reason: idle }) => (format!("{reason}; not in the NIC: {idle}"), None),
+        Some(Nic::Runs { program }) => (reason, Some(program.clone())),
+        Some(Nic::Unable) | None => (reason, None),
+    };
     let past = found.map(|port| port.past.clone()).unwrap_or_default();
-    Point { node: plan.node.clone(), port: port.clone(), hook, guard, carries, reason, past }
+    let point = |hook, reason| Point {
+        node: plan.node.clone(),
+        port: port.clone(),
+        hook,
+        guard,
+        carries,
+        reason,
+        past: past.clone(),
+    };
+    let in_nic = in_nic.map(|program| point(Some(Hook::XdpOffload), program));
+    in_nic.into_iter().chain([point(hook, reason)]).collect::<Vec<_>>().into_iter()
 }
 
 fn sent(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNode>) -> Point {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Carries, Guard, SeenNode, points};
+use super::{Carries, Guard, Nic, SeenNode, points};
 use crate::demands::{Demand, Mode};
 use crate::model::{Attachment, Direction, Enforcement, Model};
 use crate::names::{NodeName, PortName, ProfileName, WorkloadName};
@@ -108,7 +108,13 @@ fn unmet_demands(plan: &Plan, seen: Option<&SeenNode>) -> impl Iterator<Item = U
         let found = seen?.ports.get(&port.name)?;
         let mode = found.state.mode()?;
         let demand = plan.demands.of(&port.name, found.profile.as_ref().map(ProfileName::as_str));
-        let (node, port, reason) = (plan.node.clone(), port.name.clone(), found.reason.clone());
-        (!demand.in_kernel().admits(mode)).then_some(UnmetDemand { node, port, mode, demand, reason })
+        let reason = match &found.nic {
+            _ if !demand.in_kernel().admits(mode) => found.reason.clone(),
+            Nic::Idle { reason } if demand.require == Some(Mode::Offload) => reason.clone(),
+            Nic::Unable if demand.require == Some(Mode::Offload) => "its NIC runs no programs".to_owned(),
+            _ => return None,
+        };
+        let (node, port) = (plan.node.clone(), port.name.clone());
+        Some(UnmetDemand { node, port, mode, demand, reason })
     })
 }

@@ -31,6 +31,26 @@ pub struct SeenPort {
     pub egress_unenforced: Option<String>,
     /// Packets that the device is known to forward past what judges there what arrives, in words.
     pub past: Vec<String>,
+    /// What its NIC drops before.
+    pub nic: Nic,
+}
+
+/// What the NIC of a port runs, before the program in the kernel, which judges everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum Nic {
+    /// It runs no programs.
+    Unable,
+    /// It could, and does not.
+    Idle {
+        /// Why.
+        reason: String,
+    },
+    /// It drops some of what policy denies.
+    Runs {
+        /// By which program, in words.
+        program: String,
+    },
 }
 
 /// What becomes of packets that arrive at a port.

@@ -87,7 +87,7 @@ pub(super) fn ports(model: &Model, status: &Status) -> Listing {
 fn mode(status: &Status, node: &Node, port: &PortName) -> (String, String) {
     let node = status.nodes.iter().find(|candidate| candidate.name == node.name.as_str());
     let port = node.and_then(|node| node.ports.iter().find(|candidate| candidate.name == port.as_str()));
-    port.map(|port| (port.shown.to_string(), port.reason.clone())).unwrap_or_default()
+    port.map(|port| (port.mode(), port.why())).unwrap_or_default()
 }
 
 /// The other end of the wire at `endpoint`.

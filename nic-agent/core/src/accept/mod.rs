@@ -1,12 +1,14 @@
 //! Whether an offered plan may replace the one in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use selvedge_abi::FailsafeKey;
 use selvedge_hw_profiles::Profiles;
 use selvedge_topology::names::{NodeName, PortName};
 use selvedge_topology::plan::{Generation, Plan};
 
+use crate::device::Grounds;
 use crate::lower::{self, LowerError};
 use crate::machine::{ForeignPrograms, Machine, XdpProgram};
 use crate::place::{self, Terms, Unmet};
@@ -69,6 +71,8 @@ pub struct Here<'a> {
     pub foreign: ForeignPrograms,
     /// What devices can do.
     pub profiles: &'a Profiles,
+    /// Traffic that the node itself can't live without.
+    pub failsafe: &'a BTreeSet<FailsafeKey>,
 }
 
 /// What comes of an offer that is not refused.
@@ -155,10 +159,11 @@ pub fn accept(
         return Ok(Acceptance::Unchanged);
     }
     lower::check(offer.plan)?;
-    let Here { machine, attachments, foreign, profiles } = here;
+    let Here { machine, attachments, foreign, profiles, failsafe } = here;
     check_ports(offer.plan, machine, foreign)?;
     let terms = Terms { profiles, demands: Some(&offer.plan.demands) };
-    match place::unmet(offer.plan, terms, machine, attachments) {
+    let grounds = Grounds { plan: offer.plan, terms, machine, failsafe };
+    match place::unmet(grounds, &grounds.choices()?, attachments) {
         Some(unmet) => Err(unmet.into()),
         None => Ok(Acceptance::New),
     }

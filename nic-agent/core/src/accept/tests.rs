@@ -27,8 +27,8 @@ fn with(
     foreign: ForeignPrograms,
     attachments: &BTreeMap<PortName, Attachment>,
 ) -> Result<Acceptance, Refusal> {
-    let profiles = &Profiles::embedded().unwrap();
-    accept(&name("host1"), in_force, offer, Here { machine, attachments, foreign, profiles })
+    let (profiles, failsafe) = (&Profiles::embedded().unwrap(), &BTreeSet::new());
+    accept(&name("host1"), in_force, offer, Here { machine, attachments, foreign, profiles, failsafe })
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_demand_that_a_port_can_not_meet_refuses_the_plan_and_says_why() {
     assert!(matches!(judge(None, offer(&never, 1, FIRST), &machine), Err(Refusal::Demand(_))));
     let offload = demanding(Some(Mode::Offload), &[]);
     let refusal = judge(None, offer(&offload, 1, FIRST), &machine).unwrap_err();
-    assert!(refusal.to_string().starts_with("port eth0 has no program in the NIC, and at least offload"));
+    assert!(refusal.to_string().starts_with("port eth0 gets no program in its NIC, and at least offload"));
 }
 
 #[test]

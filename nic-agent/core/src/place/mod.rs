@@ -51,6 +51,14 @@ impl Terms<'_> {
         self.demands.map(|demands| demands.of(name, self.profile(interface))).unwrap_or_default()
     }
 
+    /// Why an interface that runs no programs itself does not.
+    fn no_offload(&self, name: &PortName, interface: &Interface) -> String {
+        let fit = self.fit(name, interface, Demand::default());
+        let against = fit.passed_over.into_iter().find(|passed| passed.mode == Mode::Offload);
+        let reasons = against.into_iter().flat_map(|passed| passed.reasons).map(|reason| reason.to_string());
+        reasons.collect::<Vec<_>>().join(", and ")
+    }
+
     fn fit(&self, name: &PortName, interface: &Interface, demand: Demand) -> Fit {
         let profile = self.profiles.of(&interface.seen).map(|found| &found.entry.profile);
         let asked = Requirement { demand, ..Requirement::best() };

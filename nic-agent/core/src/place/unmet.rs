@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use selvedge_hw_profiles::{Demand, Mode};
 use selvedge_topology::names::PortName;
-use selvedge_topology::plan::Plan;
 
 use super::{Terms, choose};
-use crate::machine::{Interface, Machine};
+use crate::device::{Choice, Choices, Grounds};
+use crate::machine::Interface;
 use crate::reconcile::Attachment;
 
 /// A demand that a port does not meet.
@@ -24,21 +24,30 @@ pub struct Unmet {
     pub reason: String,
 }
 
-/// The first port of `plan` that does not run as is demanded, or would not.
+/// The first port of the plan that does not run as is demanded, or would not, by what its NIC is to run.
 pub fn unmet(
-    plan: &Plan,
-    terms: Terms<'_>,
-    machine: &Machine,
+    grounds: Grounds<'_>,
+    nics: &Choices,
     attachments: &BTreeMap<PortName, Attachment>,
 ) -> Option<Unmet> {
-    plan.ports.iter().find_map(|port| {
-        let interface = machine.port(&port.name)?;
+    grounds.plan.ports.iter().find_map(|port| {
+        let interface = grounds.machine.port(&port.name)?;
         let attached = attachments.get(&port.name).filter(|found| found.index == Some(interface.index));
-        of_port(terms, &port.name, interface, attached.map(|found| found.mode))
+        of_port(
+            grounds.terms,
+            &port.name,
+            interface,
+            (attached.map(|found| found.mode), nics.get(&port.name)),
+        )
     })
 }
 
-fn of_port(terms: Terms<'_>, port: &PortName, interface: &Interface, runs: Option<Mode>) -> Option<Unmet> {
+fn of_port(
+    terms: Terms<'_>,
+    port: &PortName,
+    interface: &Interface,
+    (runs, nic): (Option<Mode>, Option<&Choice>),
+) -> Option<Unmet> {
     let demand = terms.demand(port, interface);
     let unmet = |runs: String, reason: String| {
         Some(Unmet { port: port.clone(), runs, demand: demand.clone(), reason })
@@ -53,10 +62,12 @@ fn of_port(terms: Terms<'_>, port: &PortName, interface: &Interface, runs: Optio
         }
         None if !could => unmet(format!("would run {}", choice.first), choice.reason),
         _ if demand.require == Some(Mode::Offload) => {
-            let fit = terms.fit(port, interface, demand.clone());
-            let against = fit.passed_over.iter().find(|passed| passed.mode == Mode::Offload)?;
-            let reasons: Vec<String> = against.reasons.iter().map(ToString::to_string).collect();
-            unmet("has no program in the NIC".to_owned(), reasons.join(", and "))
+            let reason = match nic {
+                Some(Choice::Runs(_)) => return None,
+                Some(Choice::Not { reason }) => reason.clone(),
+                Some(Choice::Unable) | None => terms.no_offload(port, interface),
+            };
+            unmet("gets no program in its NIC".to_owned(), reason)
         }
         _ => None,
     }

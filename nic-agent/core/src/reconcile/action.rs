@@ -12,6 +12,7 @@ use selvedge_topology::names::PortName;
 use selvedge_topology::plan::Generation;
 
 use super::Hook;
+use crate::device::NicProgram;
 use crate::machine::{IfIndex, XdpProgram};
 use crate::prove::Trial;
 
@@ -64,6 +65,21 @@ pub enum Action {
     Refresh {
         /// Where on the port.
         hook: Hook,
+        /// The port.
+        port: PortName,
+    },
+    /// Puts a program into a port's NIC, before the one in the kernel: in the place of one that is there, while packets pass if the
+    /// device can. Where it refuses, none is there afterwards.
+    Load {
+        /// The port.
+        port: PortName,
+        /// Its interface.
+        index: IfIndex,
+        /// The program.
+        program: NicProgram,
+    },
+    /// Takes the program out of a port's NIC, and its pin away. The program in the kernel judges all of it then.
+    Unload {
         /// The port.
         port: PortName,
     },
@@ -146,6 +162,8 @@ impl fmt::Display for Action {
                     Hook::Egress
                 )
             }
+            Self::Load { port, program, .. } => write!(f, "load into the NIC of {port}: {program}"),
+            Self::Unload { port } => write!(f, "take the program out of the NIC of {port}"),
             Self::Refresh { hook, port } => write!(f, "renew the program on {port}, {hook}"),
             Self::Detach { hook, port } => write!(f, "detach from {port}, {hook}"),
         }

@@ -7,6 +7,7 @@
 //!    that follows waits for it;
 //! 4. **switch**: one write of the configuration puts that slot in use. A port whose role changes is shut around it,
 //!    because its role is not part of a slot;
+//!    Around it NICs are relaxed and tightened, so that none drops what the program in the kernel would pass.
 //! 5. **clean**: what only the old generation used goes, ports that are no longer enforced at the very last.
 //!
 //! Reconciling again after any prefix of the list leads to the same end; after all of it, to no action.
@@ -14,6 +15,7 @@
 mod action;
 mod diff;
 mod egress;
+mod nic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +29,7 @@ pub use action::{Action, Entry, Key};
 pub use diff::differences;
 pub use egress::{Egress, EgressLink, Hook, Precedence, Support};
 
+use crate::device::{Choices, NicLink, ProgramName};
 use crate::lower::{self, LowerError};
 use crate::machine::{ForeignPrograms, IfIndex, Machine};
 use crate::place::{self, Terms};
@@ -46,6 +49,12 @@ pub struct Desired<'a> {
     pub foreign: ForeignPrograms,
     /// What the drivers can do.
     pub profiles: &'a Profiles,
+    /// What becomes of the NICs of the plan's ports.
+    pub nics: &'a Choices,
+    /// The plan of the generation in force, where that is another and still known.
+    pub before: Option<&'a Plan>,
+    /// Programs that NICs refused, not to be tried again yet.
+    pub held_back: &'a BTreeMap<PortName, ProgramName>,
 }
 
 impl Desired<'_> {
@@ -65,6 +74,8 @@ pub struct Observed {
     pub attachments: BTreeMap<PortName, Attachment>,
     /// The links by which what the node itself sends is judged.
     pub egress: Egress,
+    /// The links by which programs are in NICs.
+    pub nics: BTreeMap<PortName, NicLink>,
 }
 
 /// An XDP link of the agent's own.
@@ -111,7 +122,11 @@ pub fn reconcile(desired: Desired<'_>, observed: &Observed) -> Result<Vec<Action
             insist(desired, &observed.machine, &ports, &mut actions);
             actions.push(Action::Prove(trial.into()));
         }
+        if observed.tables.config != config {
+            nic::relax(desired, observed, &ports, &mut actions);
+        }
         switch(observed, config, &ports, &mut actions);
+        nic::tighten(desired, observed, &ports, &mut actions);
         clean(desired, observed, &ports, &rules, &mut actions);
     }
     Ok(actions)
@@ -252,7 +267,7 @@ fn clean(
     rules: &BTreeSet<RuleId>,
     actions: &mut Vec<Action>,
 ) {
-    let Observed { machine: _, tables, attachments, egress } = observed;
+    let Observed { machine: _, tables, attachments, egress, nics: _ } = observed;
     let mut delete = |key: Key| actions.push(Action::Delete(key));
     tables.rule_counters.difference(rules).for_each(|rule| delete(Key::RuleCounter(*rule)));
     tables.failsafe.difference(desired.failsafe).for_each(|key| delete(Key::Failsafe(*key)));

@@ -1,3 +1,4 @@
+mod nics;
 mod random;
 mod world;
 
@@ -8,6 +9,7 @@ use selvedge_topology::timeouts::Seconds;
 
 use self::world::World;
 use super::*;
+use crate::device::NicProgram;
 use crate::machine::{Owner, XdpProgram};
 use crate::testing::{Sample, machine, name};
 
@@ -17,6 +19,9 @@ struct Wanted {
     failsafe: BTreeSet<FailsafeKey>,
     foreign: ForeignPrograms,
     profiles: Profiles,
+    nics: Choices,
+    before: Option<Plan>,
+    held_back: BTreeMap<PortName, ProgramName>,
 }
 
 impl Wanted {
@@ -27,6 +32,9 @@ impl Wanted {
             failsafe: BTreeSet::new(),
             foreign: ForeignPrograms::Refuse,
             profiles: Profiles::embedded().unwrap(),
+            nics: Choices::new(),
+            before: None,
+            held_back: BTreeMap::new(),
         }
     }
 
@@ -41,6 +49,9 @@ impl Wanted {
             failsafe: &self.failsafe,
             foreign: self.foreign,
             profiles: &self.profiles,
+            nics: &self.nics,
+            before: self.before.as_ref(),
+            held_back: &self.held_back,
         }
     }
 

@@ -8,6 +8,7 @@ use selvedge_topology::names::PortName;
 use selvedge_topology::plan::Plan;
 
 use super::super::{Action, Observed};
+use crate::device::ProgramName;
 use crate::lower;
 use crate::machine::{IfIndex, Machine};
 use crate::simulate::Simulation;
@@ -49,6 +50,14 @@ impl World {
 
     pub(super) fn age_program(&mut self, port: &str) {
         self.0.age_program(&name(port));
+    }
+
+    pub(super) fn change_driver(&mut self, port: &str, driver: &str) {
+        self.0.change_driver(&name(port), driver);
+    }
+
+    pub(super) fn rename_nic_program(&mut self, port: &str, program: &str) {
+        self.0.rename_nic_program(&name(port), ProgramName::found(program));
     }
 
     pub(super) fn overtake(&mut self, port: &str) {

@@ -1,0 +1,173 @@
+//! Programs in the NIC, before the one in the kernel: which port gets which, and why not.
+//!
+//! The program in the kernel judges everything, whether or not a NIC drops some of it first. So a NIC that refuses a program costs
+//! time and no policy; what must not be is a program there that drops what the one in the kernel would pass.
+
+mod name;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use selvedge_abi::FailsafeKey;
+use selvedge_codegen::{Device, DeviceProgram, Limits, PortPolicy, Step, change, prefilter};
+use selvedge_hw_profiles::fit::{DeviceNeeds, MapNeed};
+use selvedge_hw_profiles::profile::{OffloadLimits, Support};
+use selvedge_hw_profiles::{Mode, Requirement, fit};
+use selvedge_topology::names::PortName;
+use selvedge_topology::plan::Plan;
+
+pub use name::ProgramName;
+
+use crate::lower::{LowerError, port_policy};
+use crate::machine::{IfIndex, Interface, Machine};
+use crate::place::Terms;
+
+/// What becomes of a port's NIC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// It does not run programs.
+    Unable,
+    /// It could, and gets none.
+    Not {
+        /// Why.
+        reason: String,
+    },
+    /// It gets this one.
+    Runs(NicProgram),
+}
+
+/// What becomes of each port's NIC.
+pub type Choices = BTreeMap<PortName, Choice>;
+
+/// A program for a NIC, and what it is known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NicProgram {
+    /// From its content.
+    pub name: ProgramName,
+    /// The program.
+    pub program: Box<DeviceProgram>,
+}
+
+impl From<Box<DeviceProgram>> for NicProgram {
+    fn from(program: Box<DeviceProgram>) -> Self {
+        Self { name: ProgramName::of(&program), program }
+    }
+}
+
+impl fmt::Display for NicProgram {
+    /// `prefilter of 45 instructions, 2 maps with 4 entries`, and what it leaves to the full program.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DeviceProgram { kind, instructions, maps, shed, .. } = &*self.program;
+        let entries: u64 = maps.iter().map(|map| u64::from(map.max_entries)).sum();
+        write!(
+            f,
+            "{kind} of {} instructions, {} maps with {entries} entries",
+            instructions.len(),
+            maps.len()
+        )?;
+        shed.iter().try_for_each(|shed| write!(f, "; {shed}"))
+    }
+}
+
+/// A link by which a program is in a NIC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NicLink {
+    /// The interface it is on; `None` when that interface is gone, and the program with it.
+    pub index: Option<IfIndex>,
+    /// Which program.
+    pub program: ProgramName,
+}
+
+/// All that a program for a NIC is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Grounds<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What devices can do, and what is demanded.
+    pub terms: Terms<'a>,
+    /// The interfaces.
+    pub machine: &'a Machine,
+    /// Traffic that the node itself can't live without.
+    pub failsafe: &'a BTreeSet<FailsafeKey>,
+}
+
+impl Grounds<'_> {
+    /// What becomes of the NIC of every port of the plan.
+    ///
+    /// # Errors
+    /// Where the plan can't be lowered to tables either.
+    pub fn choices(&self) -> Result<Choices, LowerError> {
+        self.plan.ports.iter().map(|port| Ok((port.name.clone(), self.choice(&port.name)?))).collect()
+    }
+
+    fn choice(&self, name: &PortName) -> Result<Choice, LowerError> {
+        let Some((interface, limits)) = self.able(name) else { return Ok(Choice::Unable) };
+        let Some(policy) = self.policy(name)? else { return Ok(Choice::Unable) };
+        let program = match prefilter(&policy, &Limits::of(limits), None) {
+            Ok(program) => Box::new(program),
+            Err(violation) => return Ok(Choice::Not { reason: violation.to_string() }),
+        };
+        if program.is_idle() {
+            let reason = "policy has nothing there that could be dropped whatever the connection".to_owned();
+            return Ok(Choice::Not { reason });
+        }
+        let against = self.against(name, interface, &program);
+        Ok(against.map_or_else(|| Choice::Runs(program.into()), |reason| Choice::Not { reason }))
+    }
+
+    /// The interface, if it is one that runs programs itself, and what it takes of them.
+    fn able(&self, name: &PortName) -> Option<(&Interface, &OffloadLimits)> {
+        let interface = self.machine.port(name)?;
+        let profile = &self.terms.profiles.of(&interface.seen)?.entry.profile;
+        let runs = matches!(profile.netdev(&interface.seen)?.offload, Support::Runs(_));
+        Some((interface, profile.offload.as_ref().filter(|_| runs)?))
+    }
+
+    fn policy(&self, name: &PortName) -> Result<Option<PortPolicy>, LowerError> {
+        port_policy(self.plan, self.machine, name, self.failsafe)
+    }
+
+    /// What speaks against the program: the profile, what is seen of the port, what is demanded.
+    fn against(&self, name: &PortName, interface: &Interface, program: &DeviceProgram) -> Option<String> {
+        let profile = self.terms.profiles.of(&interface.seen).map(|found| &found.entry.profile);
+        let demand = self.terms.demand(name, interface);
+        let asked = Requirement { device: Some(needs(program)), demand, ..Requirement::best() };
+        let fit = fit(&asked, profile, name.as_str(), &interface.seen);
+        let against = fit.passed_over.into_iter().find(|passed| passed.mode == Mode::Offload)?;
+        let reasons: Vec<String> = against.reasons.iter().map(ToString::to_string).collect();
+        Some(reasons.join(", and "))
+    }
+
+    /// What the NIC of `name`, which runs `now`, may run while the program in the kernel changes from the plan `before` to this one;
+    /// `None`: nothing. It takes both plans to say, and that the program there is the one that `before` gives.
+    pub(crate) fn relaxed(&self, before: &Plan, name: &PortName, now: &ProgramName) -> Option<NicProgram> {
+        let (_, limits) = self.able(name)?;
+        let limits = Limits::of(limits);
+        let old = port_policy(before, self.machine, name, self.failsafe).ok()??;
+        let tight = prefilter(&old, &limits, None).ok()?;
+        // Where something was shed, the program that is in common may drop more than the one that is there.
+        if !tight.shed.is_empty() || ProgramName::of(&tight) != *now {
+            return None;
+        }
+        let new = self.policy(name).ok()??;
+        let steps = change(None, Some(&old), &new, &limits, None).ok()?;
+        match steps.into_iter().next()? {
+            Step::Device(Device::Runs(program)) => Some(program.into()),
+            Step::Device(Device::Idle) | Step::FullProgram => None,
+        }
+    }
+}
+
+fn needs(program: &DeviceProgram) -> DeviceNeeds {
+    let maps = program.maps.iter().map(|map| MapNeed {
+        kind: map.kind,
+        key: map.key_size,
+        value: map.value_size,
+        entries: map.max_entries,
+    });
+    let instructions = u32::try_from(program.instructions.len()).unwrap_or(u32::MAX);
+    DeviceNeeds { maps: maps.collect(), instructions }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! Programs in NICs: relaxed before a switch, tightened after it, and never a reason for anything else to wait.
+
+use selvedge_topology::plan::Outcome;
+
+use super::*;
+use crate::device::{Choice, Grounds};
+use crate::place::Terms;
+use crate::testing::{WEB, set};
+
+/// A node whose uplink has a NIC that runs programs.
+fn world() -> World {
+    let mut world = World::new(machine(&["eth0", "w1"]));
+    world.change_driver("eth0", "netdevsim");
+    world
+}
+
+/// The sample, with `port` open to the web server instead of 8080.
+fn plan(port: u32) -> Plan {
+    let mut plan = Sample::new().plan;
+    let http = 6 << 16 | port;
+    let intervals =
+        [(0, Outcome::Denied, 100), (http, Outcome::Allowed, 7), (http + 1, Outcome::Denied, 100)];
+    plan.sets[1] = set(2, &intervals);
+    plan.sets[0] = set(1, &[(0, Outcome::Denied, 100)]);
+    for set in &mut plan.sets {
+        set.intervals.iter_mut().for_each(|interval| interval.decision.logged = false);
+    }
+    assert_eq!(plan.rows[0].peers[0].0, WEB.into());
+    plan
+}
+
+impl Wanted {
+    /// With what NICs get on the machine of `world`, after the plan `before`.
+    fn nics(mut self, world: &World, before: Option<&Plan>) -> Self {
+        let (plan, _) = self.plan.as_ref().unwrap();
+        let terms = Terms { profiles: &self.profiles, demands: Some(&plan.demands) };
+        let machine = &world.observe().machine;
+        self.nics = Grounds { plan, terms, machine, failsafe: &self.failsafe }.choices().unwrap();
+        self.before = before.cloned();
+        self
+    }
+
+    fn program(&self) -> NicProgram {
+        match &self.nics[&name("eth0")] {
+            Choice::Runs(program) => program.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What is done to NICs, and the switch among it.
+fn around_the_switch(actions: &[Action]) -> Vec<String> {
+    let told = actions.iter().filter_map(|action| match action {
+        Action::Load { program, .. } => Some(format!("load {}", program.name)),
+        Action::Unload { .. } => Some("unload".to_owned()),
+        Action::Switch(_) => Some("switch".to_owned()),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn a_nic_gets_its_program_when_the_one_in_the_kernel_judges_alike() {
+    let mut world = world();
+    let wanted = Wanted::plan(plan(8080), 1).nics(&world, None);
+    let actions = wanted.actions(&world);
+    let load = format!("load {}", wanted.program().name);
+    assert_eq!(around_the_switch(&actions), ["switch".to_owned(), load]);
+    wanted.execute(&mut world);
+    assert_eq!(world.observe().nics[&name("eth0")].program, wanted.program().name);
+}
+
+#[test]
+fn before_a_switch_a_nic_drops_no_more_than_both_generations_do() {
+    let mut world = world();
+    let (old, new) = (plan(8080), plan(9090));
+    let first = Wanted::plan(old.clone(), 1).nics(&world, None);
+    first.execute(&mut world);
+    let second = Wanted::plan(new, 2).nics(&world, Some(&old));
+    assert_ne!(first.program().name, second.program().name);
+    let told = around_the_switch(&second.actions(&world));
+    let tight = format!("load {}", second.program().name);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("load ") && told[0] != tight, "a program for both comes first: {told:?}");
+    assert_eq!(told[1..], ["switch".to_owned(), tight.clone()]);
+
+    let unknown = Wanted { before: None, ..second };
+    assert_eq!(
+        around_the_switch(&unknown.actions(&world)),
+        ["unload".to_owned(), "switch".to_owned(), tight]
+    );
+    unknown.execute(&mut world);
+}
+
+#[test]
+fn a_program_that_is_the_same_for_both_generations_stays() {
+    let mut world = world();
+    Wanted::plan(plan(8080), 1).nics(&world, None).execute(&mut world);
+    let again = Wanted::plan(plan(8080), 2).nics(&world, None);
+    assert_eq!(around_the_switch(&again.actions(&world)), ["switch"]);
+}
+
+#[test]
+fn a_program_of_unknown_origin_goes_before_the_switch() {
+    let mut world = world();
+    let old = plan(8080);
+    Wanted::plan(old.clone(), 1).nics(&world, None).execute(&mut world);
+    world.rename_nic_program("eth0", "somebody-elses");
+    let second = Wanted::plan(plan(9090), 2).nics(&world, Some(&old));
+    assert_eq!(around_the_switch(&second.actions(&world))[..2], ["unload", "switch"]);
+}
+
+#[test]
+fn a_nic_that_is_to_run_nothing_any_more_is_cleared() {
+    let mut world = world();
+    let wanted = Wanted::plan(plan(8080), 1).nics(&world, None);
+    wanted.execute(&mut world);
+    // The port is no longer one that may: its driver is another.
+    world.change_driver("eth0", "veth");
+    let unable = Wanted::plan(plan(8080), 1).nics(&world, None);
+    assert_eq!(around_the_switch(&unable.actions(&world)), ["unload"]);
+
+    let mut without = plan(8080);
+    without.ports.retain(|port| port.name.as_str() != "eth0");
+    let removed = Wanted::plan(without, 2).nics(&world, None);
+    assert_eq!(around_the_switch(&removed.actions(&world)), ["unload", "switch"]);
+    let nothing = Wanted::nothing();
+    assert_eq!(around_the_switch(&nothing.actions(&world)), [] as [&str; 0], "what is in force stays");
+}
+
+#[test]
+fn a_program_that_went_with_its_port_is_cleared_and_loaded_again() {
+    let mut world = world();
+    Wanted::plan(plan(8080), 1).nics(&world, None).execute(&mut world);
+    world.remove_interface("eth0");
+    world.add_interface("eth0", 77);
+    world.change_driver("eth0", "netdevsim");
+    let wanted = Wanted::plan(plan(8080), 1).nics(&world, None);
+    let told = around_the_switch(&wanted.actions(&world));
+    assert_eq!(told.last(), Some(&format!("load {}", wanted.program().name)), "{told:?}");
+    assert!(told.contains(&"unload".to_owned()), "{told:?}");
+    wanted.execute(&mut world);
+}
+
+#[test]
+fn what_a_nic_refused_is_not_tried_again_until_it_is_due_or_another_program() {
+    let mut world = world();
+    let mut wanted = Wanted::plan(plan(8080), 1).nics(&world, None);
+    wanted.held_back.insert(name("eth0"), wanted.program().name);
+    let actions = wanted.actions(&world);
+    assert_eq!(around_the_switch(&actions), ["switch"], "the generation comes in force all the same");
+    wanted.execute(&mut world);
+    let mut next = Wanted::plan(plan(9090), 2).nics(&world, None);
+    next.held_back = wanted.held_back;
+    assert_eq!(
+        around_the_switch(&next.actions(&world)),
+        ["switch".to_owned(), format!("load {}", next.program().name)]
+    );
+}
