@@ -1,6 +1,8 @@
 //! Whether a program is one that the device takes. Drivers check less than devices do (netdevsim takes any helper), so nothing
 //! goes to a device that was not checked here.
 
+mod maps;
+
 use std::collections::BTreeSet;
 
 use selvedge_hw_profiles::profile::{MapType, Verdict};
@@ -11,7 +13,7 @@ use crate::instruction::{
     STX, WIDE, Width,
 };
 use crate::limits::Limits;
-use crate::program::{Counter, DeviceProgram, Map, Relocation};
+use crate::program::{Counter, DeviceProgram, Relocation};
 
 /// Why a device does not take a program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,7 +147,7 @@ pub fn check(program: &DeviceProgram, limits: &Limits) -> Result<(), Violation> 
     if has > most {
         return Err(Violation::Instructions { has, most });
     }
-    check_maps(program, limits)?;
+    maps::check(program, limits)?;
     check_places(program)?;
     let seconds = second_halves(program);
     for at in (0..program.instructions.len()).filter(|at| !seconds.contains(at)) {
@@ -154,78 +156,9 @@ pub fn check(program: &DeviceProgram, limits: &Limits) -> Result<(), Violation> 
     Ok(())
 }
 
+/// A length, as quantities have it.
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
-}
-
-fn check_maps(program: &DeviceProgram, limits: &Limits) -> Result<(), Violation> {
-    let (has, most) = (Maps(count(program.maps.len())), limits.maps);
-    if has > most {
-        return Err(Violation::Maps { has, most });
-    }
-    for map in &program.maps {
-        check_map(map, limits)?;
-    }
-    let sum = program.maps.iter().fold(0_u32, |sum, map| sum.saturating_add(map.max_entries));
-    let (has, most) = (Entries(sum), limits.entries);
-    if has > most { Err(Violation::Entries { has, most }) } else { Ok(()) }
-}
-
-fn check_map(map: &Map, limits: &Limits) -> Result<(), Violation> {
-    let name = || map.name.clone();
-    if !limits.map_types.contains(&map.kind) {
-        return Err(Violation::MapType { map: name(), kind: map.kind });
-    }
-    let (has, most) = (Entries(map.max_entries), limits.entries_each);
-    if has > most {
-        return Err(Violation::EntriesEach { map: name(), has, most });
-    }
-    let (has, most) = (Bytes(map.key_size), limits.key);
-    if has > most {
-        return Err(Violation::Key { map: name(), has, most });
-    }
-    let (has, most) = (Bytes(map.value_size), limits.value);
-    if has > most {
-        return Err(Violation::Value { map: name(), has, most });
-    }
-    let entry = map.key_size.next_multiple_of(8) + map.value_size.next_multiple_of(8);
-    let (has, most) = (Bytes(entry), limits.entry);
-    if has > most {
-        return Err(Violation::Entry { map: name(), has, most });
-    }
-    match contradiction(map) {
-        Some(why) => Err(Violation::Map { map: name(), why }),
-        None => Ok(()),
-    }
-}
-
-fn contradiction(map: &Map) -> Option<&'static str> {
-    /// `BPF_OBJ_NAME_LEN`, with the zero at its end.
-    const NAME: usize = 16;
-    let Map { name, kind, key_size, value_size, max_entries, entries } = map;
-    let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
-    let sized = |(key, value): &(Vec<u8>, Vec<u8>)| {
-        key.len() == *key_size as usize && value.len() == *value_size as usize
-    };
-    let keys: BTreeSet<&[u8]> = entries.iter().map(|(key, _)| key.as_slice()).collect();
-    let index = |key: &[u8]| key.try_into().map_or(u32::MAX, u32::from_ne_bytes);
-    if name.len() >= NAME || name.is_empty() || !name.bytes().all(named) {
-        Some("its name is not 1 to 15 letters, digits, dots or underscores")
-    } else if *max_entries == 0 || *key_size == 0 || *value_size == 0 {
-        Some("it has no room")
-    } else if *kind == MapType::Array && *key_size != 4 {
-        Some("an ARRAY has keys of 4 B")
-    } else if !entries.iter().all(sized) {
-        Some("an entry has another size")
-    } else if keys.len() != entries.len() {
-        Some("two entries have one key")
-    } else if count(entries.len()) > *max_entries
-        || (*kind == MapType::Array && keys.iter().any(|key| index(key) >= *max_entries))
-    {
-        Some("an entry is beyond its end")
-    } else {
-        None
-    }
 }
 
 /// Relocations and counters are of maps that are there.

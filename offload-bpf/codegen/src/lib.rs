@@ -9,6 +9,7 @@
 pub mod assembler;
 mod change;
 mod check;
+mod complete;
 mod emit;
 pub mod instruction;
 mod limits;
@@ -24,6 +25,7 @@ mod text;
 
 pub use change::{Device, Step, change};
 pub use check::{Violation, check};
+pub use complete::{Incomplete, complete};
 pub use limits::Limits;
 pub use policy::{List, PortPolicy, Prefix, Row, Subject};
 pub use prefilter::{Hits, prefilter};

@@ -9,6 +9,8 @@ use crate::policy::List;
 pub(crate) enum Outcome {
     /// Some may pass, or the full program has to see them.
     Left,
+    /// Only failsafe flows may pass.
+    UnlessFailsafe,
     /// The rule denies new connections; those from before may go on.
     DeniedNew(u32),
     /// The rule denies all of them.
@@ -19,7 +21,7 @@ impl Outcome {
     /// The rule that denies.
     pub(crate) fn rule(self) -> Option<u32> {
         match self {
-            Self::Left => None,
+            Self::Left | Self::UnlessFailsafe => None,
             Self::DeniedNew(rule) | Self::Denied(rule) => Some(rule),
         }
     }
@@ -28,8 +30,9 @@ impl Outcome {
     fn weaker(earlier: Self, later: Self) -> Self {
         let strength = |outcome| match outcome {
             Self::Left => 0,
-            Self::DeniedNew(_) => 1,
-            Self::Denied(_) => 2,
+            Self::UnlessFailsafe => 1,
+            Self::DeniedNew(_) => 2,
+            Self::Denied(_) => 3,
         };
         if strength(earlier) < strength(later) { earlier } else { later }
     }

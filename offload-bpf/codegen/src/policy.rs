@@ -206,11 +206,16 @@ impl PortPolicy {
         rows.flat_map(|row| row.peers.keys().copied()).collect()
     }
 
+    /// All that the policy decides.
+    pub(crate) fn intervals(&self) -> impl Iterator<Item = &Interval> {
+        let rows = self.subjects.values().flat_map(|subject| [&subject.ingress, &subject.egress]);
+        rows.flat_map(|row| row.default.iter().chain(row.peers.values())).flat_map(|list| list.iter())
+    }
+
     /// The rule, as users see it where that is known.
     pub(crate) fn rule_name(&self, rule: u32) -> String {
         match self.rules.get(&rule) {
             Some(name) => format!("rule {rule} ({name})"),
-            None if rule == 0 => "no rule: there is no policy".to_owned(),
             None => format!("rule {rule}"),
         }
     }

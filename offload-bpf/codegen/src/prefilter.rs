@@ -124,6 +124,6 @@ fn block(policy: &PortPolicy, source: Who, destination: Who, shed: &BTreeSet<u32
 fn opened(outcomes: &Outcomes) -> Outcomes {
     outcome::map(outcomes, |outcome| match outcome {
         Outcome::Denied(_) => Outcome::Denied(0),
-        Outcome::Left | Outcome::DeniedNew(_) => Outcome::Left,
+        Outcome::Left | Outcome::UnlessFailsafe | Outcome::DeniedNew(_) => Outcome::Left,
     })
 }

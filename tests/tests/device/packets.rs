@@ -32,7 +32,7 @@ impl Ends {
     }
 
     /// A source and a destination of one family, of whom policy mostly has a say.
-    fn pick(&self, numbers: &mut Numbers) -> (IpAddr, IpAddr) {
+    pub(super) fn pick(&self, numbers: &mut Numbers) -> (IpAddr, IpAddr) {
         let one_of = |numbers: &mut Numbers, from: &[IpAddr]| match from {
             [] => numbers.pick(&self.all),
             from if numbers.one_in(8) => {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use selvedge_abi::{
     Address, AddressKey, CONNECTION_ANSWERED, CONNECTION_ANSWERER_UNTRACKED, CONNECTION_ASSURED,
     CONNECTION_CLOSING, CONNECTION_CUT, CONNECTION_DRAINING, CONNECTION_FROM_HIGH,
-    CONNECTION_OPENER_UNTRACKED, CONNECTION_RESET, ConnectionEntry, ConnectionKey, ECHO_FROM_HIGH, PortRole,
-    Reason, Verdict,
+    CONNECTION_OPENER_UNTRACKED, CONNECTION_RESET, ConnectionEntry, ConnectionKey, ECHO_FROM_HIGH,
+    FragmentEntry, FragmentKey, PortRole, Reason, Verdict,
 };
 use selvedge_classifier::testing::{MemoryTables, PORT};
 use selvedge_classifier::{Tables, Way};
@@ -80,8 +80,34 @@ impl<'f> Plain<'f> {
         if source_is_high == by_source { CONNECTION_FROM_HIGH } else { 0 }
     }
 
-    /// A packet of the other end: opening, where it can, or as it is.
+    /// The packet that an ICMP error quotes.
+    fn quoted(&self) -> Option<Vec<u8>> {
+        let is_error = matches!((self.protocol, self.frame[self.transport]), (1, 3 | 11 | 12) | (58, 1..=4));
+        is_error.then(|| [&self.frame[..14], &self.frame[self.transport + 8..]].concat())
+    }
+
+    /// A datagram whose next fragment it would be, were it one.
+    fn awaited(&self) -> (FragmentKey, FragmentEntry) {
+        let (id, start, protocol) = match self.transport {
+            34 => {
+                let word = |at: usize| u32::from(u16::from_be_bytes([self.frame[at], self.frame[at + 1]]));
+                (word(18), (word(20) & 0x1fff) * 8, u32::from(self.protocol))
+            }
+            _ => {
+                let id = self.frame[58..62].try_into().map_or(0, u32::from_be_bytes);
+                (id, u32::from(self.u16(2) & !7), u32::from(self.protocol))
+            }
+        };
+        let (source, destination) = (self.source, self.destination);
+        let progress = u64::from(id) << 32 | u64::from(start);
+        (FragmentKey { source, destination, id, protocol }, FragmentEntry { first_seen: 0, progress })
+    }
+
+    /// A packet of the other end: opening, where it can, or as it is; the one that it is about, of an error.
     fn turned(&self, opens: bool) -> Vec<u8> {
+        if let Some(quoted) = self.quoted() {
+            return quoted;
+        }
         let mut frame = self.frame.to_vec();
         let (at, length) = if self.transport == 34 { (26, 4) } else { (22, 16) };
         let (from, to) =
@@ -152,12 +178,20 @@ pub(super) fn all_deny(tables: &mut MemoryTables, frame: &[u8]) -> Result<usize,
         }
     }
     forget(tables, &None);
+    let (key, datagram) = plain.awaited();
+    let datagram = FragmentEntry { first_seen: tables.clock.get(), ..datagram };
+    tables.fragments.borrow_mut().insert(key, datagram);
+    let reason = judge(tables, frame);
+    if reason.verdict() == Verdict::Allowed {
+        return Err(format!("{reason:?} of a datagram whose begin passed"));
+    }
+    forget(tables, &None);
     let config = std::mem::take(&mut tables.config);
     let reason = tables.classify(frame, PORT);
     tables.config = config;
     match reason.verdict() {
         Verdict::Allowed => Err(format!("{reason:?} before any generation")),
-        _ => Ok(tried + 1),
+        _ => Ok(tried + 2),
     }
 }
 

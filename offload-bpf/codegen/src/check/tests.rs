@@ -1,7 +1,7 @@
 use super::*;
 use crate::assembler::Assembler;
 use crate::instruction::{R1, R2, R3, R6, Reg};
-use crate::program::Kind;
+use crate::program::{Kind, Map};
 use crate::testing::limits;
 
 const DROP: i32 = 1;

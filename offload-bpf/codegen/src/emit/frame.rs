@@ -10,14 +10,15 @@ use super::{ANSWERS, ASKS, DESTINATION, Emitter, FRAME, KEY, OPENS, addresses::A
 use crate::assembler::Label;
 use crate::instruction::{If, R1, R2, R3, R4, Reg, Width};
 use crate::policy::Family;
+use crate::program::Kind;
 
 /// The first byte after the frame.
 const END: Reg = R2;
 /// For what is looked at once.
-const SCRATCH: Reg = R3;
+pub(super) const SCRATCH: Reg = R3;
 
 /// Bytes of an Ethernet II header.
-const ETHERNET: i16 = 14;
+pub(super) const ETHERNET: i16 = 14;
 
 const ICMP: i32 = 1;
 const IGMP: i32 = 2;
@@ -37,24 +38,29 @@ const APART_OVER_V4: [i32; 7] = [IGMP, ICMPV6, 0, 43, 44, 59, 60];
 const APART_OVER_V6: [i32; 12] = [ICMP, IGMP, 0, 43, 44, 59, 60, 135, 139, 140, 253, 254];
 
 /// A number as it is loaded from a frame, which has it in network byte order.
-const fn network_u16(number: u16) -> i32 {
+pub(super) const fn network_u16(number: u16) -> i32 {
     number.swap_bytes() as i32
+}
+
+/// The same of four bytes.
+pub(super) const fn network_u32(number: u32) -> u32 {
+    number.swap_bytes()
 }
 
 /// Where things are in a packet of a family.
 #[derive(Clone, Copy)]
-struct Layout {
-    family: Family,
+pub(super) struct Layout {
+    pub(super) family: Family,
     /// The byte that says what the packet carries.
     protocol: i16,
-    source: i16,
-    destination: i16,
+    pub(super) source: i16,
+    pub(super) destination: i16,
     /// The transport header.
-    transport: i16,
+    pub(super) transport: i16,
     /// ICMP's number.
     icmp: i32,
     /// Echo request and reply.
-    echo: [i32; 2],
+    pub(super) echo: [i32; 2],
     /// Source and destination port of DHCP towards clients, and towards servers.
     dhcp: [[u16; 2]; 2],
 }
@@ -89,39 +95,58 @@ impl Layout {
 impl Emitter<'_> {
     /// Reads the frame: goes on after what is written here with [`KEY`], [`ANSWERS`], [`DESTINATION`] and [`SOURCE`].
     pub(super) fn frame(&mut self) {
-        let (v4, found) = (self.asm.label(), self.asm.label());
+        let (v4, v6, found) = (self.asm.label(), self.asm.label(), self.asm.label());
+        let is_read = |family| self.kind == Kind::Complete || self.matrix.drops_any(family);
+        let reads = [(Family::V6, v6, 0x86dd), (Family::V4, v4, 0x0800)].map(|read| (is_read(read.0), read));
+        let reads = reads.into_iter().filter(|(is_read, _)| *is_read).map(|(_, read)| read);
         self.asm.note("a frame of IPv4 or IPv6");
         self.asm.load(Width::Word, FRAME, R1, 0);
         self.asm.load(Width::Word, END, R1, 4);
         self.need(Layout::of(Family::V4).transport + 8);
+        if self.kind == Kind::Complete {
+            self.sound_sender();
+        }
         self.asm.load(Width::Half, SCRATCH, FRAME, ETHERNET - 2);
-        if self.matrix.drops_any(Family::V4) {
-            self.asm.jump(If::Equal, SCRATCH, network_u16(0x0800), v4);
+        for (_, label, ether_type) in reads.clone() {
+            self.asm.jump(If::Equal, SCRATCH, network_u16(ether_type), label);
         }
-        if self.matrix.drops_any(Family::V6) {
-            self.asm.jump(If::NotEqual, SCRATCH, network_u16(0x86dd), self.pass);
-            self.need(Layout::of(Family::V6).transport + 8);
-            self.packet(Layout::of(Family::V6), found);
-        } else {
-            self.asm.go(self.pass);
+        match self.kind {
+            Kind::Prefilter => self.asm.go(self.pass),
+            Kind::Complete => self.link(),
         }
-        if self.matrix.drops_any(Family::V4) {
-            self.asm.note("IPv4 without options or fragmentation");
-            self.asm.place(v4);
-            self.asm.load(Width::Byte, SCRATCH, FRAME, ETHERNET);
-            self.asm.jump(If::NotEqual, SCRATCH, 0x45, self.pass);
-            self.asm.load(Width::Half, SCRATCH, FRAME, ETHERNET + 6);
-            self.asm.jump(If::Shares, SCRATCH, network_u16(0x3fff), self.pass);
-            self.packet(Layout::of(Family::V4), found);
+        for (family, label, _) in reads {
+            let layout = Layout::of(family);
+            self.asm.note(format!("{family}, plain"));
+            self.asm.place(label);
+            self.plain(layout);
+            self.packet(layout, found);
         }
-        self.asm.place(found);
+        if self.drops_any() {
+            self.asm.place(found);
+        }
     }
 
-    /// Passes frames of fewer bytes.
-    fn need(&mut self, bytes: i16) {
+    /// Neither options nor fragmentation; what else an IPv6 packet may carry is told by its protocol.
+    fn plain(&mut self, layout: Layout) {
+        match layout.family {
+            Family::V4 => {
+                self.asm.load(Width::Byte, SCRATCH, FRAME, ETHERNET);
+                self.asm.jump(If::NotEqual, SCRATCH, 0x45, self.unread);
+                self.asm.load(Width::Half, SCRATCH, FRAME, ETHERNET + 6);
+                self.asm.jump(If::Shares, SCRATCH, network_u16(0x3fff), self.unread);
+            }
+            Family::V6 => self.need(layout.transport + 8),
+        }
+        if self.kind == Kind::Complete {
+            self.sound_header(layout);
+        }
+    }
+
+    /// Leaves frames of fewer bytes unread.
+    pub(super) fn need(&mut self, bytes: i16) {
         self.asm.copy(SCRATCH, FRAME);
         self.asm.add(SCRATCH, bytes.into());
-        self.asm.jump_reg(If::Above, SCRATCH, END, self.pass);
+        self.asm.jump_reg(If::Above, SCRATCH, END, self.unread);
     }
 
     /// Reads a packet; goes on at `found`.
@@ -129,8 +154,15 @@ impl Emitter<'_> {
         let keyed = self.asm.label();
         self.keys(layout, keyed);
         self.asm.place(keyed);
-        self.failsafe(layout);
+        match self.kind {
+            Kind::Prefilter => self.failsafe(layout),
+            Kind::Complete => self.unicast(layout),
+        }
         let family = layout.family;
+        if !self.matrix.drops_any(family) {
+            self.asm.go(self.pass);
+            return;
+        }
         let matrix = self.matrix;
         let next = self.asm.label();
         let destination = Address { family, at: layout.destination, name: "destination", group: DESTINATION };
@@ -154,23 +186,36 @@ impl Emitter<'_> {
 
         self.asm.note("SCTP: an INIT opens");
         self.asm.place(sctp);
-        self.need(layout.transport + 14);
+        self.need(layout.transport + 16);
+        if self.kind == Kind::Complete {
+            self.sound_sctp(layout);
+        }
         self.asm.load(Width::Byte, SCRATCH, FRAME, layout.transport + 12);
         self.asm.jump(If::Equal, SCRATCH, 1, opens);
         self.asm.go(either);
 
         self.asm.note("UDP, but for DHCP");
         self.asm.place(udp);
+        let [to_clients, to_servers] = layout.dhcp.map(|[from, to]| u32::from(from) << 16 | u32::from(to));
+        let (dhcp, sound): (&[u32], bool) = match self.kind {
+            Kind::Prefilter => (&[to_clients, to_servers], false),
+            Kind::Complete => (&[to_clients], true),
+        };
+        if sound {
+            self.sound_udp(layout);
+        }
         self.asm.load(Width::Word, SCRATCH, FRAME, layout.transport);
-        for [source, destination] in layout.dhcp {
-            let ports = u32::from(source) << 16 | u32::from(destination);
-            self.asm.jump_word(If::Equal, SCRATCH, ports.swap_bytes(), self.pass);
+        for ports in dhcp {
+            self.asm.jump_word(If::Equal, SCRATCH, network_u32(*ports), self.pass);
         }
         self.asm.go(either);
 
         self.asm.note("TCP: a SYN without ACK, RST or FIN opens");
         self.asm.place(tcp);
         self.need(layout.transport + 14);
+        if self.kind == Kind::Complete {
+            self.sound_tcp(layout);
+        }
         self.asm.load(Width::Byte, SCRATCH, FRAME, layout.transport + 13);
         self.asm.and(SCRATCH, 0x17);
         self.asm.jump(If::Equal, SCRATCH, 0x02, opens);
@@ -201,12 +246,18 @@ impl Emitter<'_> {
             Family::V4 => &APART_OVER_V4,
             Family::V6 => &APART_OVER_V6,
         };
+        let igmp = self.asm.label();
+        let reads_igmp = self.kind == Kind::Complete && layout.family == Family::V4;
         for protocol in apart {
-            self.asm.jump(If::Equal, KEY, *protocol, self.pass);
+            let to = if *protocol == IGMP && reads_igmp { igmp } else { self.unread };
+            self.asm.jump(If::Equal, KEY, *protocol, to);
         }
         self.asm.shift_left(KEY, 16);
         self.asm.copy(ANSWERS, KEY);
         self.asm.go(keyed);
+        if reads_igmp {
+            self.igmp(layout, igmp);
+        }
     }
 
     /// Errors are left. A request asks, a reply answers one, all else stands alone.
@@ -216,10 +267,15 @@ impl Emitter<'_> {
         self.asm.note("ICMP, but for errors and control");
         self.asm.place(icmp);
         self.asm.load(Width::Byte, SCRATCH, FRAME, layout.transport);
-        let apart: &[i32] = match layout.family {
-            Family::V4 => &ERRORS_V4,
-            Family::V6 => &APART_V6,
+        let apart: &[i32] = match (self.kind, layout.family) {
+            (Kind::Prefilter, Family::V4) => &ERRORS_V4,
+            (Kind::Prefilter, Family::V6) => &APART_V6,
+            // Without connections, errors are about none: policy decides.
+            (Kind::Complete, _) => &[],
         };
+        if self.kind == Kind::Complete {
+            self.sound_icmp(layout);
+        }
         for icmp_type in apart {
             self.asm.jump(If::Equal, SCRATCH, *icmp_type, self.pass);
         }
@@ -235,6 +291,21 @@ impl Emitter<'_> {
         self.asm.place(key);
         self.port_key(layout, KEY, layout.transport);
         self.asm.go(keyed);
+    }
+
+    /// Passes failsafe flows, drops all else; of either family.
+    pub(super) fn only_failsafe(&mut self) {
+        let v6 = self.asm.label();
+        self.asm.note("only failsafe flows pass");
+        self.asm.place(self.unless_failsafe);
+        self.asm.load(Width::Half, SCRATCH, FRAME, ETHERNET - 2);
+        self.asm.jump(If::Equal, SCRATCH, network_u16(0x86dd), v6);
+        self.failsafe(Layout::of(Family::V4));
+        self.asm.go(self.drop);
+        self.asm.place(v6);
+        self.need(Layout::of(Family::V6).transport + 8);
+        self.failsafe(Layout::of(Family::V6));
+        self.asm.go(self.drop);
     }
 
     /// Passes what the node can't live without.

@@ -8,6 +8,7 @@ mod addresses;
 mod counters;
 mod decide;
 mod frame;
+mod strict;
 
 use std::collections::BTreeMap;
 
@@ -49,8 +50,13 @@ struct Emitter<'a> {
     limits: &'a Limits,
     maps: Vec<Map>,
     counters: Vec<Counter>,
+    kind: Kind,
     /// Where packets are passed on.
     pass: Label,
+    /// Where those go that can't be read with certainty.
+    unread: Label,
+    /// Where those go of which only failsafe flows pass.
+    unless_failsafe: Label,
     /// Where they are dropped, counted or not.
     drop: Label,
 }
@@ -64,13 +70,18 @@ pub(crate) fn emit(
     counting: Counting,
 ) -> Result<DeviceProgram, Violation> {
     let mut asm = Assembler::default();
-    let (pass, drop) = (asm.label(), asm.label());
+    let (pass, drop, unless_failsafe) = (asm.label(), asm.label(), asm.label());
+    let unread = match kind {
+        Kind::Prefilter => pass,
+        Kind::Complete => drop,
+    };
+    let (maps, counters) = (Vec::new(), Vec::new());
     let mut emitter =
-        Emitter { asm, policies, matrix, limits, maps: Vec::new(), counters: Vec::new(), pass, drop };
-    if Family::BOTH.into_iter().any(|family| matrix.drops_any(family)) {
+        Emitter { asm, policies, matrix, limits, maps, counters, kind, pass, unread, unless_failsafe, drop };
+    if kind == Kind::Complete || emitter.drops_any() {
         emitter.write(counting);
     }
-    emitter.finish(kind)
+    emitter.finish()
 }
 
 /// Whether drops are counted by rule.
@@ -81,14 +92,21 @@ pub(crate) enum Counting {
 }
 
 impl Emitter<'_> {
+    /// Whether policy drops anything.
+    fn drops_any(&self) -> bool {
+        Family::BOTH.into_iter().any(|family| self.matrix.drops_any(family))
+    }
+
     fn write(&mut self, counting: Counting) {
         let rules = match counting {
             Counting::ByRule => self.place_counters(),
             Counting::Nothing => BTreeMap::new(),
         };
         self.frame();
-        self.decide(&rules);
-        self.count(&rules);
+        if self.drops_any() {
+            self.decide(&rules);
+            self.count(&rules);
+        }
         self.asm.note("dropped");
         let drop = self.drop;
         self.asm.place(drop);
@@ -96,8 +114,11 @@ impl Emitter<'_> {
         self.asm.exit();
     }
 
-    fn finish(mut self, kind: Kind) -> Result<DeviceProgram, Violation> {
-        self.asm.note("left to the full program");
+    fn finish(mut self) -> Result<DeviceProgram, Violation> {
+        self.asm.note(match self.kind {
+            Kind::Prefilter => "left to the full program",
+            Kind::Complete => "passed",
+        });
         self.asm.place(self.pass);
         self.asm.set(R0, PASS);
         self.asm.exit();
@@ -110,7 +131,7 @@ impl Emitter<'_> {
                     Violation::Instruction { at, opcode: 0, why: "jumps nowhere" }
                 }
             })?;
-        let Self { maps, counters, .. } = self;
+        let Self { maps, counters, kind, .. } = self;
         Ok(DeviceProgram { kind, instructions, relocations, maps, counters, shed: Vec::new(), notes })
     }
 
