@@ -3,7 +3,7 @@
 //! A [`blueprint`] says, as plain data, every namespace, wire, address and route of a lab; [`build`] makes it
 //! in the kernel through rtnetlink; [`registry`] remembers what was made, before it is made, so that it can
 //! always be cleared; [`probe`] sends packets between all workloads and compares what arrives with what the
-//! policy says.
+//! policy says. A [`vm`] is for what this machine's kernel has not: another architecture, other devices.
 
 pub mod blueprint;
 pub mod build;
@@ -16,3 +16,4 @@ pub mod probe;
 pub mod registry;
 pub mod table;
 pub mod traffic;
+pub mod vm;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::names::LabName;
 use crate::probe::{Family, Probed};
+use crate::vm::Variable;
 
 /// Builds fabrics out of network namespaces, and checks that they enforce what their policy says.
 #[derive(Debug, Parser)]
@@ -26,6 +27,7 @@ pub(super) enum Command {
     Inspect(Inspect),
     Probe(Probe),
     Traffic(Traffic),
+    Vm(Vm),
 }
 
 /// Build the fabric that documents describe
@@ -174,6 +176,44 @@ pub(super) struct Traffic {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+}
+
+/// Boot a virtual machine and run a command in it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  selvedge-lab vm target/vm/amd64                       # a shell; `poweroff -f` ends it
+  selvedge-lab vm target/vm/amd64 --program target/debug/selvedge-agent -- selvedge-agent probe
+
+The machine is QEMU's, in software, with a kernel and modules that `lab/vm-kit` made a kit of. Programs are in its /bin, with
+the shared libraries that they need; files in its /lab, where the command starts. It has no network of this machine.
+Exits with the command's exit code.")]
+pub(super) struct Vm {
+    /// What it boots: target/vm/amd64 or target/vm/arm64
+    pub(super) kit: PathBuf,
+    /// A program of this machine
+    #[arg(long = "program", value_name = "FILE")]
+    pub(super) programs: Vec<PathBuf>,
+    /// A file or folder of this machine
+    #[arg(long = "file", value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// A variable of the command's environment
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub(super) environment: Vec<Variable>,
+    /// Processors
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(super) cpus: u8,
+    /// MiB of memory
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..=16384))]
+    pub(super) memory: u32,
+    /// How long it may take
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    pub(super) timeout: Duration,
+    /// Where its console goes; by default nowhere, and its end is told when something is wrong
+    #[arg(long, value_name = "FILE")]
+    pub(super) console: Option<PathBuf>,
+    /// The command and its arguments; without one, a shell
+    #[arg(last = true)]
+    pub(super) command: Vec<String>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -8,6 +8,7 @@ mod output;
 mod probe;
 mod traffic;
 mod up;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ use crate::names::LabName;
 use crate::probe::ProbeError;
 use crate::registry::{self, Phase, Record, RegistryError};
 use crate::traffic::TrafficError;
+use crate::vm::{KitError, MachineError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,12 @@ pub enum CommandError {
     /// Traffic.
     #[error(transparent)]
     Traffic(#[from] TrafficError),
+    /// What a virtual machine boots from.
+    #[error(transparent)]
+    Kit(#[from] KitError),
+    /// A virtual machine.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// No lab.
     #[error("no lab is up; make one with `selvedge-lab up FABRIC`")]
     NoLab,
@@ -119,6 +127,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Inspect(arguments) => list::inspect(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Traffic(arguments) => traffic::run(&arguments),
+        Command::Vm(arguments) => vm::run(arguments),
     };
     done.unwrap_or_else(|error| {
         if let CommandError::Documents(DocumentsError::Invalid(diagnostics)) = &error {
