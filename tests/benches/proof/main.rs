@@ -1,7 +1,7 @@
 //! How long an agent takes to prove a slot, by the number of classes, and to put a small change of a large plan in force. Needs
 //! root; prints tables and writes target/bench/proof.json.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
 use selvedge_agent::datapath::{Datapath, Effect, KernelDatapath, Pins, Sizes};
 use selvedge_agent::machine::RawInterface;
-use selvedge_agent_core::{Action, Desired, ForeignPrograms, IfIndex, Proof, reconcile};
+use selvedge_agent_core::{Action, Choices, Desired, ForeignPrograms, IfIndex, Proof, reconcile};
 use selvedge_hw_profiles::units::Bytes;
 use selvedge_hw_profiles::{Port, Profiles};
 use selvedge_topology::plan::{Generation, Plan};
@@ -61,12 +61,16 @@ fn measure(directory: &Path, interfaces: &[RawInterface], plan: &Plan) -> Result
     let observed = datapath.observe(interfaces)?;
     let profiles = Profiles::embedded()?;
     let (fail_closed, failsafe) = (BTreeSet::new(), BTreeSet::new());
+    let (nics, held_back) = (Choices::default(), BTreeMap::new());
     let desired = Desired {
         plan: Some((plan, Generation(1))),
         fail_closed: &fail_closed,
         failsafe: &failsafe,
         foreign: ForeignPrograms::Refuse,
         profiles: &profiles,
+        nics: &nics,
+        before: None,
+        held_back: &held_back,
     };
     let begun = Instant::now();
     let actions = reconcile(desired, &observed)?;

@@ -1,6 +1,6 @@
 //! Selvedge: the agent's own data path, filled by the agent's own reconciliation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, MAX_IPV4, Reason, map};
 use selvedge_agent::datapath::{Datapath, KernelDatapath, Pins, Sizes};
 use selvedge_agent_core::{
-    Action, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, Tables, reconcile,
+    Action, Choices, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, Tables, reconcile,
 };
 use selvedge_hw_profiles::Profiles;
 use selvedge_topology::plan::{Generation, Plan};
@@ -52,12 +52,16 @@ impl Node {
     /// Puts `plan` in force over what `tables` hold, as the agent would; ports are attached by whoever measures.
     fn apply(&mut self, plan: &Plan, generation: u64, tables: Tables) -> Result<()> {
         let (profiles, nothing, nobody) = (Profiles::embedded()?, BTreeSet::new(), BTreeSet::new());
+        let (nics, held_back) = (Choices::default(), BTreeMap::new());
         let desired = Desired {
             plan: Some((plan, Generation(generation))),
             fail_closed: &nothing,
             failsafe: &nobody,
             foreign: ForeignPrograms::Refuse,
             profiles: &profiles,
+            nics: &nics,
+            before: None,
+            held_back: &held_back,
         };
         let machine = self.machine.clone();
         let observed = Observed { machine, tables, ..Observed::default() };
