@@ -49,7 +49,7 @@ impl Seeds {
     /// One product for two words. A last one without a partner has a zero.
     #[inline(always)]
     fn sum<const N: usize>(&self, words: [u32; N]) -> u64 {
-        const { assert!(N <= MAX_WORDS && MAX_WORDS % 2 == 0) };
+        const { assert!(N <= MAX_WORDS && MAX_WORDS.is_multiple_of(2)) };
         let term = |at: usize| self.terms[at].wrapping_add(if at < N { words[at] as u64 } else { 0 });
         let mut sum = self.start;
         let mut at = 0;

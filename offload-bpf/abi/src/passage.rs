@@ -59,7 +59,7 @@ const TICKS: u32 = (1 << TICKS_BITS) - 1;
 /// Notes of a bucket.
 const WAYS: usize = 8;
 
-/// Eight notes; a vacant place is zero. From the highest bit on: 32 of [`Passage::check`], the lower 20 of [`Flow::tag`], and 12
+/// Eight notes; a vacant place is zero. From the highest bit on: 32 of a hash of everything, the lower 20 of [`Flow::tag`], and 12
 /// of the tick.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
