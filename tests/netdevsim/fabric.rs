@@ -1,0 +1,122 @@
+//! The controller and the agent, as processes.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::tally::{Finding, Instead};
+
+/// The node, as the documents call it.
+const NODE: &str = "host1";
+const ETCD: &str = "http://127.0.0.1:2379";
+const API: &str = "http://127.0.0.1:7471";
+/// How long the controller may take to answer.
+const START: Duration = Duration::from_secs(120);
+
+/// A fabric of one node. Its processes end when this does.
+pub(crate) struct Fabric {
+    folder: TempDir,
+    controller: Child,
+    agent: Option<Child>,
+}
+
+impl Fabric {
+    /// Starts a controller with its etcd, and waits until it answers.
+    pub(crate) fn start() -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new("selvedge-controller");
+        command.arg("--data-dir").arg(folder.path().join("controller"));
+        let controller = logged(&mut command, folder.path(), "controller")?;
+        let fabric = Self { folder, controller, agent: None };
+        let deadline = Instant::now() + START;
+        while !fabric.selvedge(&["version"])?.0 {
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("no controller answers: {}", fabric.log("controller"))));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(fabric)
+    }
+
+    /// Starts the agent.
+    pub(crate) fn start_agent(&mut self) -> io::Result<()> {
+        let mut command = Command::new("selvedge-agent");
+        command.args(["run", "--node", NODE, "--etcd", ETCD, "--controller", API, "--state-dir"]);
+        command.arg(self.folder.path().join("agent"));
+        self.agent = Some(logged(&mut command, self.folder.path(), "agent")?);
+        Ok(())
+    }
+
+    /// Kills the agent without a word.
+    pub(crate) fn kill_agent(&mut self) -> io::Result<()> {
+        let Some(mut agent) = self.agent.take() else { return Ok(()) };
+        agent.kill()?;
+        agent.wait().map(drop)
+    }
+
+    /// Whether the agent still runs.
+    pub(crate) fn agent_lives(&mut self) -> Finding {
+        match self.agent.as_mut().map(Child::try_wait) {
+            Some(Ok(None)) => Ok(()),
+            other => Err(Instead::found(other)),
+        }
+    }
+
+    /// Applies documents, and waits until they are in force.
+    pub(crate) fn apply(&self, documents: &Path) -> Finding {
+        let path = documents.display().to_string();
+        let (done, said) = self.selvedge(&["apply", "-f", &path, "--wait", "--timeout", "3m"])?;
+        if done { Ok(()) } else { Err(Instead::Found(format!("{said}\n{}", self.log("agent")))) }
+    }
+
+    /// What `selvedge status` says of a port of the node: its mode, and why that.
+    pub(crate) fn port(&self, port: &str) -> io::Result<(String, String)> {
+        let (_, said) = self.selvedge(&["status", "-o", "json"])?;
+        let status: Value = serde_json::from_str(&said)?;
+        let ports = status["nodes"][0]["ports"].as_array().cloned().unwrap_or_default();
+        let found = ports.iter().find(|found| found["name"] == port);
+        let word = |key: &str| found.and_then(|found| found[key].as_str()).unwrap_or_default().to_owned();
+        Ok((word("grantedMode"), word("reason")))
+    }
+
+    /// Whether the ledger says that everything managed is enforced at every point.
+    pub(crate) fn ledger(&self) -> Finding {
+        let (all, said) = self.selvedge(&["placement"])?;
+        if all { Ok(()) } else { Err(Instead::Found(said)) }
+    }
+
+    /// The last lines that a process said.
+    pub(crate) fn log(&self, process: &str) -> String {
+        let text = std::fs::read_to_string(log_file(self.folder.path(), process)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        format!("{process}:\n{}", lines[lines.len().saturating_sub(12)..].join("\n"))
+    }
+
+    /// Runs the CLI: whether it said yes, and what it said.
+    fn selvedge(&self, arguments: &[&str]) -> io::Result<(bool, String)> {
+        let done = Command::new("selvedge").args(["--server", API]).args(arguments).output()?;
+        let said = if done.stdout.is_empty() { done.stderr } else { done.stdout };
+        Ok((done.status.success(), String::from_utf8_lossy(&said).into_owned()))
+    }
+}
+
+impl Drop for Fabric {
+    fn drop(&mut self) {
+        let _ended = self.kill_agent();
+        let _ended = self.controller.kill().and_then(|()| self.controller.wait());
+    }
+}
+
+fn log_file(folder: &Path, process: &str) -> PathBuf {
+    folder.join(format!("{process}.log"))
+}
+
+fn logged(command: &mut Command, folder: &Path, process: &str) -> io::Result<Child> {
+    let log = File::options().create(true).append(true).open(log_file(folder, process))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()
+}
