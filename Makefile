@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test fuzz soak live-flips lint bench bench-datapath clean
+.PHONY: help setup setup-labs build demo lab-dpu lab-netdevsim test fuzz soak live-flips lint bench bench-datapath clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -16,7 +16,17 @@ build: setup ## build the optimised binaries into target/release
 demo: setup ## a fabric in network namespaces: policy from YAML to verdict, every flow probed
 	@lab/demo
 
-test: setup ## every test, the demo included
+# Virtual machines take an emulator and a compiler for arm64 besides.
+setup-labs:
+	@.ci/setup --labs
+
+lab-dpu: setup-labs ## a DPU of its own architecture, arm64, as a virtual machine in a fabric: every flow probed
+	@lab/dpu
+
+lab-netdevsim: setup-labs ## ports that are simulated cards, in a virtual machine where this kernel has none: what the kernel says
+	@lab/netdevsim
+
+test: setup-labs ## every test, the demo and the labs included
 	@.ci/test
 
 live-flips: setup ## policy flips 1,000 times under traffic, every packet judged (as root)

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::blueprint::{Blueprint, Interface, InterfaceKind, Space, Tenant};
+use crate::blueprint::{Blueprint, Forwarding, Interface, InterfaceKind, Space, Tenant};
 use crate::clear::{ClearError, Cleared, clear};
 use crate::kernel::mounts;
 use crate::kernel::namespace::{self, Namespace, NamespaceError};
@@ -117,12 +117,32 @@ struct Site<'a> {
 }
 
 impl<'a> Site<'a> {
+    /// A new namespace.
     fn open(space: &'a Space) -> Result<Self, BuildError> {
-        let namespace = Namespace::create(&space.namespace)?;
-        let prepared = namespace.run(|| sysctl::prepare(space.forwarding))?;
-        prepared.map_err(|source| BuildError::Sysctl { space: space.to_string(), source })?;
+        Self::prepared(space, Namespace::create(&space.namespace)?, space.forwarding)
+    }
+
+    /// This machine, whose interfaces are there and have not the names that they shall have.
+    async fn here(space: &'a Space) -> Result<Self, BuildError> {
+        let site = Self::prepared(space, Namespace::here(&space.namespace)?, Forwarding::EndsHere)?;
+        for interface in &space.interfaces {
+            site.netlink.name(interface).await.map_err(at(space))?;
+            site.set(|| sysctl::adopt(&interface.name, Forwarding::EndsHere))?;
+        }
+        Ok(site)
+    }
+
+    fn prepared(space: &'a Space, namespace: Namespace, forwarding: Forwarding) -> Result<Self, BuildError> {
         let netlink = Netlink::connect(&namespace).map_err(at(space))?;
-        Ok(Self { space, namespace, netlink })
+        let site = Self { space, namespace, netlink };
+        site.set(|| sysctl::prepare(forwarding))?;
+        Ok(site)
+    }
+
+    /// Sets kernel settings of the namespace.
+    fn set(&self, settings: impl FnOnce() -> Result<(), SysctlError> + Send) -> Result<(), BuildError> {
+        let done = self.namespace.run(settings)?;
+        done.map_err(|source| BuildError::Sysctl { space: self.space.to_string(), source })
     }
 
     async fn before_wires(&self) -> Result<(), NetlinkError> {
@@ -151,11 +171,32 @@ impl<'a> Site<'a> {
     fn close_management(&self) -> Result<(), BuildError> {
         let management = |interface: &&Interface| interface.kind == InterfaceKind::Management;
         for interface in self.space.interfaces.iter().filter(management) {
-            let done = self.namespace.run(|| sysctl::out_of_band(&interface.name))?;
-            done.map_err(|source| BuildError::Sysctl { space: self.space.to_string(), source })?;
+            self.set(|| sysctl::out_of_band(&interface.name))?;
         }
         Ok(())
     }
+}
+
+/// Gives this machine the network of a node: names of ports, addresses, routes. It forwards nothing until [`forward`].
+pub async fn furnish(space: &Space) -> Result<(), BuildError> {
+    let site = Site::here(space).await?;
+    site.before_wires().await.map_err(at(space))?;
+    site.after_wires().await.map_err(at(space))
+}
+
+/// Has this machine, which is furnished, forward as the node does.
+pub fn forward(space: &Space) -> Result<(), BuildError> {
+    let set = |done: Result<(), SysctlError>| {
+        done.map_err(|source| BuildError::Sysctl { space: space.to_string(), source })
+    };
+    set(sysctl::prepare(space.forwarding))?;
+    for interface in &space.interfaces {
+        set(match interface.kind {
+            InterfaceKind::Management => sysctl::out_of_band(&interface.name),
+            _ => sysctl::adopt(&interface.name, space.forwarding),
+        })?;
+    }
+    Ok(())
 }
 
 fn at(space: &Space) -> impl FnOnce(NetlinkError) -> BuildError {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use selvedge_lab::blueprint::{
-    Blueprint, BlueprintError, InterfaceKind, NextHop, PortIsolation, Space, draw,
+    Blueprint, BlueprintError, Forwarding, InterfaceKind, NextHop, PortIsolation, Space, draw,
 };
 use selvedge_topology::documents::{self, Colours, SourceFile};
 
@@ -148,4 +148,36 @@ fn places_that_would_share_a_namespace_are_refused() {
     );
     let clash = drawn(&PLAIN.replace("metadata: {name: one}", "metadata: {name: controller}")).unwrap_err();
     assert!(matches!(clash, BlueprintError::NamespaceClash { .. }), "{clash}");
+}
+
+#[test]
+fn a_machine_leaves_a_chassis_that_joins_its_ports_and_routes_nothing() {
+    let (whole, node) = (drawn(PLAIN).unwrap(), "right".parse().unwrap());
+    let blueprint = whole.clone().with_machines(&[node].into()).unwrap();
+    let (before, chassis) = (space(&whole, "right"), space(&blueprint, "right"));
+    let (ports, bridges) = chassis.interfaces.split_at(before.interfaces.len());
+    assert_eq!(ports.len(), 2);
+    for (port, (own, bridge)) in ports.iter().zip(before.interfaces.iter().zip(bridges)) {
+        assert_eq!((&port.name, port.index), (&own.name, own.index), "the wires stay as they are");
+        let joined = InterfaceKind::BridgePort { bridge: bridge.index, isolation: PortIsolation::Open };
+        assert_eq!((port.kind, bridge.kind), (joined, InterfaceKind::Bridge));
+        assert_eq!(bridge.name, format!("br{}", port.index));
+    }
+    let indices: Vec<u32> = chassis.interfaces.iter().map(|interface| interface.index).collect();
+    assert_eq!(indices, [2, 3, 4, 5]);
+    assert!(chassis.interfaces.iter().all(|interface| interface.addresses.is_empty()));
+    assert!(chassis.routes.is_empty() && chassis.loopback.is_empty() && chassis.addresses().is_empty());
+    assert_eq!(chassis.forwarding, Forwarding::EndsHere);
+    let others = |blueprint: &Blueprint| {
+        let others = blueprint.spaces.iter().filter(|space| space.target.to_string() != "right");
+        others.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(others(&whole), others(&blueprint), "nothing else changes");
+    assert_eq!(whole.wires, blueprint.wires);
+}
+
+#[test]
+fn there_is_no_machine_in_the_place_of_nobody() {
+    let error = drawn(PLAIN).unwrap().with_machines(&["nobody".parse().unwrap()].into()).unwrap_err();
+    assert_eq!(error.to_string(), "the fabric has no node `nobody`");
 }

@@ -1,5 +1,6 @@
 //! What a lab consists of, as plain data: nothing is left to decide when it is built.
 
+mod chassis;
 mod draw;
 mod routes;
 
@@ -8,7 +9,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use selvedge_topology::model::Endpoint;
+use selvedge_topology::names::NodeName;
 
+pub use chassis::{bridge, tap};
 pub(crate) use draw::CONTROLLER;
 pub use draw::draw;
 
@@ -29,6 +32,12 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
+    /// The namespace of a node.
+    pub fn node(&self, node: &NodeName) -> Result<&Space, BlueprintError> {
+        let is_node = |space: &&Space| matches!(&space.target, Target::Node(name) if name == node);
+        self.spaces.iter().find(is_node).ok_or_else(|| BlueprintError::NoSuchNode { node: node.clone() })
+    }
+
     /// The interface at one end of a wire.
     pub fn interface(&self, end: WireEnd) -> &Interface {
         &self.spaces[end.space].interfaces[end.interface]
@@ -193,6 +202,12 @@ pub enum BlueprintError {
     ManagementNameTaken {
         /// The port.
         port: Endpoint,
+    },
+    /// A machine was asked for in the place of a node that is not there.
+    #[error("the fabric has no node `{node}`")]
+    NoSuchNode {
+        /// Its name.
+        node: NodeName,
     },
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use selvedge_topology::names::NodeName;
+
 use crate::names::LabName;
 use crate::probe::{Family, Probed};
 use crate::vm::Variable;
@@ -28,6 +30,7 @@ pub(super) enum Command {
     Probe(Probe),
     Traffic(Traffic),
     Vm(Vm),
+    Furnish(Furnish),
 }
 
 /// Build the fabric that documents describe
@@ -45,6 +48,9 @@ pub(super) struct Up {
     /// The lab's name; by default the fabric's
     #[arg(long)]
     pub(super) name: Option<LabName>,
+    /// A node whose place a virtual machine takes (`selvedge-lab vm --at`): its namespace only joins its ports to that
+    #[arg(long = "machine", value_name = "NODE")]
+    pub(super) machines: Vec<NodeName>,
 }
 
 /// Remove labs and everything they consist of
@@ -183,13 +189,20 @@ pub(super) struct Traffic {
 #[command(after_help = "Examples:
   selvedge-lab vm target/vm/amd64                       # a shell; `poweroff -f` ends it
   selvedge-lab vm target/vm/amd64 --program target/debug/selvedge-agent -- selvedge-agent probe
+  selvedge-lab vm target/vm/arm64 --at dpu1 --file lab/dpu-boot -- sh dpu-boot   # after `up --machine dpu1`
 
 The machine is QEMU's, in software, with a kernel and modules that `lab/vm-kit` made a kit of. Programs are in its /bin, with
-the shared libraries that they need; files in its /lab, where the command starts. It has no network of this machine.
-Exits with the command's exit code.")]
+the shared libraries that they need; files in its /lab, where the command starts. It has no network, unless it takes the place
+of a node: then it has that node's ports, and its agent finds etcd and the controller. Exits with the command's exit code.")]
 pub(super) struct Vm {
     /// What it boots: target/vm/amd64 or target/vm/arm64
     pub(super) kit: PathBuf,
+    /// The node whose place it takes, in a lab that was built with a machine there
+    #[arg(long = "at", value_name = "NODE")]
+    pub(super) node: Option<NodeName>,
+    /// The lab; may be left out when there is one
+    #[arg(long, requires = "node")]
+    pub(super) lab: Option<LabName>,
     /// A program of this machine
     #[arg(long = "program", value_name = "FILE")]
     pub(super) programs: Vec<PathBuf>,
@@ -214,6 +227,21 @@ pub(super) struct Vm {
     /// The command and its arguments; without one, a shell
     #[arg(last = true)]
     pub(super) command: Vec<String>,
+}
+
+/// Give this machine the network of a node of a lab; for a virtual machine in its place
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  selvedge-lab furnish /lab/dpu dpu1             # names, addresses and routes; nothing is forwarded
+  selvedge-lab furnish /lab/dpu dpu1 --forward   # to be said when the node's ports are shut")]
+pub(super) struct Furnish {
+    /// The lab's documents: a directory, or one file
+    pub(super) fabric: PathBuf,
+    /// The node
+    pub(super) node: NodeName,
+    /// Forward packets from now on, instead
+    #[arg(long)]
+    pub(super) forward: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -25,34 +25,45 @@ pub(super) fn run(arguments: &Exec) -> Result<ExitCode, CommandError> {
     Namespace::open(&place.namespace)?.enter()?;
     // The network namespace only: a mount namespace of its own, as `ip netns exec` makes, would hide the bpffs.
     let mut command = Command::new(program);
-    command.args(rest).env(MARK, record.lab.as_str()).envs(environment(&record.lab, &place.target));
+    command.args(rest).env(MARK, record.lab.as_str());
+    command.envs(servers(&place.target)).envs(folders(&record.lab, &place.target));
     let source = command.exec();
     Err(CommandError::Start { program: program.clone(), source })
 }
 
-/// What `selvedge`, `selvedge-controller` and `selvedge-agent` need to be told at a place of a lab, so that they run
-/// there without options.
-fn environment(lab: &LabName, target: &Target) -> Vec<(&'static str, String)> {
+/// Who `selvedge`, `selvedge-controller` and `selvedge-agent` talk to at a place of a lab, so that they need not be told.
+pub(super) fn servers(target: &Target) -> Vec<(&'static str, String)> {
     let etcd = SocketAddr::from((CONTROLLER, ETCD_PORT));
     let api = SocketAddr::from((CONTROLLER, API_PORT));
-    let directory = registry::directory(lab);
-    let mut environment = vec![("SELVEDGE_SERVER", format!("http://{api}"))];
+    let mut servers = vec![("SELVEDGE_SERVER", format!("http://{api}"))];
     match target {
-        Target::Controller => environment.extend([
+        Target::Controller => servers.extend([
             ("SELVEDGE_LISTEN", api.to_string()),
             ("SELVEDGE_EMBEDDED_ETCD_LISTEN", etcd.to_string()),
-            ("SELVEDGE_DATA_DIR", directory.join("controller").display().to_string()),
         ]),
-        Target::Node(node) => environment.extend([
+        Target::Node(node) => servers.extend([
             ("SELVEDGE_NODE", node.to_string()),
             ("SELVEDGE_ETCD", format!("http://{etcd}")),
             ("SELVEDGE_CONTROLLER", format!("http://{api}")),
-            ("SELVEDGE_STATE_DIR", directory.join("state").display().to_string()),
-            ("SELVEDGE_BPFFS", registry::bpffs(lab).display().to_string()),
         ]),
         Target::Workload(_) | Target::External(_) | Target::Segment(_) => {}
     }
-    environment
+    servers
+}
+
+/// Where they keep things: in the lab's own directory.
+fn folders(lab: &LabName, target: &Target) -> Vec<(&'static str, String)> {
+    let directory = registry::directory(lab);
+    match target {
+        Target::Controller => {
+            vec![("SELVEDGE_DATA_DIR", directory.join("controller").display().to_string())]
+        }
+        Target::Node(_) => vec![
+            ("SELVEDGE_STATE_DIR", directory.join("state").display().to_string()),
+            ("SELVEDGE_BPFFS", registry::bpffs(lab).display().to_string()),
+        ],
+        Target::Workload(_) | Target::External(_) | Target::Segment(_) => Vec::new(),
+    }
 }
 
 /// The place that `target` means.

@@ -3,6 +3,7 @@
 mod arguments;
 mod down;
 mod exec;
+mod furnish;
 mod list;
 mod output;
 mod probe;
@@ -128,6 +129,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Traffic(arguments) => traffic::run(&arguments),
         Command::Vm(arguments) => vm::run(arguments),
+        Command::Furnish(arguments) => furnish::run(&arguments),
     };
     done.unwrap_or_else(|error| {
         if let CommandError::Documents(DocumentsError::Invalid(diagnostics)) = &error {

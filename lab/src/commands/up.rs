@@ -16,7 +16,8 @@ pub(super) fn run(arguments: &Up) -> Result<ExitCode, CommandError> {
     let started = Instant::now();
     let model = documents::load(&arguments.fabric)?;
     let lab = arguments.name.clone().unwrap_or_else(|| LabName::from(model.fabric.name.clone()));
-    let blueprint = blueprint::draw(&model, &lab)?;
+    let blueprint =
+        blueprint::draw(&model, &lab)?.with_machines(&arguments.machines.iter().cloned().collect())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(left) = runtime.block_on(build(&blueprint, &arguments.fabric))? {
         say(format_args!("lab {lab}: cleared what an interrupted `up` had left: {}", down::summary(&left)))?;

@@ -86,6 +86,13 @@ impl Namespace {
         Ok(Self { name: name.clone(), file })
     }
 
+    /// The one that the calling thread is in, under a name that it need not have.
+    pub fn here(name: &NamespaceName) -> Result<Self, NamespaceError> {
+        let refused = |source| NamespaceError::Refused { name: name.clone(), action: "open our own", source };
+        let file = File::open("/proc/thread-self/ns/net").map_err(refused)?;
+        Ok(Self { name: name.clone(), file })
+    }
+
     /// Its name.
     pub fn name(&self) -> &NamespaceName {
         &self.name

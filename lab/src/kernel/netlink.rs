@@ -101,6 +101,13 @@ impl Netlink {
         self.handle.link().add(message.build()).execute().await.asked(request)
     }
 
+    /// Gives the interface of an index its name.
+    pub async fn name(&self, interface: &Interface) -> Result<(), NetlinkError> {
+        let named = LinkUnspec::new_with_index(interface.index).name(interface.name.clone()).build();
+        let request = || format!("call interface {} {}", interface.index, interface.name);
+        self.handle.link().set(named).execute().await.asked(request)
+    }
+
     /// Brings an interface up.
     pub async fn up(&self, interface: &Interface) -> Result<(), NetlinkError> {
         let up = LinkUnspec::new_with_index(interface.index).up().build();

@@ -19,14 +19,27 @@ pub struct SysctlError {
 
 /// Sets what every namespace of a lab needs, before it has an interface: interfaces take the defaults.
 pub fn prepare(forwarding: Forwarding) -> Result<(), SysctlError> {
-    for (path, value) in EVERYWHERE {
-        write(path, value)?;
-    }
-    match forwarding {
-        Forwarding::Routes => ROUTERS.iter().try_for_each(|(path, value)| write(path, value)),
-        Forwarding::EndsHere => Ok(()),
-    }
+    settings(forwarding).try_for_each(|(path, value)| write(path, value))
 }
+
+/// Sets the same for an interface that was there before, and so has taken other defaults.
+pub fn adopt(interface: &str, forwarding: Forwarding) -> Result<(), SysctlError> {
+    let of_interfaces = settings(forwarding).filter(|(path, _)| path.contains(DEFAULT));
+    of_interfaces
+        .map(|(path, value)| (path.replace(DEFAULT, &format!("/{interface}/")), value))
+        .try_for_each(|(path, value)| write(&path, value))
+}
+
+fn settings(forwarding: Forwarding) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_routers = match forwarding {
+        Forwarding::Routes => ROUTERS,
+        Forwarding::EndsHere => &[],
+    };
+    EVERYWHERE.iter().chain(of_routers).copied()
+}
+
+/// In the path of a default for interfaces to come.
+const DEFAULT: &str = "/default/";
 
 /// Keeps packets that arrive on the out-of-band port `interface` from being forwarded.
 pub fn out_of_band(interface: &str) -> Result<(), SysctlError> {

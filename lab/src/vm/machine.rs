@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Architecture, Initramfs, InitramfsError, Kit, Task};
+use super::{Architecture, Initramfs, InitramfsError, Kit, Seat, Task};
 
 /// How many of the console's last lines an error shows.
 const LAST_WORDS: usize = 25;
@@ -89,12 +89,19 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts it. Has to be called within a Tokio runtime, on a thread that lives as long as the machine shall.
-    pub fn boot(kit: &Kit, hardware: Hardware, task: &Task, talk: Talk) -> Result<Self, MachineError> {
+    /// Starts it; at a seat, with the ports of that, else with none. Has to be called within a Tokio runtime, on a thread
+    /// that lives as long as the machine shall.
+    pub fn boot(
+        kit: &Kit,
+        hardware: Hardware,
+        task: &Task,
+        talk: Talk,
+        seat: Option<Seat>,
+    ) -> Result<Self, MachineError> {
         let folder = tempfile::Builder::new().prefix("selvedge-vm-").tempdir()?;
         let initramfs = folder.path().join("initramfs");
         Initramfs::write(&initramfs, kit, task)?;
-        let Emulator { program, package, machine, console } = Emulator::of(kit.architecture);
+        let Emulator { program, package, machine, console, quirks } = Emulator::of(kit.architecture);
         let mut command = Command::new(program);
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
@@ -106,8 +113,11 @@ impl Machine {
             .arg("-initrd")
             .arg(&initramfs)
             // A kernel that panics ends the machine.
-            .args(["-append", &format!("console={console} rdinit=/init quiet panic=-1")]);
+            .args(["-append", &format!("console={console} rdinit=/init quiet panic=-1 {quirks}")]);
         talk.wire(&mut command, folder.path());
+        if let Some(seat) = seat {
+            seat.wire(&mut command, folder.path())?;
+        }
         die_with_parent(&mut command);
         let qemu = command.kill_on_drop(true).spawn();
         let mut qemu = qemu.map_err(|source| MachineError::Qemu { program, package, source })?;
@@ -186,6 +196,8 @@ struct Emulator {
     machine: [&'static str; 4],
     /// What the guest calls its serial port.
     console: &'static str,
+    /// What its kernel is told besides.
+    quirks: &'static str,
 }
 
 impl Emulator {
@@ -196,12 +208,15 @@ impl Emulator {
                 package: "qemu-system-x86",
                 machine: ["-machine", "q35", "-cpu", "max"],
                 console: "ttyS0",
+                // Where the machine gets little time, the kernel would take its timer for broken.
+                quirks: "no_timer_check",
             },
             Architecture::Arm64 => Self {
                 program: "qemu-system-aarch64",
                 package: "qemu-system-arm",
                 machine: ["-machine", "virt", "-cpu", "cortex-a72"],
                 console: "ttyAMA0",
+                quirks: "",
             },
         }
     }

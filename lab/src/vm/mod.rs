@@ -9,10 +9,12 @@ mod initramfs;
 mod kit;
 mod libraries;
 mod machine;
+mod seat;
 mod task;
 
 pub use initramfs::{INIT, Initramfs, InitramfsError};
 pub use kit::{Architecture, Kit, KitError};
 pub use libraries::{LibrariesError, libraries};
 pub use machine::{Hardware, Machine, MachineError, Talk};
+pub use seat::Seat;
 pub use task::{Task, Variable};
