@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
@@ -72,9 +71,4 @@ pub(crate) fn join(a: (&Space, &str), b: (&Space, &str)) -> io::Result<()> {
     let end = |(space, port): (&Space, &str)| Ok(format!("{}:{}", space.0.as_raw_fd(), space.index(port)?));
     let ends: io::Result<Vec<String>> = [a, b].into_iter().map(end).collect();
     fs::write(format!("{BUS}/link_device"), ends?.join(" "))
-}
-
-/// A switch of card `number`, or a reading of it, in debugfs.
-pub(crate) fn switch(number: u32, name: &str) -> PathBuf {
-    PathBuf::from(format!("/sys/kernel/debug/netdevsim/netdevsim{number}/{name}"))
 }

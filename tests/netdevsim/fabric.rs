@@ -18,6 +18,19 @@ const API: &str = "http://127.0.0.1:7471";
 /// How long the controller may take to answer.
 const START: Duration = Duration::from_secs(120);
 
+/// What the status says of a port.
+#[derive(Debug)]
+pub(crate) struct Port {
+    /// What becomes of packets.
+    pub(crate) state: String,
+    /// The mode of the program in the kernel, and why that.
+    pub(crate) mode: String,
+    pub(crate) why: String,
+    /// What its NIC does, and why not more.
+    pub(crate) nic: String,
+    pub(crate) why_not: String,
+}
+
 /// A fabric of one node. Its processes end when this does.
 pub(crate) struct Fabric {
     folder: TempDir,
@@ -74,14 +87,34 @@ impl Fabric {
         if done { Ok(()) } else { Err(Instead::Found(format!("{said}\n{}", self.log("agent")))) }
     }
 
-    /// What `selvedge status` says of a port of the node: its mode, and why that.
-    pub(crate) fn port(&self, port: &str) -> io::Result<(String, String)> {
+    /// What `selvedge status` says of a port of the node.
+    pub(crate) fn port(&self, port: &str) -> io::Result<Port> {
         let (_, said) = self.selvedge(&["status", "-o", "json"])?;
         let status: Value = serde_json::from_str(&said)?;
         let ports = status["nodes"][0]["ports"].as_array().cloned().unwrap_or_default();
-        let found = ports.iter().find(|found| found["name"] == port);
-        let word = |key: &str| found.and_then(|found| found[key].as_str()).unwrap_or_default().to_owned();
-        Ok((word("grantedMode"), word("reason")))
+        let found = ports.into_iter().find(|found| found["name"] == port).unwrap_or_default();
+        let word = |value: &Value| value.as_str().unwrap_or("none").to_owned();
+        let nic = &found["nic"];
+        Ok(Port {
+            state: word(&found["state"]),
+            mode: word(&found["grantedMode"]),
+            why: word(&found["reason"]),
+            nic: word(&nic["state"]),
+            why_not: word(&nic["reason"]),
+        })
+    }
+
+    /// The hooks that the ledger names at a port, and the reasons that it gives, all of them.
+    pub(crate) fn points(&self, port: &str) -> io::Result<(Vec<String>, String)> {
+        let (_, said) = self.selvedge(&["placement", "-o", "json"])?;
+        let entries: Value = serde_json::from_str(&said)?;
+        let entries = entries.as_array().cloned().unwrap_or_default();
+        let points = entries.iter().flat_map(|entry| entry["points"].as_array().cloned().unwrap_or_default());
+        let here: Vec<Value> = points.filter(|point| point["port"] == port).collect();
+        let words =
+            |key: &str| here.iter().filter_map(|point| point[key].as_str().map(str::to_owned)).collect();
+        let reasons: Vec<String> = words("reason");
+        Ok((words("hook"), reasons.join("\n")))
     }
 
     /// Whether the ledger says that everything managed is enforced at every point.

@@ -4,8 +4,11 @@
 //! `selvedge`, `selvedge-controller`, `selvedge-agent` and `etcd` in `PATH`. Each check asks the kernel, or sends packets.
 
 mod cards;
+mod device;
 mod fabric;
 mod kernel;
+mod refusals;
+mod site;
 mod story;
 mod tally;
 mod wire;

@@ -2,158 +2,151 @@
 
 use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::cards::{Space, join, remove, switch};
+use tempfile::TempDir;
+
+use super::device::Device;
 use super::fabric::Fabric;
 use super::kernel::{Programs, programs};
-use super::tally::{Finding, Instead, Tally, equal};
-use super::wire::End;
+use super::refusals;
+use super::site::{CARD, PORTS, Site};
+use super::tally::{Finding, Instead, Tally, equal, says};
 
-/// The node's card, and its ports.
-const CARD: u32 = 1;
-const PORTS: [&str; 2] = ["sim0", "sim1"];
 /// What the policy of the documents allows, and what its edit does in its place.
-const ALLOWED: u16 = 8080;
-const EDITED: u16 = 9090;
+const POLICIES: [u16; 2] = [8080, 9090];
 
-/// The node and what its ports lead to.
-struct Site {
-    node: Space,
-    web: End,
-    app: End,
+/// The documents as they are now.
+pub(crate) struct Documents {
+    original: PathBuf,
+    folder: TempDir,
+    edits: usize,
 }
 
-impl Site {
-    fn make() -> io::Result<Self> {
-        let node = Space::own()?;
-        let end = |card: u32, address: [u8; 4], gateway: &str| {
-            let (space, address) = (Space::new()?, Ipv4Addr::from(address));
-            space.card(card, &["eth0"])?;
-            space.ip(&format!("addr add {address}/24 dev eth0"))?;
-            space.ip(&format!("route add default via {gateway} dev eth0"))?;
-            io::Result::Ok(End { space, address })
-        };
-        let web = end(2, [10, 0, 0, 2], "10.0.0.1")?;
-        let app = end(3, [10, 1, 0, 2], "10.1.0.1")?;
-        let site = Self { node, web, app };
-        fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
-        site.plug()?;
-        Ok(site)
+impl Documents {
+    fn of(original: &Path) -> io::Result<Self> {
+        let documents = Self { original: original.to_owned(), folder: tempfile::tempdir()?, edits: 0 };
+        documents.write()?;
+        Ok(documents)
     }
 
-    /// Makes the node's card and its wires.
-    fn plug(&self) -> io::Result<()> {
-        self.node.card(CARD, &PORTS)?;
-        for ((port, end), address) in
-            PORTS.into_iter().zip([&self.web, &self.app]).zip(["10.0.0.1", "10.1.0.1"])
-        {
-            self.node.ip(&format!("addr add {address}/24 dev {port}"))?;
-            join((&self.node, port), (&end.space, "eth0"))?;
+    /// Where they are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Allows the other port in place of the one that is allowed.
+    pub(crate) fn edit(&mut self) -> io::Result<()> {
+        self.edits += 1;
+        self.write()
+    }
+
+    /// The port that is allowed now, and the one that is not.
+    pub(crate) fn policy(&self) -> (u16, u16) {
+        (POLICIES[self.edits % 2], POLICIES[(self.edits + 1) % 2])
+    }
+
+    fn write(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.original)? {
+            let entry = entry?;
+            let text = fs::read_to_string(entry.path())?;
+            let text = text.replace(&POLICIES[0].to_string(), &self.policy().0.to_string());
+            fs::write(self.folder().join(entry.file_name()), text)?;
         }
         Ok(())
-    }
-
-    /// Checks that what reaches the app is what policy allows, and nothing else.
-    fn is_policed(&self, allowed: u16, denied: u16) -> Finding {
-        self.web.reaches(&self.app, allowed)?;
-        self.web.is_kept_from(&self.app, denied)
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        for card in [CARD, 2, 3] {
-            let _gone = remove(card); // the node's may be gone already
-        }
     }
 }
 
 /// Makes all checks; `Err` is what keeps them from going on.
-pub(crate) fn run(documents: &Path, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn run(original: &Path, tally: &mut Tally) -> io::Result<()> {
+    let mut documents = Documents::of(original)?;
     let site = Site::make()?;
     let mut fabric = Fabric::start()?;
-    tally.now("without an agent, everything passes", open(&site));
+    tally.now("without an agent, everything passes", site.is_open(POLICIES));
     fabric.start_agent()?;
-    tally.now("the documents are in force", fabric.apply(documents));
+    tally.now("the documents are in force", fabric.apply(documents.folder()));
     let first = carried(tally, &fabric, "a port")?;
-    tally.now("what policy allows passes, what it denies does not", site.is_policed(ALLOWED, EDITED));
+    tally.now("what policy allows passes, what it denies does not", policed(&site, &documents));
 
     fabric.kill_agent()?;
-    tally.now("a killed agent leaves the programs as they are", held(&first));
-    tally.now("and they go on enforcing", site.is_policed(ALLOWED, EDITED));
+    tally.now("a killed agent leaves the programs as they are", equal(&all()?, &first));
+    tally.now("and they go on enforcing", policed(&site, &documents));
     fabric.start_agent()?;
+    tally.soon("the restarted agent reports", || equal(&fabric.port(PORTS[0])?.state.as_str(), &"enforced"));
+    tally.now("it took over the programs that ran, in the card too", equal(&all()?, &first));
 
-    let edited = edited(documents)?;
-    tally.now("an edit is in force after a restart", fabric.apply(edited.path()));
-    tally.now("the restarted agent took over the programs that ran", held(&first));
-    tally.now("and what passes is what the edit says", site.is_policed(EDITED, ALLOWED));
+    documents.edit()?;
+    tally.now("an edit is in force", fabric.apply(documents.folder()));
+    tally.now("what passes is what it says", policed(&site, &documents));
+    tally.soon("the program in the kernel is the same, the one in the card is another", || exchanged(&first));
 
-    remove(CARD)?;
+    refusals::run(&site, &fabric, &mut documents, tally)?;
+
+    site.unplug()?;
     tally.now("a card that goes takes its programs along", equal(&programs(PORTS[0])?, &Programs::new()));
-    tally.soon("the status says that its ports are gone", || gone(&fabric));
+    tally.soon("the status says that its port is gone", || {
+        equal(&fabric.port(PORTS[0])?.state.as_str(), &"gone")
+    });
     tally.now("and the agent lives", fabric.agent_lives());
     site.plug()?;
     carried(tally, &fabric, "a port of a card that is back")?;
     // Soon: the others ask for the new card's address only when the old one does not answer.
-    tally.soon("with the policy that was in force", || site.is_policed(EDITED, ALLOWED));
+    tally.soon("with the policy that was in force", || policed(&site, &documents));
     Ok(())
 }
 
-/// Without a program on the node's ports, what policy will deny passes too: else nothing would be shown by what does not.
-fn open(site: &Site) -> Finding {
-    site.web.reaches(&site.app, ALLOWED)?;
-    site.web.reaches(&site.app, EDITED)
+fn policed(site: &Site, documents: &Documents) -> Finding {
+    let (allowed, denied) = documents.policy();
+    site.is_policed(allowed, denied)
 }
 
-/// Checks of each port that it carries one program, in the mode that the status says, for the reason that it says.
-fn carried(tally: &mut Tally, fabric: &Fabric, what: &str) -> io::Result<Vec<Programs>> {
-    for port in PORTS {
-        tally.soon(&format!("{what} carries one program, in generic mode ({port})"), || {
-            let slots: Vec<&str> = programs(port)?.into_keys().collect();
-            equal(&slots, &vec!["generic"])
-        });
-        tally.soon(&format!("the status says so, and why no better ({port})"), || {
-            let (mode, why) = fabric.port(port)?;
-            equal(&mode.as_str(), &"generic")?;
-            if why.contains("netdevsim accepts such programs and does not run them") {
-                Ok(())
-            } else {
-                Err(Instead::Found(why))
-            }
-        });
-    }
-    tally.now("no program is bound to the card", bound_to_none());
-    tally.soon("the ledger says that the workload is enforced at every point", || fabric.ledger());
+/// The programs of the node's ports.
+fn all() -> io::Result<Vec<Programs>> {
     PORTS.iter().map(|port| programs(port)).collect()
 }
 
-/// What the device itself says of programs in it (drivers/net/netdevsim/bpf.c).
-fn bound_to_none() -> Finding {
-    let bound = fs::read_dir(switch(CARD, "bpf_bound_progs"))?.count();
-    equal(&bound, &0)?;
-    let offloaded = fs::read_to_string(switch(CARD, "ports/0/bpf_offloaded_id"))?;
-    equal(&offloaded.trim(), &"0")
-}
-
-fn held(before: &[Programs]) -> Finding {
-    let now: Result<Vec<Programs>, io::Error> = PORTS.iter().map(|port| programs(port)).collect();
-    equal(&now?.as_slice(), &before)
-}
-
-fn gone(fabric: &Fabric) -> Finding {
-    let (mode, why) = fabric.port(PORTS[0])?;
-    if mode == "generic" { Err(Instead::Found(format!("{mode} ({why})"))) } else { Ok(()) }
-}
-
-/// The documents with another port allowed.
-fn edited(documents: &Path) -> io::Result<tempfile::TempDir> {
-    let folder = tempfile::tempdir()?;
-    for entry in fs::read_dir(documents)? {
-        let entry = entry?;
-        let text = fs::read_to_string(entry.path())?.replace(&ALLOWED.to_string(), &EDITED.to_string());
-        fs::write(folder.path().join(entry.file_name()), text)?;
+/// Checks of each port that it carries a program in the card and one behind it in the kernel, and that all say so: the kernel,
+/// the card, the status and the ledger.
+fn carried(tally: &mut Tally, fabric: &Fabric, what: &str) -> io::Result<Vec<Programs>> {
+    for (number, port) in PORTS.into_iter().enumerate() {
+        tally.soon(&format!("{what} carries a program in the card and one in the kernel ({port})"), || {
+            let slots: Vec<&str> = programs(port)?.into_keys().collect();
+            equal(&slots, &vec!["generic", "offload"])
+        });
+        tally.now(&format!("the card says that it has it ({port})"), in_card(number));
+        tally.soon(&format!("the status says both, and why no better ({port})"), || {
+            let port = fabric.port(port)?;
+            equal(&[port.state.as_str(), &port.mode, &port.nic], &["enforced", "generic", "runs"])?;
+            says(&port.why, "netdevsim accepts such programs and does not run them")
+        });
+        tally.soon(&format!("the ledger names both ({port})"), || {
+            let (hooks, _) = fabric.points(port)?;
+            let named = |hook: &str| hooks.iter().any(|found| found == hook);
+            if named("xdp-offload") && named("xdp-generic") { Ok(()) } else { Err(Instead::found(hooks)) }
+        });
     }
-    Ok(folder)
+    tally.soon("the ledger says that the workload is enforced at every point", || fabric.ledger());
+    all()
+}
+
+/// Checks that the program that rtnetlink names in the card is the one that the card has, and that its driver has taken it.
+fn in_card(port: usize) -> Finding {
+    let device = Device::of(CARD);
+    let Some(id) = programs(PORTS[port])?.remove("offload") else {
+        return Err(Instead::Found("rtnetlink names none".to_owned()));
+    };
+    equal(&device.offloaded(port)?, &id)?;
+    let bound = device.bound()?;
+    if bound.contains(&(id, "xlated".to_owned())) { Ok(()) } else { Err(Instead::found(bound)) }
+}
+
+fn exchanged(before: &[Programs]) -> Finding {
+    for (port, (now, before)) in all()?.iter().zip(before).enumerate() {
+        equal(&now.get("generic"), &before.get("generic"))?;
+        in_card(port)?;
+        if now.get("offload") == before.get("offload") {
+            return Err(Instead::found(now));
+        }
+    }
+    Ok(())
 }

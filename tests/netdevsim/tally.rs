@@ -82,3 +82,8 @@ impl fmt::Display for Tally {
 pub(crate) fn equal<T: PartialEq + fmt::Debug>(found: &T, expected: &T) -> Finding {
     if found == expected { Ok(()) } else { Err(Instead::Found(format!("{found:?}, not {expected:?}"))) }
 }
+
+/// A check that a text says something.
+pub(crate) fn says(text: &str, words: &str) -> Finding {
+    if text.contains(words) { Ok(()) } else { Err(Instead::Found(format!("`{text}`, without `{words}`"))) }
+}
