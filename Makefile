@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-labs build demo lab-dpu lab-netdevsim test fuzz soak live-flips lint bench bench-datapath clean
+.PHONY: help setup setup-labs build demo lab-dpu lab-netdevsim test fuzz soak live-flips lint bench bench-datapath bench-prefilter clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -48,6 +48,9 @@ bench: setup ## how long compiling, proving a slot and a small change (as root) 
 bench-datapath: ## ns per packet against the floor, nft, iptables and xdp-filter (as root); results in target/bench
 	@.ci/setup --bench
 	cargo bench --locked -p selvedge-tests --bench datapath
+
+bench-prefilter: setup ## ns per packet of a flood with a prefilter before the full program and without (as root); results in target/bench
+	cargo bench --locked -p selvedge-tests --bench prefilter
 
 clean: ## remove what the build made, and labs that are still up
 	@.ci/clean

@@ -152,6 +152,8 @@ impl If {
 pub enum Helper {
     /// `bpf_map_lookup_elem`
     MapLookup = 1,
+    /// `bpf_tail_call`
+    TailCall = 12,
     /// `bpf_redirect`
     Redirect = 23,
 }
@@ -161,13 +163,14 @@ impl Helper {
     pub const fn name(self) -> &'static str {
         match self {
             Self::MapLookup => "map_lookup_elem",
+            Self::TailCall => "tail_call",
             Self::Redirect => "redirect",
         }
     }
 
     /// The helper with the kernel's number.
     pub fn from_number(number: i32) -> Option<Self> {
-        [Self::MapLookup, Self::Redirect].into_iter().find(|helper| *helper as i32 == number)
+        [Self::MapLookup, Self::TailCall, Self::Redirect].into_iter().find(|helper| *helper as i32 == number)
     }
 }
 

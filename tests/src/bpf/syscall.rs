@@ -50,6 +50,8 @@ pub enum MapKind {
     Hash = 1,
     /// ARRAY
     Array = 2,
+    /// PROG_ARRAY
+    Programs = 3,
     /// LPM_TRIE
     LpmTrie = 11,
 }
@@ -141,6 +143,8 @@ pub fn load_xdp(code: &[u64], functions: &Functions) -> io::Result<OwnedFd> {
     let types = if size == 0 { None } else { Some(bpf(BTF_LOAD, &mut load).map(owned)?) };
     let mut attributes = LoadProgram {
         kind: PROG_TYPE_XDP,
+        // As aya has it: tail calls are between programs of one attach type only.
+        attach_type: ATTACH_XDP,
         instructions: code.len() as u32,
         code: address(code),
         license: address(c"GPL".to_bytes_with_nul()),
