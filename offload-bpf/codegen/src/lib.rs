@@ -29,4 +29,4 @@ pub use complete::{Incomplete, complete};
 pub use limits::Limits;
 pub use policy::{List, PortPolicy, Prefix, Row, Subject};
 pub use prefilter::{Hits, prefilter};
-pub use program::{Counter, DeviceProgram, Kind, Map, Note, Relocation, Shed, Worth};
+pub use program::{Counter, DeviceProgram, Drops, Kind, Map, Note, Relocation, Shed, Worth};

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::outcome::{Outcome, Outcomes};
-use crate::policy::{Family, PortPolicy, WORLD, Who};
+use crate::policy::{Family, Party, PortPolicy, WORLD, Who};
 use crate::prefixes::{self, Labelled};
+use crate::program::Drops;
 
 /// The group of addresses, and the block, of which nothing is dropped.
 pub(crate) const LEFT: u32 = 0;
@@ -52,6 +53,8 @@ pub(crate) struct Matrix {
     pub(crate) cells: Vec<Vec<u32>>,
     /// Blocks; the first drops nothing.
     pub(crate) blocks: Vec<Block>,
+    /// How wide drops are: the addresses of the one end, times those of the other, times the layer-4 keys.
+    pub(crate) breadths: BTreeMap<Drops, u128>,
 }
 
 /// What a policy needs to know of the two ends of a packet, by policy.
@@ -75,6 +78,7 @@ impl Matrix {
         };
         let all: Vec<Vec<u32>> =
             to.iter().map(|to| from.iter().map(|from| judged(from, to)).collect()).collect();
+        let breadths = breadths([(&sources, &from), (&destinations, &to)], &all, &blocks.list);
         let column = |source: usize| all.iter().map(|row| row[source]).collect();
         let from_groups = alike((0..from.len()).map(column), to.len());
         let to_groups = alike(all.iter().cloned(), from.len());
@@ -89,6 +93,7 @@ impl Matrix {
             destinations: directories(&destinations, &to, &to_groups),
             cells,
             blocks: blocks.list,
+            breadths,
         }
     }
 
@@ -100,25 +105,6 @@ impl Matrix {
         let (from, to) = (groups(&self.sources), groups(&self.destinations));
         to.iter().any(|to| from.iter().any(|from| self.cells[*to as usize][*from as usize] != LEFT))
     }
-
-    /// How much each rule denies: the addresses of each group, times those of the other, times the layer-4 keys.
-    pub(crate) fn breadths(&self) -> BTreeMap<u32, u128> {
-        let (from, to) = (sizes(&self.sources), sizes(&self.destinations));
-        let mut breadths: BTreeMap<u32, u128> = BTreeMap::new();
-        for (destination, row) in self.cells.iter().enumerate() {
-            for (source, block) in row.iter().enumerate() {
-                let of = |sizes: &BTreeMap<u32, u128>, group: usize| {
-                    sizes.get(&(group as u32)).copied().unwrap_or(0)
-                };
-                let pairs = of(&from, source).saturating_mul(of(&to, destination));
-                for (rule, keys) in denied(&self.blocks[*block as usize].forward) {
-                    let breadth = breadths.entry(rule).or_default();
-                    *breadth = breadth.saturating_add(pairs.saturating_mul(keys));
-                }
-            }
-        }
-        breadths
-    }
 }
 
 /// The rules that deny, and how many layer-4 keys each time.
@@ -129,6 +115,45 @@ fn denied(outcomes: &Outcomes) -> impl Iterator<Item = (u32, u128)> {
         .iter()
         .zip(ends)
         .filter_map(|((start, outcome), end)| Some((outcome.rule()?, u128::from(end.saturating_sub(*start)))))
+}
+
+impl Drops {
+    /// What `rule` drops between two ends: by the last policy, which is the newest.
+    pub(crate) fn between(rule: u32, source: &[Who], destination: &[Who]) -> Self {
+        let subject = |ends: &[Who]| match ends.last() {
+            Some(Who::Party(Party { subject, .. })) => *subject,
+            _ => None,
+        };
+        Self { rule, source: subject(source), destination: subject(destination) }
+    }
+}
+
+/// One side of packets: who is where, and each of them once.
+type Side<'a> = (&'a [Vec<Labelled<Ends>>; 2], &'a [Ends]);
+
+fn breadths(
+    [sources, destinations]: [Side<'_>; 2],
+    all: &[Vec<u32>],
+    blocks: &[Block],
+) -> BTreeMap<Drops, u128> {
+    let sizes = |(side, distinct): Side<'_>| {
+        let each: Vec<u32> = (0..distinct.len() as u32).collect();
+        sizes(&directories(side, distinct, &each))
+    };
+    let (from_sizes, to_sizes) = (sizes(sources), sizes(destinations));
+    let mut breadths: BTreeMap<Drops, u128> = BTreeMap::new();
+    for (to, row) in all.iter().enumerate() {
+        for (from, block) in row.iter().enumerate() {
+            let of = |sizes: &BTreeMap<u32, u128>, end: usize| sizes.get(&(end as u32)).copied().unwrap_or(0);
+            let pairs = of(&from_sizes, from).saturating_mul(of(&to_sizes, to));
+            for (rule, keys) in denied(&blocks[*block as usize].forward) {
+                let drops = Drops::between(rule, &sources.1[from], &destinations.1[to]);
+                let breadth = breadths.entry(drops).or_default();
+                *breadth = breadth.saturating_add(pairs.saturating_mul(keys));
+            }
+        }
+    }
+    breadths
 }
 
 /// Addresses of each group; of IPv6 by the networks of 32 bits that they are in, at least one a run.

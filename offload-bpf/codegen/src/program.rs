@@ -87,30 +87,50 @@ pub struct Counter {
     pub offset: u32,
 }
 
+/// What one rule drops of the packets between the same ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Drops {
+    /// The rule; 0 where there is no policy.
+    pub rule: u32,
+    /// The identity of the sender, where this node enforces for it.
+    pub source: Option<u32>,
+    /// The identity of the receiver, where this node enforces for it.
+    pub destination: Option<u32>,
+}
+
+impl fmt::Display for Drops {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, source, destination } = self;
+        write!(f, "drops by rule {rule}")?;
+        source.map_or(Ok(()), |identity| write!(f, " from identity {identity}"))?;
+        destination.map_or(Ok(()), |identity| write!(f, " to identity {identity}"))
+    }
+}
+
 /// Drops that were left out, because they did not fit: the full program drops these packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shed {
-    /// The rule whose drops they are.
-    pub rule: u32,
+    /// Which.
+    pub drops: Drops,
     /// What they would have been worth.
     pub worth: Worth,
-    /// What they did not fit in.
+    /// What the program with all drops did not fit in.
     pub why: Violation,
 }
 
 impl fmt::Display for Shed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rule, worth, why } = self;
-        write!(f, "drops of rule {rule} ({worth}) are left to the full program: {why}")
+        let Self { drops, worth, why } = self;
+        write!(f, "{drops} ({worth}) are left to the full program: with them {why}")
     }
 }
 
-/// What it is worth to drop in the device what a rule denies; of two rules, the one that is worth more stays longer.
+/// What it is worth to drop something in the device; of two, what is worth more stays longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Worth {
     /// Packets that the rule's counter has, where counters were given: they come first.
     pub packets: Option<u64>,
-    /// The pairs of addresses, times the layer-4 keys, that the rule denies. Of IPv6, networks of 32 bits count as addresses.
+    /// The pairs of addresses, times the layer-4 keys, that are denied. Of IPv6, networks of 32 bits count as addresses.
     pub breadth: u128,
 }
 
