@@ -123,7 +123,7 @@ fn in_the_place_of_the_full_program() {
 #[test]
 fn with_less_room_than_it_needs() {
     let policy = policy(POLICIES, "up");
-    let limits = Limits { instructions: Instructions(230), ..limits("nfp") };
+    let limits = Limits { instructions: Instructions(250), ..limits("nfp") };
     let text = prefilter(&policy, &limits, None).unwrap().to_string();
     insta::assert_snapshot!("shed", text);
 }

@@ -1,6 +1,6 @@
 //! The full program with its tables, filled by the agent's own reconciliation; and the prefilter of the same plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -11,7 +11,7 @@ use selvedge_abi::Reason;
 use selvedge_agent::datapath::{Datapath, KernelDatapath, Pins, Sizes};
 use selvedge_agent_core::lower::port_policy;
 use selvedge_agent_core::{
-    Action, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, reconcile,
+    Action, Choices, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, reconcile,
 };
 use selvedge_codegen::{DeviceProgram, Limits, prefilter};
 use selvedge_hw_profiles::Profiles;
@@ -58,12 +58,16 @@ impl Node {
     /// Puts the plan in force, as the agent would; ports are attached by whoever measures.
     fn apply(&mut self) -> Result<()> {
         let (profiles, nothing, nobody) = (Profiles::embedded()?, BTreeSet::new(), BTreeSet::new());
+        let (nics, held_back) = (Choices::default(), BTreeMap::new());
         let desired = Desired {
             plan: Some((&self.plan, Generation(1))),
             fail_closed: &nothing,
             failsafe: &nobody,
             foreign: ForeignPrograms::Refuse,
             profiles: &profiles,
+            nics: &nics,
+            before: None,
+            held_back: &held_back,
         };
         let observed = Observed { machine: self.machine.clone(), ..Observed::default() };
         for action in reconcile(desired, &observed)? {
