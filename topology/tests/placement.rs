@@ -292,6 +292,7 @@ fn costs_are_those_of_the_plan_and_within_its_budget() {
         for cost in &entry.costs {
             assert!(cost.entries > 0 && cost.entries <= cost.budget.needed, "{entry:?}");
             assert!(cost.budget.needed <= cost.budget.room && cost.shared_by > 0, "{entry:?}");
+            assert!(cost.bytes >= 24 * cost.entries && cost.bytes <= cost.budget.bytes, "{entry:?}");
         }
     }
     // Each row of a plan is the cost of the workloads of its subject.

@@ -144,13 +144,14 @@ fn wide(entries: &[Entry]) -> String {
                 word(entry.direction).to_owned(),
                 cost.table.clone(),
                 cost.entries.to_string(),
+                cost.bytes.to_string(),
                 cost.shared_by.to_string(),
                 cost.budget.needed.to_string(),
                 cost.budget.room.to_string(),
             ]
         })
     });
-    let head = ["WORKLOAD", "DIRECTION", "TABLE", "ENTRIES", "SHARED-BY", "NODE-NEEDS", "ROOM"];
+    let head = ["WORKLOAD", "DIRECTION", "TABLE", "ENTRIES", "BYTES", "SHARED-BY", "NODE-NEEDS", "ROOM"];
     points + "\n" + &table(&head, costs)
 }
 

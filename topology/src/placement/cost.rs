@@ -16,6 +16,8 @@ pub struct Cost {
     pub table: String,
     /// Entries that this workload and direction need.
     pub entries: usize,
+    /// Bytes of memory that are set aside for those, at most.
+    pub bytes: usize,
     /// Workloads of the node that need the very same entries, this one included: those of one identity.
     pub shared_by: usize,
     /// What the node has.
@@ -29,6 +31,8 @@ pub struct Budget {
     pub needed: usize,
     /// Entries that a generation may have.
     pub room: usize,
+    /// Bytes that the table takes, whatever is in it.
+    pub bytes: usize,
 }
 
 /// The costs of `direction` of `workload` on the node of `plan`: of policy and its intervals, and, where it is looked up, of its
@@ -52,6 +56,8 @@ pub(super) fn of(plan: &Plan, workload: &WorkloadName, direction: Direction) -> 
 }
 
 fn cost(plan: &Plan, table: Table, entries: usize, shared_by: usize) -> Cost {
-    let budget = Budget { needed: table.needed(plan), room: table.room() };
-    Cost { table: table.to_string(), entries, shared_by, budget }
+    let bytes = |entries: usize| table.entry_bytes().map_or(0, |each| each * entries);
+    let room = table.room();
+    let budget = Budget { needed: table.needed(plan), room, bytes: bytes(room) };
+    Cost { table: table.to_string(), entries, bytes: bytes(entries), shared_by, budget }
 }

@@ -61,6 +61,20 @@ impl Table {
         }
     }
 
+    /// Bytes of memory that are set aside for one entry, rounded up: in the generation in force and in the one to come, with the room
+    /// that buckets need. `None` for what is small, or counted on each CPU. A test of the agent's holds these numbers to its maps.
+    pub const fn entry_bytes(self) -> Option<usize> {
+        match self {
+            Self::Ipv4 | Self::Ipv4Prefixes => Some(24),
+            Self::Ipv6 | Self::Ipv6Prefixes => Some(64),
+            Self::Ends => Some(48),
+            // The entry in its bucket, and the list that it names where no other entry names the same.
+            Self::Policies => Some(39 + 48),
+            Self::Intervals => Some(24),
+            Self::PrefixLengths | Self::Rules | Self::Ports => None,
+        }
+    }
+
     /// Entries that `plan` needs.
     pub fn needed(self, plan: &Plan) -> usize {
         let prefixes = || plan.addresses.iter().map(|address| address.prefix);

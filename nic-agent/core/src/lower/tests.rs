@@ -2,8 +2,9 @@ use std::net::IpAddr;
 
 use selvedge_abi::{
     Address, AddressEntry, AddressKey, DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, End,
-    INTERVALS_PER_SLOT, Interval, MAX_ENDS, MAX_IPV4, MAX_IPV6, MAX_POLICIES, MAX_PORTS, MAX_PREFIX_LENGTHS,
-    MAX_PREFIXES, MAX_RULES, PolicyEntry, PolicyKey, PrefixKey, Run, SLOTS,
+    INTERVALS_PER_SLOT, Interval, Ipv4Bucket, Ipv6Bucket, MAX_ENDS, MAX_IPV4, MAX_IPV6, MAX_POLICIES,
+    MAX_PORTS, MAX_PREFIX_LENGTHS, MAX_PREFIXES, MAX_RULES, PolicyBucket, PolicyEntry, PolicyKey, PrefixKey,
+    Run, SLOTS, buckets,
 };
 use selvedge_topology::identity::Class;
 use selvedge_topology::l4::{L4Key, Protocol};
@@ -145,6 +146,27 @@ fn a_plan_may_have_of_each_table_what_a_generation_has_of_its_map() {
     };
     for table in Table::ALL {
         assert_eq!(table.room(), room(table) as usize, "{table}");
+    }
+}
+
+#[test]
+fn the_bytes_of_an_entry_are_those_of_the_maps_shared_out_among_what_they_have_room_for() {
+    let arrays = |table: Table| match table {
+        Table::Ipv4 => buckets::<Ipv4Bucket>(MAX_IPV4) as usize * size_of::<Ipv4Bucket>(),
+        Table::Ipv6 => buckets::<Ipv6Bucket>(MAX_IPV6) as usize * size_of::<Ipv6Bucket>(),
+        Table::Ipv4Prefixes => buckets::<Ipv4Bucket>(MAX_PREFIXES) as usize * size_of::<Ipv4Bucket>(),
+        Table::Ipv6Prefixes => buckets::<Ipv6Bucket>(MAX_PREFIXES) as usize * size_of::<Ipv6Bucket>(),
+        Table::Ends => (SLOTS * MAX_ENDS) as usize * size_of::<AddressEntry>(),
+        Table::Intervals => (SLOTS * INTERVALS_PER_SLOT) as usize * size_of::<Interval>(),
+        Table::Policies => {
+            buckets::<PolicyBucket>(MAX_POLICIES) as usize * size_of::<PolicyBucket>()
+                + (SLOTS * MAX_POLICIES) as usize * size_of::<PolicyEntry>()
+        }
+        Table::PrefixLengths | Table::Rules | Table::Ports => 0,
+    };
+    for table in Table::ALL {
+        let each = arrays(table).div_ceil(table.room());
+        assert_eq!(table.entry_bytes(), Some(each).filter(|each| *each > 0), "{table}");
     }
 }
 
