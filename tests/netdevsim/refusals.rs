@@ -21,6 +21,11 @@ struct Refusal {
 
 const REFUSALS: &[Refusal] = &[
     Refusal {
+        what: "a card that makes no map",
+        switches: &["ports/0/bpf_map_accept", "ports/1/bpf_map_accept"],
+        words: "the NIC does not take the map",
+    },
+    Refusal {
         what: "a card that binds no program",
         switches: &["bpf_bind_accept"],
         words: "the NIC does not take the program",
