@@ -47,6 +47,17 @@ fn an_agilio_offloads_with_the_right_firmware_once_there_is_a_program() {
 }
 
 #[test]
+fn the_dpu_of_the_lab_runs_native_on_both_ports_and_nothing_passes_them() {
+    assert_eq!(recording("virtio-arm64").origin, Origin::Recorded);
+    let ports = replay("virtio-arm64");
+    assert_eq!(ports.keys().collect::<Vec<_>>(), ["p0", "pf0hpf"]);
+    for (name, (profile, fit)) in ports {
+        assert_eq!((profile.as_str(), fit.mode), ("virtio-net", Mode::Native), "{name}");
+        assert!(fit.bypasses.is_empty(), "{name}: {:?}", fit.bypasses);
+    }
+}
+
+#[test]
 fn what_a_switch_asic_forwards_is_told_of_every_port() {
     for (name, (profile, fit)) in replay("spectrum") {
         assert_eq!((profile.as_str(), fit.mode), ("mlxsw", Mode::Generic), "{name}");
