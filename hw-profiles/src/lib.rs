@@ -12,6 +12,7 @@ pub mod port;
 pub mod profile;
 mod profiles;
 pub mod recording;
+mod remedy;
 pub mod units;
 
 pub use embedded::profile_names;
@@ -21,3 +22,4 @@ pub use port::Port;
 pub use profile::Profile;
 pub use profiles::{Entry, Match, Origin, ProfileError, Profiles};
 pub use recording::Recording;
+pub use remedy::{Remedy, remedies};

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_unti
 use crate::datapath::{Datapath, Sweep};
 use crate::engine::{Engine, Progress, Tallies};
 use crate::flows::{Directory, Lost};
-use crate::machine::{self, LinkEvents, MachineError, RawInterface};
+use crate::machine::{self, LinkEvents, MachineError, RawInterface, Tuned, Tuner};
 use crate::retry::Backoff;
 use crate::store::StoreEvent;
 
@@ -74,6 +74,8 @@ pub(crate) struct Service<D> {
     nic_retry: Option<Instant>,
     /// The interfaces that were converged on.
     seen: Vec<RawInterface>,
+    /// What may be changed of ports, where the user allows that.
+    tuner: Option<Tuner>,
     /// The last complaint about etcd, so that an outage is one line in the log and not one a try.
     away: Option<String>,
 }
@@ -90,8 +92,14 @@ impl<D: Datapath> Service<D> {
             nic_backoff: Backoff::new(LONGEST_NIC_RETRY),
             nic_retry: None,
             seen: Vec::new(),
+            tuner: None,
             away: None,
         }
+    }
+
+    /// Lets ports be changed so that they have what their best modes need.
+    pub(crate) fn tuning(self) -> Self {
+        Self { tuner: Some(Tuner::default()), ..self }
     }
 
     /// Serves until asked to stop, or netlink is gone.
@@ -172,7 +180,10 @@ impl<D: Datapath> Service<D> {
 
     async fn converge_on(&mut self, interfaces: Result<Vec<RawInterface>, MachineError>) {
         let result = match interfaces {
-            Ok(interfaces) => self.converge_and_look(interfaces).await,
+            Ok(interfaces) => match self.tune(interfaces).await {
+                Ok(interfaces) => self.converge_and_look(interfaces).await,
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error.to_string()),
         };
         self.retry = match result {
@@ -190,6 +201,23 @@ impl<D: Datapath> Service<D> {
         let directory = Directory::new(&self.node, self.engine.plan(), self.engine.observed());
         self.outlets.names.send_replace(Arc::new(directory));
         self.report();
+    }
+
+    /// The interfaces after what is to be changed of ports that are about to be attached to.
+    async fn tune(&mut self, interfaces: Vec<RawInterface>) -> Result<Vec<RawInterface>, String> {
+        let Some(tuner) = &mut self.tuner else { return Ok(interfaces) };
+        tokio::task::block_in_place(|| self.engine.observe(&interfaces))
+            .map_err(|error| error.to_string())?;
+        let mut tuned = Tuned::AsItWas;
+        for interface in &interfaces {
+            let Some(demand) = self.engine.about_to_attach(interface) else { continue };
+            let one = tuner.tune(&self.netlink, self.engine.profiles(), interface, &demand).await;
+            tuned = if one == Tuned::Changed { one } else { tuned };
+        }
+        match tuned {
+            Tuned::AsItWas => Ok(interfaces),
+            Tuned::Changed => machine::interfaces(&self.netlink).await.map_err(|error| error.to_string()),
+        }
     }
 
     /// A wait that is under way goes on; one begins where a NIC refused something.

@@ -75,6 +75,50 @@ bypasses: []
 unknown: []
 "#;
 
+/// What the lab's veths are said to need.
+const CONSTRAINTS: &str = r#"on-set: {first: none, exchange: none, source: "tried: here"}
+constraints:
+  - {needs: mtu-at-most, value: 1400 B, mend: "ip link set dev {port} mtu {value}", source: "tried: here"}
+  - {needs: channels-at-most-half, source: "tried: here"}"#;
+
+#[test]
+fn what_keeps_a_port_from_its_best_mode_is_changed_only_where_the_user_allows_it() {
+    let node = Node::bare();
+    node.namespace.ip("link add eth0 mtu 1500 numrxqueues 4 numtxqueues 4 type veth peer name peer0");
+    node.namespace.ip("link set eth0 up");
+    node.namespace.ip("link set peer0 up");
+    let profiles = tempfile::tempdir().unwrap();
+    let needs = OWN_PROFILE.replace("constraints: []", CONSTRAINTS).replace(
+        "xdp-native: {programs: absent, because: the lab wants the slow way,",
+        "xdp-native: {programs: run,",
+    );
+    fs::write(profiles.path().join("slow-veth.yaml"), needs).unwrap();
+    let folder = profiles.path().to_str().unwrap();
+    let mtu = || {
+        let shown = node.namespace.command("ip").args(["-o", "link", "show", "eth0"]).output().unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let (_, after) = shown.split_once(" mtu ").unwrap();
+        after.split(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+
+    let agent = node.agent(&["--fail-closed", "eth0", "--profiles", folder]);
+    node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
+    agent.wait_log("`ip link set dev eth0 mtu 1400` mends it");
+    assert_eq!(mtu(), 1500);
+    agent.end(Signal::SIGTERM);
+    let tuning = node.agent(&["--fail-closed", "eth0", "--profiles", folder, "--tune"]);
+    tuning.wait_log("nothing to be had from etcd");
+    assert_eq!(mtu(), 1500, "nothing is changed under a program that is there");
+    tuning.end(Signal::SIGTERM);
+    assert!(node.command("detach", &[]).status.success());
+
+    let tuning = node.agent(&["--fail-closed", "eth0", "--profiles", folder, "--tune"]);
+    let status = node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
+    tuning.wait_log("as --tune allows, to MTU 1400 B");
+    tuning.wait_log("as --tune allows, to channels: 0 combined, 2 rx, 2 tx");
+    assert_eq!((port(&status, "eth0")["mode"].as_str(), mtu()), (Some("xdp-native"), 1400));
+}
+
 #[test]
 fn a_users_own_profile_decides_and_a_wrong_one_ends_the_agent_with_its_place() {
     let node = Node::wired();

@@ -51,6 +51,9 @@ pub(super) struct Options {
     /// Take somebody else's XDP programs off the ports of the plan, instead of refusing it
     #[arg(long)]
     replace_foreign: bool,
+    /// Change what keeps a port from its best mode before attaching there: its MTU, LRO, numbers of channels
+    #[arg(long)]
+    tune: bool,
     /// A folder of hardware profiles; they go before those that come with the agent
     #[arg(long, value_name = "DIR", env = "SELVEDGE_PROFILES")]
     profiles: Option<PathBuf>,
@@ -130,9 +133,9 @@ async fn serve(options: Options, settings: Settings, state: StateDir, datapath: 
     tokio::spawn(sweep_forever(sweeper, found));
 
     let outlets = Outlets { reports, names, lost, sweeps };
-    Service::new(node, engine, netlink, outlets)
-        .serve(Sources { offers, links, stop, verify_every: options.verify_every })
-        .await?;
+    let service = Service::new(node, engine, netlink, outlets);
+    let service = if options.tune { service.tuning() } else { service };
+    service.serve(Sources { offers, links, stop, verify_every: options.verify_every }).await?;
     Ok(ExitCode::SUCCESS)
 }
 

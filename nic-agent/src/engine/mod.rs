@@ -14,7 +14,7 @@ use selvedge_agent_core::{
     Acceptance, Action, Choices, Content, Desired, ForeignPrograms, Here, InForce, LowerError, Observed,
     Offer, Placement, Proof, Refusal, accept, reconcile,
 };
-use selvedge_hw_profiles::Profiles;
+use selvedge_hw_profiles::{Demand, Profiles};
 use selvedge_proto::Target;
 use selvedge_topology::names::{NodeName, PortName};
 use selvedge_topology::plan::{Generation, Plan};
@@ -154,6 +154,26 @@ impl<D: Datapath> Engine<D> {
     /// The data path, for what is no decision of the engine.
     pub fn datapath(&mut self) -> &mut D {
         &mut self.datapath
+    }
+
+    /// What devices can do.
+    pub fn profiles(&self) -> &Profiles {
+        &self.settings.profiles
+    }
+
+    /// What is demanded of an interface that a plan, offered or accepted, or the user names as a port, and that has no program yet.
+    pub fn about_to_attach(&self, interface: &RawInterface) -> Option<Demand> {
+        let offered = self.offered.as_ref().map(|offered| &offered.plan);
+        let plan = offered.or(self.plan());
+        let planned = plan.into_iter().flat_map(|plan| &plan.ports).map(|port| &port.name);
+        let port = planned.chain(&self.settings.fail_closed).find(|port| port.as_str() == interface.name)?;
+        let attached =
+            self.observed.attachments.get(port).is_some_and(|it| it.index == Some(interface.index));
+        if attached {
+            return None;
+        }
+        let profile = self.settings.profiles.of(&interface.seen).map(|it| it.entry.profile.name.as_str());
+        Some(plan.map(|plan| plan.demands.of(port, profile)).unwrap_or_default())
     }
 
     /// Observes, considers what is offered, and executes what follows. An error leaves a state that may last. Whatever comes of

@@ -3,6 +3,7 @@
 pub(crate) mod features;
 mod kind;
 mod pci;
+mod tune;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use selvedge_hw_profiles::units::{Bytes, Queues};
 use selvedge_hw_profiles::{Mode, Port};
 
 pub use pci::vfs;
+pub(crate) use tune::{Tuned, Tuner};
 pub use watch::{LinkEvents, watch};
 
 /// An interface as netlink and its driver tell it.
