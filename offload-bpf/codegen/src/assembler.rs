@@ -3,10 +3,15 @@
 use std::os::fd::RawFd;
 
 use crate::instruction::{
-    ALU64, ATOMIC, BY_REGISTER, CALL, EXIT, FP, GOTO, Helper, If, Instruction, JMP, JMP32, LDX, MEM, R0, Reg,
-    ST, STX, WIDE, Width,
+    ALU64, ATOMIC, BY_REGISTER, CALL, EXIT, FP, GOTO, Helper, If, Instruction, JMP, JMP32, LDX, MEM, R0, R1,
+    R2, Reg, ST, STX, WIDE, Width,
 };
 use crate::program::{Note, Relocation};
+
+/// `BPF_PSEUDO_MAP_FD`, in the place of a register.
+const MAP_DESCRIPTOR: Reg = R1;
+/// `BPF_PSEUDO_MAP_VALUE`.
+const MAP_VALUE: Reg = R2;
 
 /// A place to jump to, before it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,12 +79,6 @@ impl Assembler {
     /// `dst = value`
     pub fn set(&mut self, dst: Reg, value: i32) {
         self.operate(0xb0, dst, value);
-    }
-
-    /// `dst = value`, of 32 bits without sign.
-    pub fn set_word(&mut self, dst: Reg, value: u32) {
-        const ALU_SET: u8 = 0xb4;
-        self.push(ALU_SET, dst, R0, 0, value as i32);
     }
 
     /// `dst = src`
@@ -163,26 +162,26 @@ impl Assembler {
         }
     }
 
-    fn wide(&mut self, dst: Reg, kind: u8, low: i32, high: i32) {
-        const KINDS: [Reg; 3] = [R0, crate::instruction::R1, crate::instruction::R2];
-        self.push(WIDE, dst, KINDS[usize::from(kind)], 0, low);
+    /// A constant of 64 bits; `kind` says what it stands for (`BPF_PSEUDO_*`).
+    fn wide(&mut self, dst: Reg, kind: Reg, low: i32, high: i32) {
+        self.push(WIDE, dst, kind, 0, low);
         self.push(0, R0, R0, 0, high);
     }
 
     /// The map that the program's list has at `map`, as helpers want it; the loader says which it is.
     pub fn map(&mut self, dst: Reg, map: usize) {
         self.relocations.push(Relocation { instruction: self.code.len(), map });
-        self.wide(dst, 0, 0, 0);
+        self.wide(dst, R0, 0, 0);
     }
 
     /// A map of this process.
     pub fn open_map(&mut self, dst: Reg, map: RawFd) {
-        self.wide(dst, 1, map, 0);
+        self.wide(dst, MAP_DESCRIPTOR, map, 0);
     }
 
     /// The address of the first value of an ARRAY of this process, at `offset`. No device takes it.
     pub fn open_value(&mut self, dst: Reg, map: RawFd, offset: i32) {
-        self.wide(dst, 2, map, offset);
+        self.wide(dst, MAP_VALUE, map, offset);
     }
 
     /// `dst` is the address of local memory, at a negative offset.
@@ -204,12 +203,6 @@ impl Assembler {
     /// A label, to be placed.
     pub fn label(&mut self) -> Label {
         self.labels.push(None);
-        Label(self.labels.len() - 1)
-    }
-
-    /// A label, here.
-    pub fn here(&mut self) -> Label {
-        self.labels.push(Some(self.code.len()));
         Label(self.labels.len() - 1)
     }
 

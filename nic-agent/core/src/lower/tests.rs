@@ -268,3 +268,22 @@ fn ports_that_the_machine_has_not_are_left_out() {
     let entry = PortEntry { role: PortRole::Workload as u32 };
     assert_eq!(found, BTreeMap::from([(name("w1"), (IfIndex(10), entry))]));
 }
+
+#[test]
+fn a_device_program_is_made_from_what_the_tables_hold() {
+    let (plan, machine, nobody) = (Sample::new().plan, machine(&["eth0", "w1"]), BTreeSet::new());
+    let policy = |port: &str| port_policy(&plan, &machine, &name(port), &nobody).unwrap();
+    let tables = lowered(Slot::A);
+    let found = policy("eth0").unwrap();
+    assert_eq!((found.ifindex, found.addresses.len()), (10, tables.addresses.len() + tables.prefixes.len()));
+    for (key, entry) in &tables.addresses {
+        let address = std::net::Ipv6Addr::from(key.address.0).to_canonical();
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = selvedge_codegen::Prefix::new(address, length).unwrap();
+        assert_eq!(found.addresses.get(&prefix), Some(entry), "{address}");
+    }
+    let rows = found.subjects.values().flat_map(|subject| [&subject.ingress, &subject.egress]);
+    let entries: usize = rows.map(|row| row.peers.len() + usize::from(row.default.is_some())).sum();
+    assert_eq!(entries, tables.policies.len());
+    assert_eq!((policy("w1").unwrap().ifindex, policy("w9")), (11, None));
+}
