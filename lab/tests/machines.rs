@@ -81,3 +81,19 @@ fn what_a_machine_lacks_is_named() {
     let done = lab(&["vm", "/nonexistent/arm64", "--lab", "x", "--", "true"]);
     assert_eq!(done.code, Some(2), "a lab without a place in it: {}", done.err);
 }
+
+#[test]
+fn a_lab_without_room_for_a_machine_says_how_it_gets_some() {
+    let kit = tempfile::tempdir().unwrap();
+    let folder = kit.path().join("arm64");
+    std::fs::create_dir_all(folder.join("modules")).unwrap();
+    std::fs::write(folder.join("version"), "none").unwrap();
+    let whole = Lab::up("whole", "plain.yaml");
+    let done = lab(&["vm", folder.to_str().unwrap(), "--lab", &whole.name, "--at", "right", "--", "true"]);
+    assert_eq!(done.code, Some(1));
+    let expected = format!(
+        "error: lab `{}` has no room for a machine at right; build it with `selvedge-lab up --machine right`\n",
+        whole.name
+    );
+    assert_eq!(done.err, expected);
+}

@@ -27,7 +27,7 @@ use crate::names::LabName;
 use crate::probe::ProbeError;
 use crate::registry::{self, Phase, Record, RegistryError};
 use crate::traffic::TrafficError;
-use crate::vm::{KitError, MachineError};
+use crate::vm::{KitError, MachineError, SeatError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,9 @@ pub enum CommandError {
     /// A virtual machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// The place of one in a lab.
+    #[error(transparent)]
+    Seat(#[from] SeatError),
     /// No lab.
     #[error("no lab is up; make one with `selvedge-lab up FABRIC`")]
     NoLab,

@@ -5,19 +5,38 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns};
 use tokio::process::Command;
 
-use crate::blueprint::{Space, tap};
+use crate::blueprint::{Space, bridge, tap};
 use crate::kernel::namespace::{Namespace, NamespaceError};
 use crate::kernel::processes::MARK;
-use crate::names::LabName;
+use crate::names::{LabName, Target};
 
 /// Pairs of queues of each port: XDP wants one to send by beside that of each processor.
 const QUEUE_PAIRS: u32 = 4;
 
 /// Makes a tap device, as QEMU calls it, a port of its bridge; `bridge` and `tap` of the blueprint name both.
 const JOIN: &str = "#!/bin/sh\nexec ip link set dev \"$1\" master \"br${1#tap}\" up\n";
+
+/// Why a machine can't take a node's place.
+#[derive(Debug, thiserror::Error)]
+pub enum SeatError {
+    /// The namespace.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// Nothing there would join its ports to the lab's wires.
+    #[error(
+        "lab `{lab}` has no room for a machine at {node}; build it with `selvedge-lab up --machine {node}`"
+    )]
+    NoChassis {
+        /// The lab.
+        lab: LabName,
+        /// The node.
+        node: Target,
+    },
+}
 
 /// The place of a node.
 #[derive(Debug)]
@@ -30,9 +49,14 @@ pub struct Seat {
 
 impl Seat {
     /// The place of the node that `space` is in a lab; its namespace has to be a chassis.
-    pub fn open(lab: &LabName, space: &Space) -> Result<Self, NamespaceError> {
-        let ports = space.interfaces.iter().map(|interface| interface.index).collect();
-        Ok(Self { lab: lab.clone(), chassis: Namespace::open(&space.namespace)?, ports })
+    pub fn open(lab: &LabName, space: &Space) -> Result<Self, SeatError> {
+        let (lab, chassis) = (lab.clone(), Namespace::open(&space.namespace)?);
+        let ports: Vec<u32> = space.interfaces.iter().map(|interface| interface.index).collect();
+        let joined = chassis.run(|| ports.iter().all(|port| if_nametoindex(&*bridge(*port)).is_ok()))?;
+        if !joined {
+            return Err(SeatError::NoChassis { lab, node: space.target.clone() });
+        }
+        Ok(Self { lab, chassis, ports })
     }
 
     /// Gives QEMU a port for each interface. The guest's kernel counts them as it finds them, so that they get the indices
