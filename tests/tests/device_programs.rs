@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as its test may")]
 
+#[path = "device/alone.rs"]
+mod alone;
 #[path = "device/loaded.rs"]
 mod loaded;
 #[path = "device/packets.rs"]
@@ -17,23 +19,19 @@ use arbitrary::{Result, Unstructured};
 use ipnet::IpNet;
 use loaded::Loaded;
 use packets::Ends;
-use selvedge_abi::{EventKind, FailsafeKey, Reason, Verdict};
+use selvedge_abi::{EventKind, FailsafeKey, Reason};
 use selvedge_agent_core::lower::port_policy;
-use selvedge_classifier::testing::frame::{self, Transport};
 use selvedge_classifier::testing::{MemoryTables, PORT, world};
-use selvedge_codegen::{
-    Device, Incomplete, Kind, Limits, PortPolicy, Step, change, check, complete, prefilter,
-};
+use selvedge_codegen::{Device, Limits, PortPolicy, Step, change, check, prefilter};
 use selvedge_hw_profiles::Profiles;
 use selvedge_hw_profiles::profile::MapType;
 use selvedge_hw_profiles::units::{Entries, Instructions, Maps};
 use selvedge_tests::cases::{Numbers, each};
-use selvedge_tests::random::{STRANGERS, documents, ground, model, policies};
+use selvedge_tests::random::{STRANGERS, ground, model, policies};
 use selvedge_tests::scene::{Scene, machine, tables};
 use selvedge_topology::compile::compile;
 use selvedge_topology::documents::{SourceFile, load as load_documents};
 use selvedge_topology::identity::IdentityTable;
-use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::model::PortRole;
 use selvedge_topology::plan::{Plan, PlanAddress};
 
@@ -347,150 +345,4 @@ fn while_policy_changes_the_device_drops_nothing_that_the_policy_in_force_could_
     println!("{seen:?}");
     assert!(seen.ports >= 300 && seen.dropped.iter().all(|dropped| *dropped >= 1_000), "{seen:?}");
     assert!(seen.would_contradict >= 30, "the order mattered too rarely: {seen:?}");
-}
-
-/// The documents with every rule stateless, and nothing to log or to drain.
-fn stateless(documents: &str) -> String {
-    documents
-        .replace("      stateless: true\n", "")
-        .replace("      log: true\n", "")
-        .replace("established: drain", "established: cut")
-        .replace("defaultAction: allow", "defaultAction: deny")
-        .replace("    - action: allow\n", "    - action: allow\n      stateless: true\n")
-}
-
-/// What was seen of complete programs.
-#[derive(Debug, Default)]
-struct Alone {
-    programs: u64,
-    /// Openings, by the oracle's verdict.
-    openings: BTreeMap<Verdict, u64>,
-    /// Random packets, by the full program's verdict.
-    packets: BTreeMap<Verdict, u64>,
-    /// Of those, packets that are more than plain, and dropped though the full program reads them.
-    unread: u64,
-}
-
-impl Alone {
-    /// Holds the program to the oracle: openings of every kind between some addresses.
-    fn openings(&mut self, scene: &Scene<'_>, numbers: &mut Numbers) {
-        let port = Port::with(scene, GENERATION, BTreeSet::new());
-        let program = complete(&port.policy, &limits("netdevsim")).unwrap();
-        let loaded = Loaded::new(&program);
-        self.programs += 1;
-        let ends = Ends::of(scene, &[]);
-        let pairs = (0..40).map(|_| ends.pick(numbers));
-        for (source, destination) in pairs.filter(|(source, destination)| source != destination) {
-            for (key, transport) in openings(source.is_ipv4()) {
-                let verdict = match scene.decided(source, destination) {
-                    Some(reason) => reason.verdict(),
-                    None => {
-                        let ends = scene.judgements(source, destination, key);
-                        let passes = ends.into_iter().flatten().all(|judged| judged.outcome.is_allowed());
-                        if passes { Verdict::Allowed } else { Verdict::Denied }
-                    }
-                };
-                let frame = frame::packet(&source.to_string(), &destination.to_string(), transport);
-                let drops = verdict != Verdict::Allowed;
-                assert_eq!(loaded.drops(&frame), drops, "{source} -> {destination} {key}\n{program}");
-                *self.openings.entry(verdict).or_default() += 1;
-            }
-        }
-    }
-
-    /// Holds the program to the full program, which meets no connection where every rule is stateless.
-    fn packets(&mut self, scene: &Scene<'_>, numbers: &mut Numbers) {
-        let port = Port::new(scene, GENERATION);
-        let program = complete(&port.policy, &limits("nfp")).unwrap();
-        assert_eq!((program.kind, check(&program, &limits("nfp"))), (Kind::Complete, Ok(())));
-        let loaded = Loaded::new(&program);
-        let ends = Ends::of(scene, &[]);
-        for _ in 0..300 {
-            let frame = packets::frame(&ends, numbers);
-            let (reason, _) = judged(&port, &frame);
-            let (passes, drops) = (reason.verdict() == Verdict::Allowed, loaded.drops(&frame));
-            // Nor does a device read what ICMP errors quote.
-            let quotes_failsafe = reason == Reason::Failsafe && (frame[23] == 1 || frame[20] == 58);
-            if is_plain(&frame) && !quotes_failsafe {
-                assert_eq!(drops, !passes, "{frame:02x?}\n{reason:?}\n{program}");
-            }
-            assert!(drops || passes, "{frame:02x?}\npasses, though {reason:?}\n{program}");
-            *self.packets.entry(reason.verdict()).or_default() += 1;
-            self.unread += u64::from(drops && passes);
-        }
-    }
-}
-
-/// Opening packets of every kind that policy knows, with the key it is judged by.
-fn openings(v4: bool) -> Vec<(L4Key, Transport)> {
-    let mut all = Vec::new();
-    for port in [1, 53, 80, 443, 8080, 65535] {
-        all.push((L4Key::new(Protocol::TCP, port), frame::tcp(40000, port, 0x02)));
-        all.push((L4Key::new(Protocol::UDP, port), frame::udp(40000, port)));
-        all.push((L4Key::new(Protocol::SCTP, port), frame::sctp(40000, port, 1)));
-    }
-    all.push(match v4 {
-        true => (L4Key::icmp(Protocol::ICMP, 8, 0), frame::echo(8, 7)),
-        false => (L4Key::icmp(Protocol::ICMPV6, 128, 0), frame::echo(128, 7)),
-    });
-    all
-}
-
-/// Whether a frame is all that a device reads: neither tags, options, extension headers nor a fragment, and of Ethernet's length.
-fn is_plain(frame: &[u8]) -> bool {
-    const EXTENSIONS: [u8; 10] = [0, 43, 44, 59, 60, 135, 139, 140, 253, 254];
-    match frame.len() {
-        42.. if frame[12..15] == [0x08, 0x00, 0x45] => frame[20] & 0x3f == 0 && frame[21] == 0,
-        62.. if frame[12..14] == [0x86, 0xdd] => !EXTENSIONS.contains(&frame[20]),
-        _ => false,
-    }
-}
-
-#[test]
-fn a_complete_program_decides_as_the_oracle_and_the_full_program_do() {
-    let mut seen = Alone::default();
-    let mut numbers = Numbers::new(7);
-    each(30, |u| {
-        let text = stateless(&documents(u)?);
-        let model = load_documents(&[SourceFile { name: "random.yaml".into(), text }]).model.unwrap();
-        let mut identities = IdentityTable::default();
-        identities.allocate(&model).unwrap();
-        for plan in compile(&model, &identities).unwrap().values() {
-            for port in plan.ports.iter().filter(|port| port.role != PortRole::Workload) {
-                let scene = Scene::new(&model, plan, port);
-                seen.openings(&scene, &mut numbers);
-                seen.packets(&scene, &mut numbers);
-            }
-        }
-        Ok(())
-    });
-    println!("{seen:?}");
-    for verdict in [Verdict::Allowed, Verdict::Denied, Verdict::Dropped] {
-        let of = |counts: &BTreeMap<Verdict, u64>| counts.get(&verdict).copied().unwrap_or_default();
-        assert!(of(&seen.openings) >= 10_000 && of(&seen.packets) >= 1_000, "{verdict:?}: {seen:?}");
-    }
-    assert!(seen.programs >= 50 && seen.unread >= 100, "{seen:?}");
-}
-
-#[test]
-fn a_port_that_needs_the_full_program_says_which_rule_needs_it() {
-    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
-    each(60, |u| {
-        ports(u, 0, |port| {
-            let why = match complete(&port.policy, &limits("nfp")) {
-                Ok(_) => "complete",
-                Err(Incomplete::WorkloadPort) => "workloads",
-                Err(Incomplete::Tracks { .. }) => "tracks",
-                Err(Incomplete::Drains { .. }) => "drains",
-                Err(Incomplete::Logs { .. }) => "logs",
-                Err(Incomplete::DoesNotFit(why)) => panic!("{why}"),
-            };
-            assert_eq!(why == "workloads", port.scene.arrival.role == PortRole::Workload);
-            *reasons.entry(why).or_default() += 1;
-        })
-    });
-    println!("{reasons:?}");
-    for why in ["complete", "workloads", "tracks", "drains", "logs"] {
-        assert!(reasons.get(why).is_some_and(|count| *count >= 3), "{why}: {reasons:?}");
-    }
 }
