@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_unti
 use crate::datapath::{Datapath, Sweep};
 use crate::engine::{Engine, Progress, Tallies};
 use crate::flows::{Directory, Lost};
-use crate::machine::{self, LinkEvents, MachineError, RawInterface, Tuned, Tuner};
+use crate::machine::{self, ClaimEvents, LinkEvents, MachineError, RawInterface, Tuned, Tuner};
 use crate::retry::Backoff;
 use crate::store::StoreEvent;
 
@@ -48,6 +48,7 @@ impl Stop {
 pub(crate) struct Sources {
     pub(crate) offers: mpsc::Receiver<StoreEvent>,
     pub(crate) links: LinkEvents,
+    pub(crate) claims: ClaimEvents,
     pub(crate) stop: Stop,
     /// How often everything is read back, whether or not anything is known to have changed.
     pub(crate) verify_every: Duration,
@@ -104,7 +105,7 @@ impl<D: Datapath> Service<D> {
 
     /// Serves until asked to stop, or netlink is gone.
     pub(crate) async fn serve(mut self, sources: Sources) -> io::Result<()> {
-        let Sources { mut offers, mut links, mut stop, verify_every } = sources;
+        let Sources { mut offers, mut links, mut claims, mut stop, verify_every } = sources;
         let mut report = interval(REPORT_EVERY);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut verify = interval_at(Instant::now() + verify_every, verify_every);
@@ -115,10 +116,8 @@ impl<D: Datapath> Service<D> {
             tokio::select! {
                 () = stop.asked() => break,
                 Some(event) = offers.recv() => self.take(event).await,
-                changed = links.changed() => {
-                    changed.ok_or_else(|| io::Error::other("netlink closed its socket"))?;
-                    self.converge_if_changed().await;
-                }
+                changed = links.changed() => self.look_again(changed).await?,
+                changed = claims.changed() => self.look_again(changed).await?,
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => self.converge().await,
                 () = sleep_until(nic_retry.unwrap_or_else(Instant::now)), if nic_retry.is_some() => {
                     self.nic_retry = None;
@@ -165,11 +164,30 @@ impl<D: Datapath> Service<D> {
         }
     }
 
-    /// Most link events (counters, flags, neighbours' doings) change nothing that matters here.
-    async fn converge_if_changed(&mut self) {
+    /// Most events (counters, flags, neighbours' doings) change nothing that matters here.
+    async fn look_again(&mut self, changed: Option<()>) -> io::Result<()> {
+        changed.ok_or_else(|| io::Error::other("netlink closed its socket"))?;
         match machine::interfaces(&self.netlink).await {
             Ok(interfaces) if interfaces == self.seen => {}
-            interfaces => self.converge_on(interfaces).await,
+            Ok(interfaces) => {
+                self.tell_new_claims(&interfaces);
+                self.converge_on(Ok(interfaces)).await;
+            }
+            Err(error) => self.converge_on(Err(error)).await,
+        }
+        Ok(())
+    }
+
+    /// What a port that is attached to can do according to the kernel may decide what its NIC gets.
+    fn tell_new_claims(&self, now: &[RawInterface]) {
+        let attachments = &self.engine.observed().attachments;
+        let is_port = |it: &&RawInterface| attachments.values().any(|port| port.index == Some(it.index));
+        for RawInterface { name, index, seen, .. } in now.iter().filter(is_port) {
+            let before = self.seen.iter().find(|before| before.index == *index);
+            if before.is_some_and(|before| before.seen.xdp_features != seen.xdp_features) {
+                let features = seen.xdp_features.as_deref().unwrap_or_default();
+                tracing::info!(port = name, ?features, "the kernel claims other XDP features than before");
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+#[path = "support/gro.rs"]
+mod gro;
 mod support;
 
 use std::fs;
@@ -10,8 +12,8 @@ use std::process::Output;
 use selvedge_hw_profiles::port::{Feature, Switch};
 use selvedge_hw_profiles::recording::{Load, Origin, RecordedPort, Recording};
 use selvedge_hw_profiles::units::Bytes;
-use serde_json::Value;
-use support::{AGENT, Node, port};
+use serde_json::{Value, json};
+use support::{AGENT, Namespace, Node, port};
 
 /// A node with both ends of a veth, so that each sees the other's MTU.
 fn pair(peer_mtu: u32) -> Node {
@@ -58,6 +60,32 @@ fn a_veth_is_seen_as_it_is_and_the_recording_says_the_same() {
     let claims = [Feature::Basic, Feature::Redirect, Feature::RxSg];
     assert!(seen.xdp_features.as_ref().is_none_or(|features| *features == claims), "{seen:?}");
     assert!(tried.is_empty(), "a veth runs no programs itself");
+}
+
+#[test]
+fn what_the_kernel_newly_claims_of_a_port_is_heard_though_no_link_event_tells_it() {
+    const HEARD: &str = "the kernel claims other XDP features than before";
+    let (node, other) = (Node::bare(), Namespace::new("x"));
+    node.namespace.ip(&format!("link add eth0 type veth peer name eth0 netns {}", other.name));
+    node.namespace.ip("link set eth0 up");
+    other.ip("link set eth0 up");
+    let agent = node.agent(&["--fail-closed", "eth0"]);
+    node.wait_status("eth0 is attached", |status| status["egress"][0]["name"] == "eth0");
+    let claims = || probed(&node, &["eth0"])[0]["seen"]["xdp-features"].clone();
+    if claims().is_null() {
+        // Kernels before 6.3 make no claims: the port is enforced at all the same, and there is nothing to hear.
+        return;
+    }
+    assert_eq!(claims(), json!(["basic", "redirect", "rx-sg"]));
+    assert!(!agent.log().contains(HEARD));
+
+    // Then this end can be redirected to (veth_set_features), which only its claims tell.
+    gro::set(&other, "eth0", true);
+    agent.wait_log(HEARD);
+    assert_eq!(claims(), json!(["basic", "redirect", "ndo-xmit", "rx-sg", "ndo-xmit-sg"]));
+    gro::set(&other, "eth0", false);
+    let heard = support::wait(|| (agent.log().matches(HEARD).count() == 2).then_some(()));
+    assert!(heard.is_some(), "{}", agent.log());
 }
 
 #[test]

@@ -22,6 +22,7 @@ use super::{Outcome, Place};
 use crate::datapath::{KernelDatapath, Pins, Sizes, Sweep, Sweeper};
 use crate::engine::{Engine, Settings};
 use crate::flows::{self, Directory, Lost};
+use crate::machine::ClaimEvents;
 use crate::service::{Outlets, Service, Sources, Stop};
 use crate::store::{self, StateDir};
 use crate::{machine, surroundings};
@@ -114,6 +115,7 @@ async fn serve(options: Options, settings: Settings, state: StateDir, datapath: 
     let (ring, sweeper) = (datapath.events()?, datapath.sweeper()?);
     warn_of_sizes(options.sizes(), sweeper.sizes());
     let (netlink, links) = machine::watch()?;
+    let claims = ClaimEvents::watch().await;
     let engine = Engine::new(settings, datapath, state.clone());
     let (reports, to_publish) = watch::channel(None);
     let names = watch::Sender::new(Arc::new(Directory::new(&node, None, engine.observed())));
@@ -135,7 +137,7 @@ async fn serve(options: Options, settings: Settings, state: StateDir, datapath: 
     let outlets = Outlets { reports, names, lost, sweeps };
     let service = Service::new(node, engine, netlink, outlets);
     let service = if options.tune { service.tuning() } else { service };
-    service.serve(Sources { offers, links, stop, verify_every: options.verify_every }).await?;
+    service.serve(Sources { offers, links, claims, stop, verify_every: options.verify_every }).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,5 +1,6 @@
 //! The machine's interfaces over rtnetlink, and when they change.
 
+mod claims;
 pub(crate) mod features;
 mod kind;
 mod pci;
@@ -15,9 +16,10 @@ use selvedge_agent_core::IfIndex;
 use selvedge_hw_profiles::units::{Bytes, Queues};
 use selvedge_hw_profiles::{Mode, Port};
 
+use claims::Claims;
 pub use pci::vfs;
 pub(crate) use tune::{Tuned, Tuner};
-pub use watch::{LinkEvents, watch};
+pub use watch::{ClaimEvents, LinkEvents, watch};
 
 /// An interface as netlink and its driver tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,11 @@ pub async fn interfaces(netlink: &Handle) -> Result<Vec<RawInterface>, MachineEr
     // What the kernel makes up has no features that decide anything; there may be thousands of it.
     for RawInterface { name, seen, .. } in interfaces.iter_mut().filter(|it| it.seen.pci.is_some()) {
         features::look(name, seen).await;
+    }
+    if let Some(mut claims) = Claims::open().await {
+        for RawInterface { index, seen, .. } in &mut interfaces {
+            seen.xdp_features = claims.of(*index).await;
+        }
     }
     Ok(interfaces)
 }

@@ -1,7 +1,6 @@
 //! Looking at ports: everything that decides what each can do, and loads that are tried where a profile allows it.
 //! Nothing is attached and nothing is changed.
 
-mod claims;
 mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,7 +86,6 @@ async fn look(interface: &RawInterface, around: &Surroundings) -> Port {
     let RawInterface { name, index, seen, .. } = interface;
     let mut port = seen.clone();
     port.peer_mtu = around.peers.get(index).and_then(|peer| around.mtus.get(peer)).copied();
-    port.xdp_features = claims::of(*index).await;
     port.vfs = crate::sys::ethtool::driver_info(name).ok().and_then(|told| machine::vfs(&told.bus));
     port.cpus = Some(around.cpus);
     machine::features::look(name, &mut port).await;

@@ -1,38 +1,56 @@
 //! What the kernel claims of XDP: the generic netlink family `netdev` (include/uapi/linux/netdev.h), Linux 6.3 and later.
 
 use futures::StreamExt;
+use futures::channel::mpsc::UnboundedReceiver;
+use genetlink::{GenetlinkError, GenetlinkHandle, message::RawGenlMessage};
 use netlink_packet_core::{
     DecodeError, DefaultNla, Emitable, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
     NlasIterator, ParseableParametrized, parse_u32, parse_u64,
 };
 use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
+use netlink_sys::{AsyncSocket, SocketAddr};
 use selvedge_agent_core::IfIndex;
 use selvedge_hw_profiles::port::Feature;
+use tokio::task::JoinHandle;
 
 const NETDEV_CMD_DEV_GET: u8 = 1;
 const NETDEV_A_DEV_IFINDEX: u16 = 1;
 const NETDEV_A_DEV_XDP_FEATURES: u16 = 3;
+/// The multicast group that is told of devices that come, go and change (Documentation/netlink/specs/netdev.yaml).
+const GROUP: &str = "mgmt";
 
-/// Asks what is claimed of the interface `index`. A kernel without the family makes no claims, and that is no error.
-pub(super) async fn of(index: IfIndex) -> Option<Vec<Feature>> {
-    let features = ask(index).await.inspect_err(|error| {
-        tracing::debug!(%index, %error, "the kernel makes no claims of XDP");
-    });
-    features.ok().flatten().map(Feature::of_bits)
+/// Asks the kernel what it claims of interfaces of the current network namespace.
+pub(super) struct Claims {
+    handle: GenetlinkHandle,
+    connection: JoinHandle<()>,
 }
 
-/// Asks for one interface: the kernel's answer to a request for all is not marked as one of several messages (6.18), so that
-/// a reader stops after the first.
-async fn ask(index: IfIndex) -> Result<Option<u64>, Box<dyn std::error::Error>> {
-    let (connection, mut handle, _) = genetlink::new_connection()?;
-    let connection = tokio::spawn(connection);
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST;
-    let request = DeviceMessage { index: index.0, features: None };
-    let request = NetlinkMessage::new(header, GenlMessage::from_payload(request).into());
-    let mut claimed = None;
-    {
-        let mut answers = Box::pin(handle.request(request).await?);
+impl Claims {
+    /// `None` where the kernel has no such family. It makes no claims then, and that is no error.
+    pub(super) async fn open() -> Option<Self> {
+        let (connection, handle, _) = genetlink::new_connection().ok()?;
+        let claims = Self { handle, connection: tokio::spawn(connection) };
+        claims.handle.resolve_family::<DeviceMessage>().await.ok()?;
+        Some(claims)
+    }
+
+    /// What is claimed of the interface `index`.
+    pub(super) async fn of(&mut self, index: IfIndex) -> Option<Vec<Feature>> {
+        let features = self.ask(index).await.inspect_err(|error| {
+            tracing::debug!(%index, %error, "the kernel makes no claims of its XDP");
+        });
+        features.ok().flatten().map(Feature::of_bits)
+    }
+
+    /// Asks for one interface: the kernel's answer to a request for all is not marked as one of several messages (6.18), so
+    /// that a reader stops after the first.
+    async fn ask(&mut self, index: IfIndex) -> Result<Option<u64>, Box<dyn std::error::Error>> {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST;
+        let request = DeviceMessage { index: index.0, features: None };
+        let request = NetlinkMessage::new(header, GenlMessage::from_payload(request).into());
+        let mut claimed = None;
+        let mut answers = Box::pin(self.handle.request(request).await?);
         while let Some(answer) = answers.next().await {
             match answer?.payload {
                 NetlinkPayload::InnerMessage(message) => claimed = message.payload.features,
@@ -40,9 +58,44 @@ async fn ask(index: IfIndex) -> Result<Option<u64>, Box<dyn std::error::Error>> 
                 _ => {}
             }
         }
+        Ok(claimed)
     }
+}
+
+impl Drop for Claims {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// What the kernel tells unasked: other claims, one message each.
+pub(super) type Notifications = UnboundedReceiver<(NetlinkMessage<RawGenlMessage>, SocketAddr)>;
+
+/// Subscribes to what is told in the current network namespace. Spawns the connection's task.
+pub(super) async fn subscribe() -> Result<Notifications, SubscribeError> {
+    let (connection, resolver, _) = genetlink::new_connection()?;
+    let connection = tokio::spawn(connection);
+    let family = resolver.resolve_family::<DeviceMessage>().await;
     connection.abort();
-    Ok(claimed)
+    let group = *family?.multicast_groups.get(GROUP).ok_or(SubscribeError::NoGroup { group: GROUP })?;
+    let (mut connection, _, notifications) = genetlink::new_connection()?;
+    let socket = connection.socket_mut().socket_mut();
+    // The kernel takes a socket without an address for its own, and tells it nothing (do_one_broadcast).
+    socket.bind_auto()?;
+    socket.add_membership(group)?;
+    tokio::spawn(connection);
+    Ok(notifications)
+}
+
+/// Why nothing will be told.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SubscribeError {
+    #[error("no generic netlink socket: {0}")]
+    Socket(#[from] std::io::Error),
+    #[error("no generic netlink family `netdev` (Linux 6.3 and later have it): {0}")]
+    NoFamily(#[from] GenetlinkError),
+    #[error("the generic netlink family `netdev` has no multicast group `{group}`")]
+    NoGroup { group: &'static str },
 }
 
 /// A `dev-get` and its answer.
