@@ -113,7 +113,8 @@ async fn a_deposed_controller_refuses_to_apply() {
     let etcd = TestEtcd::start().await;
     let controller = etcd.controller().await;
     etcd.raw().await.delete(keys::LEADER, None).await.unwrap();
-    let request = wire::ApplyRequest { files: documents(), dry_run: false, allow_unenforced: false };
+    let request =
+        wire::ApplyRequest { files: documents(), dry_run: false, allow_unenforced: false, signed: None };
     let refused = client(&controller).await.apply(request).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
     assert_eq!(refused.message(), "this controller is no longer the leader; nothing was written");
@@ -127,7 +128,8 @@ async fn a_controller_whose_etcd_is_gone_says_so_and_changes_nothing() {
     let controller = etcd.controller().await;
     let mut client = client(&controller).await;
     etcd.etcd.stop().await;
-    let request = wire::ApplyRequest { files: documents(), dry_run: false, allow_unenforced: false };
+    let request =
+        wire::ApplyRequest { files: documents(), dry_run: false, allow_unenforced: false, signed: None };
     let refused = client.apply(request).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
     assert!(refused.message().contains("etcd"), "{refused}");
@@ -214,14 +216,20 @@ async fn a_publication_of_unknown_end_is_looked_at_again_before_the_next_one() {
 
     let mut changed = documents();
     changed[1].text = changed[1].text.replace("action: allow", "action: deny");
-    let request = wire::ApplyRequest { files: changed.clone(), dry_run: false, allow_unenforced: false };
+    let request =
+        wire::ApplyRequest { files: changed.clone(), dry_run: false, allow_unenforced: false, signed: None };
     let refused = client.apply(request).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Aborted, "{refused}");
     assert!(etcd.targets().await.values().all(|target| target.generation == Generation(1)));
 
     let response = apply(&mut client, changed, ApplyOutcome::Applied).await;
     assert_eq!(response.generation, 3);
-    assert!(etcd.targets().await.values().all(|target| target.generation == Generation(3)));
+    let generations: Vec<_> = etcd.targets().await.values().map(|target| target.generation).collect();
+    assert_eq!(
+        generations,
+        [Generation(1), Generation(3)],
+        "of host1, whose plan is as it was, and of host2"
+    );
     controller.shutdown().await;
 }
 

@@ -151,6 +151,10 @@ impl<D: Datapath> Service<D> {
                 tracing::warn!(generation = %target.generation, reason, "the plan can't be had; what is in force stays");
                 self.engine.unfetchable(target, reason);
             }
+            StoreEvent::Unreadable { reason } => {
+                tracing::warn!(reason, "what is in force stays");
+                self.engine.unreadable(reason);
+            }
             StoreEvent::NoTarget => self.engine.no_target(),
         }
         self.away = None;

@@ -74,7 +74,7 @@ impl<'a> Bench<'a> {
         let engine = node.namespace.enter(|| {
             let name = "host1".parse().unwrap();
             let kernel = open(&node.bpffs());
-            let state = StateDir::open(&node.state(), &name).unwrap();
+            let state = StateDir::open(&node.state(), &name, None).unwrap();
             let (fail_closed, failsafe) = (BTreeSet::new(), BTreeSet::new());
             let (foreign, profiles) = (ForeignPrograms::Refuse, Profiles::embedded().unwrap());
             let settings = Settings { node: name, fail_closed, failsafe, foreign, profiles };
@@ -85,7 +85,7 @@ impl<'a> Bench<'a> {
 
     fn offer(&mut self, generation: u64, plan: Plan) {
         let encoded = encode_plan(&plan).unwrap();
-        let target = Target { generation: Generation(generation), manifest: encoded.digest };
+        let target = Target { generation: Generation(generation), manifest: encoded.digest, signature: None };
         self.engine.offer(Fetched { target, manifest: encoded.manifest, chunks: encoded.chunks, plan });
     }
 

@@ -61,6 +61,12 @@ pub enum DecodeError {
         /// How many there are.
         length: usize,
     },
+    /// Not a signature.
+    #[error("a signature has {length} bytes, not 64")]
+    Signature {
+        /// How many there are.
+        length: usize,
+    },
     /// Not a name.
     #[error("{field}: {source}")]
     Name {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 
 use crate::convert::DecodeError;
+use crate::signature::hexadecimal;
 
 /// A SHA-256 digest. Written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,15 +40,7 @@ impl TryFrom<&[u8]> for Digest {
 impl FromStr for Digest {
     type Err = DecodeError;
     fn from_str(text: &str) -> Result<Self, DecodeError> {
-        let wrong = || DecodeError::Digest { length: text.len() };
-        if text.len() != 64 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(wrong());
-        }
-        let mut bytes = [0; 32];
-        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| wrong())?;
-        }
-        Ok(Self(bytes))
+        hexadecimal(text).map(Self).ok_or(DecodeError::Digest { length: text.len() })
     }
 }
 

@@ -11,6 +11,8 @@ use selvedge_topology::plan::Generation;
 use crate::chunks::{ChunkError, Chunks, cut, join};
 use crate::convert::{DecodeError, at_most, name, present};
 use crate::digest::Digest;
+use crate::signature::{FabricId, Signature, statement};
+use crate::target::Target;
 use crate::wire;
 
 /// Most bytes of a file in one message.
@@ -29,8 +31,8 @@ pub struct Summary {
     pub removed: u32,
 }
 
-/// Which manifest each node has to enforce.
-pub type TargetList = BTreeMap<NodeName, Digest>;
+/// What each node has to enforce.
+pub type TargetList = BTreeMap<NodeName, Target>;
 
 /// The value of [`crate::keys::generation`]. Files and targets are chunks of their own, shared with the
 /// generations before and after.
@@ -42,6 +44,8 @@ pub struct GenerationRecord {
     pub created: SystemTime,
     /// What it changed.
     pub summary: Summary,
+    /// The fabric's, over [`GenerationRecord::statement`]; none where nobody asks for one.
+    pub signature: Option<Signature>,
     sources: Vec<Digest>,
     targets: Vec<Digest>,
 }
@@ -57,12 +61,8 @@ impl GenerationRecord {
     ) -> Result<(Self, Chunks), ChunkError> {
         let mut chunks = Chunks::new();
         let sources = cut(files.iter().flat_map(parts), &mut chunks)?;
-        let entry = |(node, manifest): (&NodeName, &Digest)| wire::NodeTarget {
-            node: node.to_string(),
-            manifest: (*manifest).into(),
-        };
-        let targets = cut(targets.iter().map(entry), &mut chunks)?;
-        Ok((Self { generation, created, summary, sources, targets }, chunks))
+        let targets = cut(targets.iter().map(node_target), &mut chunks)?;
+        Ok((Self { generation, created, summary, signature: None, sources, targets }, chunks))
     }
 
     /// The chunks it names.
@@ -70,9 +70,17 @@ impl GenerationRecord {
         self.sources.iter().chain(&self.targets).copied()
     }
 
+    /// What is signed: everything the record says, and by the digests of its chunks all that it names.
+    pub fn statement(&self, fabric: FabricId) -> Vec<u8> {
+        let unsigned = Self { signature: None, ..self.clone() }.encode();
+        let mut bytes = statement("generation 1", fabric);
+        bytes.extend_from_slice(Digest::of(&unsigned).as_bytes());
+        bytes
+    }
+
     /// As it lies in etcd.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { generation, created, summary, sources, targets } = self;
+        let Self { generation, created, summary, signature, sources, targets } = self;
         let list = |digests: &[Digest]| digests.iter().map(|digest| (*digest).into()).collect();
         let record = wire::GenerationRecord {
             generation: generation.0,
@@ -80,6 +88,7 @@ impl GenerationRecord {
             sources: list(sources),
             targets: list(targets),
             summary: Some((*summary).into()),
+            signature: Signature::encode(*signature),
         };
         record.encode_to_vec()
     }
@@ -87,7 +96,7 @@ impl GenerationRecord {
     /// Reads what lies in etcd.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let record = wire::GenerationRecord::decode(bytes)?;
-        let wire::GenerationRecord { generation, created_ms, sources, targets, summary } = record;
+        let wire::GenerationRecord { generation, created_ms, sources, targets, summary, signature } = record;
         at_most("chunks of a generation", sources.len() + targets.len(), MAX_RECORD_CHUNKS)?;
         let list = |digests: Vec<Vec<u8>>| {
             digests.iter().map(|digest| Digest::try_from(digest.as_slice())).collect::<Result<Vec<_>, _>>()
@@ -96,6 +105,7 @@ impl GenerationRecord {
             generation: Generation(generation),
             created: time(created_ms)?,
             summary: present("summary", summary)?.into(),
+            signature: Signature::decode(&signature)?,
             sources: list(sources)?,
             targets: list(targets)?,
         })
@@ -113,13 +123,27 @@ impl GenerationRecord {
         Ok(files)
     }
 
-    /// The manifest of each node.
+    /// What each node has to enforce.
     pub fn targets(&self, chunks: &Chunks) -> Result<TargetList, RecordError> {
-        let entry = |wire::NodeTarget { node, manifest }| {
-            Ok((name("node", &node)?, Digest::try_from(manifest.as_slice())?))
-        };
-        Ok(join(&self.targets, chunks)?.into_iter().map(entry).collect::<Result<_, DecodeError>>()?)
+        Ok(targets_from_wire(join(&self.targets, chunks)?)?)
     }
+}
+
+/// Targets as messages carry them.
+pub fn targets_to_wire(targets: &TargetList) -> Vec<wire::NodeTarget> {
+    targets.iter().map(node_target).collect()
+}
+
+/// Reads targets that a message carries.
+pub fn targets_from_wire(targets: Vec<wire::NodeTarget>) -> Result<TargetList, DecodeError> {
+    let entry = |wire::NodeTarget { node, target }| {
+        Ok((name("node", &node)?, present("target", target)?.try_into()?))
+    };
+    targets.into_iter().map(entry).collect()
+}
+
+fn node_target((node, target): (&NodeName, &Target)) -> wire::NodeTarget {
+    wire::NodeTarget { node: node.to_string(), target: Some((*target).into()) }
 }
 
 /// A list of targets that can't be read.
@@ -164,13 +188,13 @@ impl From<wire::ChangeSummary> for Summary {
 }
 
 /// Milliseconds since 1970; times before count as 1970.
-pub(crate) fn millis(time: SystemTime) -> u64 {
+pub fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The time of that many milliseconds since 1970.
-pub(crate) fn time(millis: u64) -> Result<SystemTime, DecodeError> {
+/// The time of that many milliseconds since 1970, up to the year 2500.
+pub fn time(millis: u64) -> Result<SystemTime, DecodeError> {
     // Year 2500: beyond it, some conversions of times overflow.
     const LIMIT: u64 = 16_725_225_600_000;
     if millis > LIMIT {

@@ -3,8 +3,8 @@
 //! | key | value | written by |
 //! |---|---|---|
 //! | `/selvedge/v1/leader` | name of the active controller, under its lease | controller |
-//! | `/selvedge/v1/generation/<20 digits>` | [`GenerationRecord`](crate::GenerationRecord) | controller |
-//! | `/selvedge/v1/target/<node>` | [`Target`](crate::Target): what the node has to enforce | controller |
+//! | `/selvedge/v1/generation/<20 digits>` | [`GenerationRecord`](crate::GenerationRecord), signed | controller |
+//! | `/selvedge/v1/target/<node>` | [`Target`](crate::Target): what the node has to enforce, signed; written when its plan changes | controller |
 //! | `/selvedge/v1/manifest/<sha256>` | [`Manifest`](crate::plan::Manifest) of one plan | controller |
 //! | `/selvedge/v1/chunk/<sha256>` | a run of messages, at most 256 KiB | controller |
 //! | `/selvedge/v1/identity/labels/<sha256>` | the number of a set of security labels | controller |

@@ -16,13 +16,16 @@ pub mod plan;
 mod port;
 mod proof;
 mod report;
+mod signature;
 mod target;
 
 pub use chunks::{ChunkError, Chunks, MAX_CHUNK_BYTES};
 pub use convert::DecodeError;
 pub use digest::Digest;
 pub use flow::{Flow, FlowEnd, FlowReason, FlowRule, MAX_BATCH_FLOWS, Mode, Observed, Transport, Verdict};
-pub use generation::{GenerationRecord, RecordError, Summary, TargetList};
+pub use generation::{
+    GenerationRecord, RecordError, Summary, TargetList, millis, targets_from_wire, targets_to_wire, time,
+};
 pub use identity::{decode_identity, encode_identity};
 pub use port::{EgressReport, MAX_PAST, PortReport};
 pub use proof::ProofReport;
@@ -30,6 +33,7 @@ pub use report::{
     Count, MAX_PORTS, MAX_REASON_COUNTS, MAX_REVOCATIONS, MAX_RULE_COUNTS, MAX_TEXT, Occupancy, Refusal,
     Report, RevocationReport,
 };
+pub use signature::{FabricId, Signature, hexadecimal};
 pub use target::Target;
 
 /// The largest message either side of the API takes: documents of a whole fabric fit.

@@ -5,9 +5,9 @@
 use std::time::{Duration, SystemTime};
 
 use selvedge_proto::{
-    Count, DecodeError, Digest, EgressReport, Flow, FlowEnd, FlowRule, GenerationRecord, MAX_REVOCATIONS,
-    MAX_RULE_COUNTS, Mode, Observed, Occupancy, PortReport, ProofReport, Refusal, Report, RevocationReport,
-    Summary, Target, TargetList, Transport, Verdict, wire,
+    Count, DecodeError, Digest, EgressReport, FabricId, Flow, FlowEnd, FlowRule, GenerationRecord,
+    MAX_REVOCATIONS, MAX_RULE_COUNTS, Mode, Observed, Occupancy, PortReport, ProofReport, Refusal, Report,
+    RevocationReport, Signature, Summary, Target, TargetList, Transport, Verdict, wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::Identity;
@@ -156,12 +156,55 @@ fn what_a_report_says_to_people_cannot_steer_their_terminal() {
     assert_eq!(read.refusal.unwrap().reason, " [2Jport w9");
 }
 
+fn target(generation: u64, content: &[u8]) -> Target {
+    Target { generation: Generation(generation), manifest: Digest::of(content), signature: None }
+}
+
 #[test]
 fn targets_come_back_and_never_name_generation_zero() {
-    let target = Target { generation: Generation(7), manifest: Digest::of(b"manifest") };
-    assert_eq!(Target::decode(&target.encode()), Ok(target));
-    let none = Target { generation: Generation(0), ..target };
+    let unsigned = target(7, b"manifest");
+    for target in [unsigned, Target { signature: Some(Signature([9; 64])), ..unsigned }] {
+        assert_eq!(Target::decode(&target.encode()), Ok(target));
+    }
+    let none = Target { generation: Generation(0), ..unsigned };
     assert_eq!(Target::decode(&none.encode()), Err(DecodeError::Missing { field: "generation" }));
+    let told = wire::Target { signature: vec![9; 63], ..unsigned.into() };
+    assert_eq!(Target::try_from(told), Err(DecodeError::Signature { length: 63 }));
+}
+
+#[test]
+fn whatever_differs_in_meaning_differs_in_what_is_signed() {
+    let (here, there) = (FabricId([1; 16]), FabricId([2; 16]));
+    let node = |name: &str| name.parse().unwrap();
+    let (one, two) = (target(1, b"one"), target(2, b"one"));
+    let record = |generation, text: &str| {
+        let files = [SourceFile { name: "a.yaml".into(), text: text.into() }];
+        let targets = [(node("a"), one)].into();
+        let created = SystemTime::UNIX_EPOCH;
+        GenerationRecord::new(Generation(generation), created, Summary::default(), &files, &targets)
+            .unwrap()
+            .0
+    };
+    let statements = [
+        one.statement(here, &node("a")),
+        one.statement(here, &node("b")),
+        one.statement(there, &node("a")),
+        two.statement(here, &node("a")),
+        target(1, b"two").statement(here, &node("a")),
+        record(1, "x").statement(here),
+        record(1, "x").statement(there),
+        record(2, "x").statement(here),
+        record(1, "y").statement(here),
+    ];
+    let different: std::collections::BTreeSet<_> = statements.iter().collect();
+    assert_eq!(different.len(), statements.len());
+    // A signature is not a part of what it signs.
+    let signed = Target { signature: Some(Signature([9; 64])), ..one };
+    assert_eq!(signed.statement(here, &node("a")), statements[0]);
+    let mut signed = record(1, "x");
+    signed.signature = Some(Signature([9; 64]));
+    assert_eq!(signed.statement(here), statements[5]);
+    assert_eq!(GenerationRecord::decode(&signed.encode()), Ok(signed));
 }
 
 #[test]
@@ -172,7 +215,7 @@ fn generations_keep_files_byte_by_byte() {
         SourceFile { name: "b.yaml".into(), text: "ü".repeat(40_000) },
         SourceFile { name: "empty.yaml".into(), text: String::new() },
     ];
-    let targets: TargetList = [("host1".parse().unwrap(), Digest::of(b"1"))].into();
+    let targets: TargetList = [("host1".parse().unwrap(), target(2, b"1"))].into();
     let summary = Summary { added: 1, changed: 2, removed: 3 };
     let created = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
     let (record, chunks) = GenerationRecord::new(Generation(2), created, summary, &files, &targets).unwrap();

@@ -54,7 +54,8 @@ fn demo() -> Fabric {
 
 impl Fabric {
     fn ledger(&self) -> Vec<Entry> {
-        ledger(&self.model, &self.plans, WANTED, &self.seen)
+        let wanted = self.plans.keys().map(|node| (node.clone(), WANTED)).collect();
+        ledger(&self.model, &self.plans, &wanted, &self.seen)
     }
 
     fn entry(&self, workload: &str, direction: Direction) -> Entry {

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use selvedge_controller::server::{Backing, Controller, Options};
+use selvedge_controller::server::{Authority, AuthorityError, Backing, Controller, Options, Strangers};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 const EXAMPLES: &str = "\
@@ -68,6 +68,18 @@ struct Run {
     /// reaches them can change policy. For private networks and labs only.
     #[arg(long)]
     insecure_listen: bool,
+    /// The folder that says who signs generations: `fabric.json`, and `signing.key` where this controller does. Without them
+    /// nobody signs, and agents have to be told to believe what is not signed.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/var/lib/selvedge/controller/trust",
+        env = "SELVEDGE_TRUST_DIR"
+    )]
+    trust_dir: PathBuf,
+    /// Take the documents in etcd for the fabric's, whoever signed them, and sign them: after an exchange of the signing key.
+    #[arg(long)]
+    resign: bool,
     /// What other controllers see while this one is the leader.
     #[arg(long, value_name = "NAME", default_value_t = default_name())]
     name: String,
@@ -124,12 +136,23 @@ struct Exposed {
     address: SocketAddr,
 }
 
-fn options(run: Run) -> Result<Options, Exposed> {
-    let Run { listen, etcd, data_dir, embedded_etcd_listen, insecure_listen, name, log_format: _ } = run;
+/// Why the controller can't run like that.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+}
+
+fn options(run: Run) -> Result<Options, Unusable> {
+    let Run {
+        listen, etcd, data_dir, embedded_etcd_listen, insecure_listen, trust_dir, resign, name, ..
+    } = run;
     let listens = [("--listen", listen), ("--embedded-etcd-listen", embedded_etcd_listen)];
     for (flag, address) in listens {
         if !insecure_listen && !address.ip().is_loopback() {
-            return Err(Exposed { flag, address });
+            return Err(Exposed { flag, address }.into());
         }
     }
     let backing = if etcd.is_empty() {
@@ -137,7 +160,12 @@ fn options(run: Run) -> Result<Options, Exposed> {
     } else {
         Backing::Cluster { endpoints: etcd }
     };
-    Ok(Options { listen, backing, name })
+    let authority = Authority::load(&trust_dir)?;
+    if matches!(authority, Authority::Nobody) {
+        warn!("generations are not signed: whoever can write to etcd can change policy");
+    }
+    let strangers = if resign { Strangers::Resign } else { Strangers::Refuse };
+    Ok(Options { listen, backing, name, authority, strangers })
 }
 
 async fn serve(options: Options) -> std::io::Result<ExitCode> {

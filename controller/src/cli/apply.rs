@@ -7,7 +7,7 @@ use anstyle::AnsiColor;
 use selvedge_proto::wire::{self, ApplyOutcome, ChangeKind};
 
 use super::client::{Client, connect, refused};
-use super::{Answer, CliError, findings, output, source, status};
+use super::{Answer, CliError, findings, output, sign, source, status};
 
 /// More names than this are only counted.
 const MAX_NAMES: usize = 40;
@@ -27,6 +27,19 @@ pub(super) struct Args {
     /// Also where workloads that are to be enforced are known not to be.
     #[arg(long)]
     allow_unenforced: bool,
+    /// Sign the generation with this key, where the fabric's generations are signed by operators: it is compiled here, and what
+    /// was signed is what the controller may publish.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "fabric",
+        conflicts_with = "dry_run",
+        env = "SELVEDGE_SIGNING_KEY"
+    )]
+    signing_key: Option<PathBuf>,
+    /// What nodes trust, as `selvedge-controller init` wrote it: fabric.json.
+    #[arg(long, value_name = "FILE", env = "SELVEDGE_FABRIC")]
+    fabric: Option<PathBuf>,
     /// Wait until every node has the generation in force.
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
@@ -37,10 +50,17 @@ pub(super) struct Args {
 
 pub(super) async fn run(server: &str, args: Args) -> Result<Answer, CliError> {
     let files = source::read(&args.files)?;
-    let files = files.into_iter().map(|file| wire::SourceFile { name: file.name, text: file.text }).collect();
     let mut client = connect(server).await?;
     let Args { dry_run, allow_unenforced, .. } = args;
-    let request = wire::ApplyRequest { files, dry_run, allow_unenforced };
+    let signed = match (&args.signing_key, &args.fabric) {
+        (Some(key), Some(fabric)) => {
+            let signer = sign::Signer::load(key, fabric)?;
+            signer.sign(&mut client, &files, allow_unenforced).await?
+        }
+        _ => None,
+    };
+    let files = sign::to_wire(files);
+    let request = wire::ApplyRequest { files, dry_run, allow_unenforced, signed };
     let mut response = client.apply(request).await.map_err(refused)?.into_inner();
     findings::show(&findings::from_wire(std::mem::take(&mut response.diagnostics)))?;
     if response.outcome() == ApplyOutcome::Invalid {

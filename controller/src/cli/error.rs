@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use selvedge_hw_profiles::ProfileError;
 use selvedge_hw_profiles::recording::RecordingError;
-use selvedge_proto::DecodeError;
+use selvedge_proto::{ChunkError, DecodeError};
 use selvedge_topology::compile::CompileError;
 use selvedge_topology::identity::IdentityError;
+use selvedge_trust::{AnchorError, KeyError};
+
+use crate::state::ProposalError;
 
 /// Why a command fails, with what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +113,24 @@ pub enum CliError {
     /// The controller's identities contradict each other.
     #[error("the controller's identities can't be: {0}")]
     Identity(#[from] IdentityError),
+    /// What nodes trust can't be read.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
+    /// The key can't be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The key is another than nodes trust.
+    #[error("the signing key is not the one that {} names: nodes would believe nothing that it signs", fabric.display())]
+    OtherKey {
+        /// What nodes trust.
+        fabric: PathBuf,
+    },
+    /// What is to be signed can't be compiled here.
+    #[error(transparent)]
+    Proposal(#[from] ProposalError),
+    /// What is to be signed can't be put together here.
+    #[error(transparent)]
+    Record(#[from] ChunkError),
     /// The documents in force can't be compiled here.
     #[error("the documents in force can't be compiled: {0}")]
     Compile(#[source] CompileError),

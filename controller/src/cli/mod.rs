@@ -15,6 +15,7 @@ mod hw;
 mod observe;
 mod output;
 mod placement;
+mod sign;
 mod snapshot;
 mod source;
 mod status;

@@ -6,7 +6,6 @@ use selvedge_topology::compile::compile;
 use selvedge_topology::model::{Attachment, Direction};
 use selvedge_topology::names::{NodeName, WorkloadName};
 use selvedge_topology::placement::{Entry, Guard, Point, SeenNode, Standing, ledger};
-use selvedge_topology::plan::Generation;
 
 use super::client::connect;
 use super::output::Format;
@@ -53,7 +52,8 @@ fn entries(snapshot: &Snapshot, status: &status::Status) -> Result<Vec<Entry>, C
     let reports = status.nodes.iter().filter_map(|node| node.report.as_ref());
     let seen: BTreeMap<NodeName, SeenNode> =
         reports.map(|report| (report.node.clone(), report.seen())).collect();
-    Ok(ledger(&snapshot.model, &plans, Generation(status.generation), &seen))
+    let wanted = status.wanted()?;
+    Ok(ledger(&snapshot.model, &plans, &wanted, &seen))
 }
 
 /// Names that nothing has are errors, not empty answers.

@@ -1,12 +1,15 @@
 //! `selvedge status`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use selvedge_proto::wire::{self, NodeState};
-use selvedge_proto::{EgressReport, Occupancy, ProofReport, Report, RevocationReport};
+use selvedge_proto::{DecodeError, EgressReport, Occupancy, ProofReport, Report, RevocationReport};
+use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::{Mode, Nic, PortState};
+use selvedge_topology::plan::Generation;
 use serde::Serialize;
 
 use super::client::{Client, connect, refused};
@@ -151,6 +154,16 @@ pub(super) async fn fetch(
     let response = client.status(request).await.map_err(refused)?.into_inner();
     let wire::StatusResponse { generation, nodes } = response;
     Ok(Status { generation, nodes: nodes.into_iter().map(node).collect::<Result<_, _>>()? })
+}
+
+impl Status {
+    /// The generation that each node is to have in force: the one in which its plan last changed.
+    pub(super) fn wanted(&self) -> Result<BTreeMap<NodeName, Generation>, CliError> {
+        let unnamed = |source| DecodeError::Name { field: "node", source };
+        let wanted =
+            |node: &NodeStatus| Ok((node.name.parse().map_err(unnamed)?, Generation(node.generation_wanted)));
+        self.nodes.iter().map(wanted).collect()
+    }
 }
 
 /// Whether the newest generation is in force on every node.

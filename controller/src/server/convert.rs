@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use selvedge_proto::{Flow, GenerationRecord, wire};
+use selvedge_proto::{DecodeError, Flow, GenerationRecord, Signature, targets_from_wire, wire};
 use selvedge_topology::documents::{Diagnostic, Severity, SourceFile};
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::model::NodeRole;
 use selvedge_topology::names::NameError;
+use selvedge_topology::plan::Generation;
 use tonic::Status;
 
-use super::apply::{Applied, ApplyError, End, Intent};
+use super::apply::{Applied, ApplyError, End, Intent, Signed};
 use crate::state::{ChangeKind, Filter, FlowItem, NodeState};
 use crate::store::StoreError;
 
@@ -53,6 +54,17 @@ pub(super) fn files_to_wire(files: &[SourceFile]) -> Vec<wire::SourceFile> {
     files.iter().map(file).collect()
 }
 
+/// Reads what an operator signed.
+pub(super) fn signed(signed: wire::SignedGeneration) -> Result<Signed, DecodeError> {
+    let wire::SignedGeneration { generation, created_ms, targets, signature } = signed;
+    Ok(Signed {
+        generation: Generation(generation),
+        created: selvedge_proto::time(created_ms)?,
+        targets: targets_from_wire(targets)?,
+        signature: Signature::decode(&signature)?.ok_or(DecodeError::Missing { field: "signature" })?,
+    })
+}
+
 fn diagnostic(diagnostic: Diagnostic) -> wire::Diagnostic {
     let Diagnostic { severity, code, place, width, source, source_column, message, help } = diagnostic;
     let severity = match severity {
@@ -92,7 +104,7 @@ pub(super) fn applied(applied: Applied, intent: Intent) -> wire::ApplyResponse {
             response.changes = changes.into_iter().map(document_change).collect();
             match intent {
                 Intent::Apply => wire::ApplyOutcome::Applied,
-                Intent::DryRun => wire::ApplyOutcome::DryRun,
+                Intent::DryRun | Intent::Draft => wire::ApplyOutcome::DryRun,
             }
         }
     };
@@ -166,6 +178,7 @@ impl From<StoreError> for Status {
             StoreError::Conflict => Self::aborted(message),
             StoreError::Missing { .. }
             | StoreError::Value { .. }
+            | StoreError::Mistrusted { .. }
             | StoreError::Key(_)
             | StoreError::Number { .. }
             | StoreError::Chunk(_)
@@ -179,9 +192,13 @@ impl From<ApplyError> for Status {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::FileTwice { .. } => invalid(error),
-            ApplyError::Proposal(_) | ApplyError::Unenforced(_) | ApplyError::Demands(_) => {
-                Self::failed_precondition(error.to_string())
-            }
+            ApplyError::Proposal(_)
+            | ApplyError::Unenforced(_)
+            | ApplyError::Demands(_)
+            | ApplyError::SignatureNeeded
+            | ApplyError::SignatureUnasked => Self::failed_precondition(error.to_string()),
+            ApplyError::Unreadable { .. } => Self::data_loss(error.to_string()),
+            ApplyError::OtherThanSigned(_) => Self::aborted(error.to_string()),
             ApplyError::Identity(error) => Self::resource_exhausted(error.to_string()),
             ApplyError::Store(error) => error.into(),
             ApplyError::Interrupted(error) => Self::internal(error.to_string()),

@@ -3,16 +3,17 @@
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt, stream};
-use selvedge_proto::wire;
 use selvedge_proto::wire::fabric_server::Fabric;
+use selvedge_proto::{keys, targets_to_wire, wire};
 use selvedge_topology::plan::Generation;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
 use super::apply::{self, Gaps, Intent};
+use super::convert::invalid;
 use super::{Shared, convert};
-use crate::store::Identities;
+use crate::store::{Identities, StoreError};
 
 /// How many generations a listing shows.
 const MAX_GENERATIONS: u32 = 100;
@@ -25,13 +26,25 @@ impl Fabric for Shared {
         &self,
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::ApplyResponse>, Status> {
-        let wire::ApplyRequest { files, dry_run, allow_unenforced } = request.into_inner();
+        let wire::ApplyRequest { files, dry_run, allow_unenforced, signed } = request.into_inner();
         let intent = if dry_run { Intent::DryRun } else { Intent::Apply };
-        let gaps = if allow_unenforced { Gaps::Allowed } else { Gaps::Refused };
-        let request = apply::Request { files: convert::files(files), intent, gaps, seen: self.seen() };
-        let applied = self.desired.apply(&self.store, request).await?;
+        let signed = signed.map(convert::signed).transpose().map_err(invalid)?;
+        let request = self.applying(files, allow_unenforced);
+        let applied = self.desired.apply(&self.store, apply::Request { intent, signed, ..request }).await?;
         self.moved.send_replace(());
         Ok(Response::new(convert::applied(applied, intent)))
+    }
+
+    async fn draft(
+        &self,
+        request: Request<wire::DraftRequest>,
+    ) -> Result<Response<wire::DraftResponse>, Status> {
+        let wire::DraftRequest { files, allow_unenforced } = request.into_inner();
+        let applied = self.desired.apply(&self.store, self.applying(files, allow_unenforced)).await?;
+        let would = Some(convert::applied(applied, Intent::Draft));
+        let current = self.desired.current();
+        let targets = current.map(|current| targets_to_wire(&current.targets)).unwrap_or_default();
+        Ok(Response::new(wire::DraftResponse { would, targets }))
     }
 
     async fn documents(
@@ -52,8 +65,10 @@ impl Fabric for Shared {
         let record = record.ok_or_else(|| {
             Status::not_found(format!("there is no generation {generation}; the newest is {newest}"))
         })?;
+        let mistrusted = |source| StoreError::Mistrusted { key: keys::generation(record.generation), source };
+        self.desired.authority().verify(&record).map_err(mistrusted)?;
         let chunks = self.store.chunks_of(&record).await?;
-        let files = record.files(&chunks).map_err(crate::store::StoreError::from)?;
+        let files = record.files(&chunks).map_err(StoreError::from)?;
         Ok(Response::new(wire::DocumentsResponse { generation, files: convert::files_to_wire(&files) }))
     }
 
@@ -113,5 +128,13 @@ impl Fabric for Shared {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             etcd_version,
         }))
+    }
+}
+
+impl Shared {
+    fn applying(&self, files: Vec<wire::SourceFile>, allow_unenforced: bool) -> apply::Request {
+        let gaps = if allow_unenforced { Gaps::Allowed } else { Gaps::Refused };
+        let (intent, seen) = (Intent::Draft, self.seen());
+        apply::Request { files: convert::files(files), intent, gaps, seen, signed: None }
     }
 }

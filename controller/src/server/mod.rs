@@ -1,6 +1,7 @@
 //! The daemon: one leader, its store, and the API.
 
 mod apply;
+mod authority;
 mod convert;
 mod etcd;
 mod export;
@@ -18,17 +19,22 @@ use selvedge_proto::wire::fabric_server::FabricServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
 
 use crate::state::{FlowLog, Sightings};
 use crate::store::{Leadership, Store, StoreError, watch_reports};
-use apply::Desired;
+use apply::{ApplyError, Desired};
+pub use authority::{Authority, AuthorityError};
 pub use etcd::{EmbeddedEtcd, EtcdError};
 
 /// How long requests that are under way may take when the controller stops.
 const DRAIN: Duration = Duration::from_secs(3);
+
+/// How often targets in etcd are held against what they should be.
+const MEND_EVERY: Duration = Duration::from_secs(10);
 
 /// Where the state is kept.
 #[derive(Clone, Debug)]
@@ -48,7 +54,7 @@ pub enum Backing {
 }
 
 /// What a controller needs to know.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     /// Where the API listens. Port 0: any free one.
     pub listen: SocketAddr,
@@ -56,6 +62,20 @@ pub struct Options {
     pub backing: Backing,
     /// What other controllers see as the leader's name.
     pub name: String,
+    /// Who signs what is published.
+    pub authority: Authority,
+    /// What to make of a newest generation that nobody signed whom this fabric trusts.
+    pub strangers: Strangers,
+}
+
+/// What to make of documents in etcd that are not signed as they should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strangers {
+    /// Somebody put them there: don't start.
+    #[default]
+    Refuse,
+    /// The operator knows whose they are: sign them.
+    Resign,
 }
 
 /// Why a controller can't start.
@@ -77,6 +97,18 @@ pub enum StartError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What lies in the store can't be signed anew.
+    #[error("can't sign anew: {0}")]
+    Resign(String),
+}
+
+impl From<ApplyError> for StartError {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Store(error) => error.into(),
+            other => Self::Resign(other.to_string()),
+        }
+    }
 }
 
 /// Why a running controller has to stop.
@@ -113,13 +145,13 @@ pub struct Controller {
     leadership: Leadership,
     stop: watch::Sender<bool>,
     api: JoinHandle<Result<(), tonic::transport::Error>>,
-    reports: AbortHandle,
+    tasks: [AbortHandle; 2],
 }
 
 impl Controller {
     /// Starts everything, and returns when the API answers: after any other controller has gone.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { listen, backing, name } = options;
+        let Options { listen, backing, name, authority, strangers } = options;
         let listen_error = |source| StartError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
@@ -133,7 +165,10 @@ impl Controller {
         };
         let store = Store::connect(&endpoints).await?;
         let leadership = Leadership::acquire(&store, &name).await?;
-        let desired = Desired::read(&store, leadership.fence()).await?;
+        let desired = match strangers {
+            Strangers::Refuse => Desired::read(&store, leadership.fence(), authority).await?,
+            Strangers::Resign => Desired::resign(&store, leadership.fence(), authority).await?,
+        };
         let (stop, stopping) = watch::channel(false);
         let shared = Arc::new(Shared {
             store: store.clone(),
@@ -145,9 +180,18 @@ impl Controller {
         });
         let sink = Arc::clone(&shared);
         let reports = tokio::spawn(watch_reports(store, move |change| sink.sighted(change))).abort_handle();
+        let mending = tokio::spawn(mend(Arc::clone(&shared))).abort_handle();
         let api = tokio::spawn(serve(shared, listener));
         info!(%address, etcd = endpoints.join(","), "serving");
-        Ok(Self { address, etcd_endpoints: endpoints, etcd, leadership, stop, api, reports })
+        Ok(Self {
+            address,
+            etcd_endpoints: endpoints,
+            etcd,
+            leadership,
+            stop,
+            api,
+            tasks: [reports, mending],
+        })
     }
 
     /// Where the API listens.
@@ -186,16 +230,28 @@ impl Controller {
 
     /// Stops: no new requests, leadership given up, etcd ended. Agents go on with what they have.
     pub async fn shutdown(self) {
-        let Self { etcd, leadership, stop, mut api, reports, .. } = self;
+        let Self { etcd, leadership, stop, mut api, tasks, .. } = self;
         stop.send_replace(true);
         if !api.is_finished() && tokio::time::timeout(DRAIN, &mut api).await.is_err() {
             warn!("some requests did not end in time");
             api.abort();
         }
-        reports.abort();
+        tasks.iter().for_each(AbortHandle::abort);
         leadership.resign().await;
         if let Some(etcd) = etcd {
             etcd.stop().await;
+        }
+    }
+}
+
+/// Holds targets to what they should be for as long as the controller lives.
+async fn mend(shared: Arc<Shared>) {
+    let mut due = interval(MEND_EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        if let Err(error) = shared.desired.mend(&shared.store).await {
+            warn!(%error, "targets in etcd could not be looked at");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! How far the nodes are, and waiting for them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime};
 
-use selvedge_proto::wire;
+use selvedge_proto::{Target, wire};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::SeenNode;
 
@@ -58,15 +58,16 @@ impl Shared {
 
     fn status_now(&self) -> wire::StatusResponse {
         let Some(current) = self.desired.current() else { return wire::StatusResponse::default() };
-        let nodes = current.targets.keys().map(|node| self.node_status(&current, node)).collect();
+        let nodes =
+            current.targets.iter().map(|(node, target)| self.node_status(&current, node, target)).collect();
         wire::StatusResponse { generation: current.generation.0, nodes }
     }
 
-    fn node_status(&self, current: &Arc<Current>, node: &NodeName) -> wire::NodeStatus {
+    fn node_status(&self, current: &Current, node: &NodeName, target: &Target) -> wire::NodeStatus {
         let now = Instant::now();
         let sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
         let sighting = sightings.of(node);
-        let state = judge(current.generation, sighting, now);
+        let state = judge(target.generation, sighting, now);
         wire::NodeStatus {
             node: node.to_string(),
             role: current
@@ -75,7 +76,7 @@ impl Shared {
                 .map_or(wire::NodeRole::Unspecified, |role| convert::role(*role))
                 .into(),
             state: convert::state(state).into(),
-            generation_wanted: current.generation.0,
+            generation_wanted: target.generation.0,
             report: sighting.map(|sighting| (&sighting.report).into()),
             age_ms: sighting.map_or(0, |sighting| convert::millis(sighting.age(now))),
         }

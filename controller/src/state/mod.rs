@@ -5,9 +5,11 @@ mod flows;
 mod owners;
 mod progress;
 mod proposal;
+mod targets;
 
 pub use changes::{Change, ChangeKind, changes, summary};
 pub use flows::{Filter, FlowItem, FlowLog};
 pub use owners::Owners;
 pub use progress::{NodeState, SILENT_AFTER, Sighting, Sightings, judge};
 pub use proposal::{Proposal, ProposalError};
+pub use targets::{differing, is_same, targets};

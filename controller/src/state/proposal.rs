@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use selvedge_proto::plan::encode_plan;
-use selvedge_proto::{ChunkError, Chunks, Digest, TargetList};
+use selvedge_proto::{ChunkError, Chunks, Digest};
 use selvedge_topology::compile::{CompileError, compile};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
@@ -14,8 +14,8 @@ use selvedge_topology::plan::CapacityError;
 /// The plans of a model, as they will lie in etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
-    /// The manifest of each node.
-    pub targets: TargetList,
+    /// The manifest of each node's plan.
+    pub plans: BTreeMap<NodeName, Digest>,
     /// Manifests by digest.
     pub manifests: BTreeMap<Digest, Vec<u8>>,
     /// Chunks by digest.
@@ -47,7 +47,7 @@ impl Proposal {
     ) -> Result<Self, ProposalError> {
         let plans = compile(model, identities)?;
         let mut proposal = Self {
-            targets: TargetList::new(),
+            plans: BTreeMap::new(),
             manifests: BTreeMap::new(),
             chunks: Chunks::new(),
             obstacles: obstacles(model, &plans, seen),
@@ -55,7 +55,7 @@ impl Proposal {
         for (node, plan) in plans {
             plan.check_capacity()?;
             let encoded = encode_plan(&plan)?;
-            proposal.targets.insert(node, encoded.digest);
+            proposal.plans.insert(node, encoded.digest);
             proposal.manifests.insert(encoded.digest, encoded.manifest);
             proposal.chunks.extend(encoded.chunks);
         }

@@ -3,6 +3,7 @@
 use selvedge_proto::keys::KeyError;
 use selvedge_proto::{ChunkError, DecodeError, RecordError};
 use selvedge_topology::identity::IdentityError;
+use selvedge_trust::Mistrust;
 
 /// Why the store can't do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,17 @@ pub enum StoreError {
         key: String,
         /// What is wrong.
         source: DecodeError,
+    },
+    /// A generation is not the fabric's.
+    #[error(
+        "`{key}` in etcd is not believed: {source}. Nothing was changed; nodes keep what is in force. If the signing key \
+         was exchanged, `selvedge-controller run --resign` takes the documents that lie there and signs them"
+    )]
+    Mistrusted {
+        /// The key.
+        key: String,
+        /// Why not.
+        source: Mistrust,
     },
     /// A key can't be read.
     #[error("in etcd: {0}")]

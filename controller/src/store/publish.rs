@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use etcd_client::TxnOp;
-use selvedge_proto::{Chunks, Digest, GenerationRecord, Target, TargetList, keys};
+use selvedge_proto::{Chunks, Digest, GenerationRecord, TargetList, keys};
 use selvedge_topology::names::NodeName;
 
 use super::{Fence, Operation, Store, StoreError, is_absent};
@@ -16,8 +16,10 @@ use super::{Fence, Operation, Store, StoreError, is_absent};
 pub struct Publication {
     /// The record, which names files and targets.
     pub record: GenerationRecord,
-    /// What each node has to enforce.
+    /// The targets that it changes.
     pub targets: TargetList,
+    /// The nodes that it has no longer.
+    pub gone: Vec<NodeName>,
     /// The manifests that targets name.
     pub manifests: BTreeMap<Digest, Vec<u8>>,
     /// The chunks that manifests and record name.
@@ -27,38 +29,36 @@ pub struct Publication {
 impl Store {
     /// Publishes a generation; fails without effect on any node where its number is already taken.
     pub async fn publish(&self, fence: Fence, publication: Publication) -> Result<(), StoreError> {
-        let Publication { record, targets, manifests, chunks } = publication;
+        let Publication { record, targets, gone, manifests, chunks } = publication;
         self.write_absent(fence, chunks, keys::chunk).await?;
         self.write_absent(fence, manifests, keys::manifest).await?;
         let key = keys::generation(record.generation);
         let put = TxnOp::put(key.as_str(), record.encode(), None);
         self.commit(fence, vec![is_absent(&key)], vec![put]).await?.or_conflict()?;
-        self.write_targets(fence, &record, &targets).await
-    }
-
-    /// Makes every node's target what `record` says, and takes away those of nodes that are no more.
-    pub async fn write_targets(
-        &self,
-        fence: Fence,
-        record: &GenerationRecord,
-        targets: &TargetList,
-    ) -> Result<(), StoreError> {
-        let written: BTreeMap<NodeName, Vec<u8>> = self.targets().await?;
-        let wanted =
-            |manifest: &Digest| Target { generation: record.generation, manifest: *manifest }.encode();
-        let puts = targets
-            .iter()
-            .map(|(node, manifest)| (node, wanted(manifest)))
-            .filter(|(node, value)| written.get(*node) != Some(value))
-            .map(|(node, value)| Operation::Put(keys::target(node), value));
-        let gone = written.keys().filter(|node| !targets.contains_key(*node));
-        let deletes = gone.map(|node| Operation::Delete(keys::target(node)));
+        let puts = targets.iter().map(|(node, target)| Operation::Put(keys::target(node), target.encode()));
+        let deletes = gone.iter().map(|node| Operation::Delete(keys::target(node)));
         self.write(fence, puts.chain(deletes).collect()).await
     }
 
-    async fn targets(&self) -> Result<BTreeMap<NodeName, Vec<u8>>, StoreError> {
-        let (pairs, _) = self.list(keys::TARGETS).await?;
-        pairs.into_iter().map(|(key, value)| Ok((keys::parse_target(&key)?, value))).collect()
+    /// Makes every node's target what `targets` says, and takes away those of nodes that are not among them: whoever
+    /// wrote others. Says how many were not as they should be.
+    pub async fn write_targets(&self, fence: Fence, targets: &TargetList) -> Result<usize, StoreError> {
+        let mut wanted: BTreeMap<String, Vec<u8>> =
+            targets.iter().map(|(node, target)| (keys::target(node), target.encode())).collect();
+        let mut operations = Vec::new();
+        for (key, value) in self.list(keys::TARGETS).await?.0 {
+            // A key that is no text is not one that agents read.
+            let Ok(key) = String::from_utf8(key) else { continue };
+            match wanted.remove(&key) {
+                Some(right) if right == value => {}
+                Some(right) => operations.push(Operation::Put(key, right)),
+                None => operations.push(Operation::Delete(key)),
+            }
+        }
+        operations.extend(wanted.into_iter().map(|(key, value)| Operation::Put(key, value)));
+        let wrong = operations.len();
+        self.write(fence, operations).await?;
+        Ok(wrong)
     }
 
     /// Writes those of `values` that are not there yet.

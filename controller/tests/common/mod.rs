@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use etcd_client::GetOptions;
-use selvedge_controller::server::{Backing, Controller, EmbeddedEtcd, Options};
+use selvedge_controller::server::{Authority, Backing, Controller, EmbeddedEtcd, Options, Strangers};
 use selvedge_proto::wire::fabric_client::FabricClient;
 use selvedge_proto::wire::{self, ApplyOutcome};
 use selvedge_proto::{Occupancy, Report, Target, keys};
@@ -150,8 +150,18 @@ pub(crate) async fn start(
     backing: Backing,
     name: &str,
 ) -> Result<Controller, selvedge_controller::server::StartError> {
+    start_with(backing, name, Authority::Nobody, Strangers::Refuse).await
+}
+
+/// Starts a controller whose generations are signed as `authority` says.
+pub(crate) async fn start_with(
+    backing: Backing,
+    name: &str,
+    authority: Authority,
+    strangers: Strangers,
+) -> Result<Controller, selvedge_controller::server::StartError> {
     let listen = "127.0.0.1:0".parse().unwrap();
-    Controller::start(Options { listen, backing, name: name.to_owned() }).await
+    Controller::start(Options { listen, backing, name: name.to_owned(), authority, strangers }).await
 }
 
 /// A client of a controller.
@@ -166,7 +176,7 @@ pub(crate) async fn apply(
     outcome: ApplyOutcome,
 ) -> wire::ApplyResponse {
     let response = client
-        .apply(wire::ApplyRequest { files, dry_run: false, allow_unenforced: false })
+        .apply(wire::ApplyRequest { files, dry_run: false, allow_unenforced: false, signed: None })
         .await
         .unwrap()
         .into_inner();

@@ -12,6 +12,7 @@ use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN};
 use selvedge_agent_core::ForeignPrograms;
 use selvedge_hw_profiles::{ProfileError, Profiles};
 use selvedge_topology::names::PortName;
+use selvedge_trust::Anchor;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::transport::Endpoint;
@@ -24,7 +25,7 @@ use crate::engine::{Engine, Settings};
 use crate::flows::{self, Directory, Lost};
 use crate::machine::ClaimEvents;
 use crate::service::{Outlets, Service, Sources, Stop};
-use crate::store::{self, StateDir};
+use crate::store::{self, Following, StateDir};
 use crate::{machine, surroundings};
 
 /// How often expired connections are deleted.
@@ -49,6 +50,10 @@ pub(super) struct Options {
     /// Where the last accepted plan is kept
     #[arg(long, value_name = "DIR", default_value = "/var/lib/selvedge", env = "SELVEDGE_STATE_DIR")]
     state_dir: PathBuf,
+    /// What the node trusts: the fabric and the public key that signs for it, as `selvedge-controller init` wrote it. What is
+    /// not signed by that key is refused
+    #[arg(long, value_name = "FILE", env = "SELVEDGE_FABRIC")]
+    fabric: Option<PathBuf>,
     /// Take somebody else's XDP programs off the ports of the plan, instead of refusing it
     #[arg(long)]
     replace_foreign: bool,
@@ -103,7 +108,13 @@ pub(super) fn run(options: Options) -> Outcome {
     let settings = options.settings()?;
     let pins = Pins::prepare(&options.place.bpffs, &options.place.node)?;
     let _lock = pins.lock()?;
-    let state = StateDir::open(&options.state_dir, &options.place.node)?;
+    let anchor = options.fabric.as_deref().map(Anchor::load).transpose()?;
+    if anchor.is_none() {
+        tracing::warn!(
+            "plans are taken unsigned (no --fabric): whoever can write to etcd can change what is enforced"
+        );
+    }
+    let state = StateDir::open(&options.state_dir, &options.place.node, anchor)?;
     let datapath = KernelDatapath::open(pins, options.sizes())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(serve(options, settings, state, datapath))
@@ -125,7 +136,9 @@ async fn serve(options: Options, settings: Settings, state: StateDir, datapath: 
     let (found_offers, offers) = mpsc::channel(4);
     let endpoints: Vec<String> = options.etcd.iter().map(|url| url.uri().to_string()).collect();
 
-    tokio::spawn(store::follow(endpoints.clone(), node.clone(), state, found_offers));
+    let following =
+        Following { node: node.clone(), anchor: state.anchor(), cache: state, events: found_offers };
+    tokio::spawn(store::follow(endpoints.clone(), following));
     tokio::spawn(store::publish_reports(endpoints, node.clone(), to_publish));
     tokio::spawn(flows::read_ring(ring, names.subscribe(), queue, lost.clone()));
     match options.controller.map(|url| Endpoint::from(url.uri().clone())) {

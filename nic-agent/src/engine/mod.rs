@@ -136,6 +136,12 @@ impl<D: Datapath> Engine<D> {
         self.refused = Some(Refused { generation: target.generation, reason });
     }
 
+    /// Takes note that what should be a target is none, or somebody else's. What is wanted, offered and in force stays.
+    pub fn unreadable(&mut self, reason: String) {
+        let generation = self.wanted.unwrap_or(Generation(0));
+        self.refused = Some(Refused { generation, reason });
+    }
+
     /// Takes note that nobody wants anything of the node. What is in force stays.
     pub fn no_target(&mut self) {
         (self.wanted, self.offered, self.refused) = (None, None, None);

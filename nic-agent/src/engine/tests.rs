@@ -98,7 +98,7 @@ fn plan(ports: &[&str]) -> Plan {
 
 fn fetched(generation: u64, plan: Plan) -> Fetched {
     let encoded = encode_plan(&plan).unwrap();
-    let target = Target { generation: Generation(generation), manifest: encoded.digest };
+    let target = Target { generation: Generation(generation), manifest: encoded.digest, signature: None };
     Fetched { target, manifest: encoded.manifest, chunks: encoded.chunks, plan }
 }
 
@@ -110,7 +110,7 @@ fn engine(simulation: Simulation, directory: &Path) -> Engine<Faulty> {
         foreign: ForeignPrograms::Refuse,
         profiles: Profiles::embedded().unwrap(),
     };
-    let state = StateDir::open(directory, &settings.node).unwrap();
+    let state = StateDir::open(directory, &settings.node, None).unwrap();
     Engine::new(
         settings,
         Faulty { simulation, fault: None, executed: 0, proof: None, nic_refuses: None },

@@ -13,6 +13,7 @@ use selvedge_proto::plan::{Manifest, PlanDecodeError, decode_plan};
 use selvedge_proto::{Chunks, Digest, Target};
 use selvedge_topology::names::{NodeName, PortName};
 use selvedge_topology::plan::Generation;
+use selvedge_trust::{Anchor, Mistrust};
 
 use super::Fetched;
 
@@ -37,6 +38,14 @@ pub enum StateError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The file is not of the fabric that the node belongs to.
+    #[error("{} is not believed: {source}; it is replaced when the next plan is accepted", path.display())]
+    Mistrusted {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: Mistrust,
+    },
     /// The plan can't be read back.
     #[error("{}: {source}; it is replaced when the next plan is accepted", path.display())]
     Plan {
@@ -56,15 +65,22 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateErr
 #[derive(Clone, Debug)]
 pub struct StateDir {
     root: PathBuf,
+    node: NodeName,
+    anchor: Option<Anchor>,
 }
 
 impl StateDir {
-    /// The files of `node` under `directory`.
-    pub fn open(directory: &Path, node: &NodeName) -> Result<Self, StateError> {
+    /// The files of `node` under `directory`. With an anchor, only what is signed is read from them.
+    pub fn open(directory: &Path, node: &NodeName, anchor: Option<Anchor>) -> Result<Self, StateError> {
         let root = directory.join(node.as_str());
-        let state = Self { root };
+        let state = Self { root, node: node.clone(), anchor };
         fs::create_dir_all(state.content()).map_err(failed("create", &state.content()))?;
         Ok(state)
+    }
+
+    /// What the node trusts.
+    pub fn anchor(&self) -> Option<Anchor> {
+        self.anchor
     }
 
     fn content(&self) -> PathBuf {
@@ -96,6 +112,10 @@ impl StateDir {
             Err(error) => return Err(failed("read", &path)(error)),
         };
         let target = parse(&text).map_err(|problem| StateError::Damaged { path: path.clone(), problem })?;
+        if let Some(anchor) = &self.anchor {
+            let mistrusted = |source| StateError::Mistrusted { path: path.clone(), source };
+            anchor.verify_target(&self.node, &target).map_err(mistrusted)?;
+        }
         let missing =
             || StateError::Damaged { path: path.clone(), problem: "its manifest is missing or damaged" };
         let manifest = self.get(target.manifest).ok_or_else(missing)?;
@@ -163,7 +183,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
 }
 
 fn print(target: &Target) -> String {
-    let text = format!("generation {}\nmanifest {}\n", target.generation.0, target.manifest);
+    let Target { generation, manifest, signature } = target;
+    let signature = signature.map_or_else(|| "none".to_owned(), |signature| signature.to_string());
+    let text = format!("generation {generation}\nmanifest {manifest}\nsignature {signature}\n");
     format!("{text}checksum {}\n", Digest::of(text.as_bytes()))
 }
 
@@ -177,7 +199,11 @@ fn parse(text: &str) -> Result<Target, &'static str> {
     let generation =
         field("generation").and_then(|text| text.parse().ok()).ok_or("it names no generation")?;
     let manifest = field("manifest").and_then(|text| text.parse().ok()).ok_or("it names no manifest")?;
-    Ok(Target { generation: Generation(generation), manifest })
+    let signature = match field("signature").ok_or("it does not say who signed it")?.as_str() {
+        "none" => None,
+        text => Some(text.parse().map_err(|_| "its signature is none")?),
+    };
+    Ok(Target { generation: Generation(generation), manifest, signature })
 }
 
 #[cfg(test)]
@@ -207,13 +233,14 @@ mod tests {
             identities,
         };
         let encoded = encode_plan(&plan).unwrap();
-        let target = Target { generation: Generation(generation), manifest: encoded.digest };
+        let signature = None;
+        let target = Target { generation: Generation(generation), manifest: encoded.digest, signature };
         Fetched { target, manifest: encoded.manifest, chunks: encoded.chunks, plan }
     }
 
     fn state() -> (tempfile::TempDir, StateDir) {
         let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::open(directory.path(), &"n".parse().unwrap()).unwrap();
+        let state = StateDir::open(directory.path(), &"n".parse().unwrap(), None).unwrap();
         (directory, state)
     }
 

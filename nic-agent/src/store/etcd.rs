@@ -6,6 +6,7 @@ use etcd_client::{Client, ConnectOptions, EventType, WatchOptions};
 use selvedge_proto::plan::{Manifest, PlanDecodeError};
 use selvedge_proto::{Chunks, DecodeError, Digest, Report, Target, keys};
 use selvedge_topology::names::NodeName;
+use selvedge_trust::{Anchor, Mistrust};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
@@ -33,6 +34,14 @@ pub enum StoreError {
         key: String,
         /// What is wrong with it.
         source: DecodeError,
+    },
+    /// The target is not the fabric's.
+    #[error("the target at {key} is not believed: {source}")]
+    Mistrusted {
+        /// Its key.
+        key: String,
+        /// Why not.
+        source: Mistrust,
     },
     /// Content that the target leads to is not there.
     #[error("{key} is not in etcd")]
@@ -77,22 +86,35 @@ pub enum StoreEvent {
         /// Why not.
         reason: String,
     },
+    /// What lies where the target should be is none, or not the fabric's.
+    Unreadable {
+        /// Why not.
+        reason: String,
+    },
     /// There is no target for the node, or not any more.
     NoTarget,
     /// etcd is away, or what it should hold is not there; what is in force stays, and the next try comes.
     Away(StoreError),
 }
 
-/// Follows the target of `node` and sends what comes of it, until nobody listens. Never gives up on etcd.
-pub async fn follow(
-    endpoints: Vec<String>,
-    node: NodeName,
-    cache: StateDir,
-    events: mpsc::Sender<StoreEvent>,
-) {
+/// Whose plans are taken, and where they go.
+pub struct Following {
+    /// The node.
+    pub node: NodeName,
+    /// The fabric and its key; without, whatever lies in etcd is believed.
+    pub anchor: Option<Anchor>,
+    /// What need not be fetched again.
+    pub cache: StateDir,
+    /// Who listens.
+    pub events: mpsc::Sender<StoreEvent>,
+}
+
+/// Follows the node's target and sends what comes of it, until nobody listens. Never gives up on etcd.
+pub async fn follow(endpoints: Vec<String>, following: Following) {
     let mut backoff = Backoff::new(LONGEST_WAIT);
+    let events = &following.events;
     while !events.is_closed() {
-        if let Err(error) = session(&endpoints, &node, &cache, &events, &mut backoff).await
+        if let Err(error) = session(&endpoints, &following, &mut backoff).await
             && events.send(StoreEvent::Away(error)).await.is_err()
         {
             return;
@@ -112,17 +134,15 @@ async fn connect(endpoints: &[String]) -> Result<Client, StoreError> {
 /// One connection: read the target, then watch from the revision it was read at, so that nothing is missed between.
 async fn session(
     endpoints: &[String],
-    node: &NodeName,
-    cache: &StateDir,
-    events: &mpsc::Sender<StoreEvent>,
+    following: &Following,
     backoff: &mut Backoff,
 ) -> Result<(), StoreError> {
     let mut client = connect(endpoints).await?;
-    let key = keys::target(node);
+    let key = keys::target(&following.node);
     let answer = timeout(REQUEST, client.get(key.as_str(), None)).await??;
     let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
     let value = answer.kvs().first().map(|entry| entry.value().to_vec());
-    consider(&mut client, &key, value.as_deref(), cache, events).await?;
+    following.consider(&mut client, &key, value.as_deref()).await?;
 
     let options = WatchOptions::new().with_start_revision(revision + 1);
     let mut watch = timeout(REQUEST, client.watch(key.as_str(), Some(options))).await??;
@@ -134,47 +154,56 @@ async fn session(
         // Only the last of several changes counts.
         if let Some(event) = message.events().last() {
             let put = event.kv().filter(|_| event.event_type() == EventType::Put);
-            consider(&mut client, &key, put.map(etcd_client::KeyValue::value), cache, events).await?;
+            following.consider(&mut client, &key, put.map(etcd_client::KeyValue::value)).await?;
         }
     }
     Err(StoreError::WatchEnded { key, reason: "etcd closed it".to_owned() })
 }
 
-/// Fetches what a target names and sends it on. Content that can't be had is reported, then tried again with the session.
-async fn consider(
-    client: &mut Client,
-    key: &str,
-    value: Option<&[u8]>,
-    cache: &StateDir,
-    events: &mpsc::Sender<StoreEvent>,
-) -> Result<(), StoreError> {
-    let event = match value.map(Target::decode).transpose() {
-        Ok(None) => StoreEvent::NoTarget,
-        Ok(Some(target)) => match fetch(client, target, cache).await {
-            Ok(fetched) => StoreEvent::Offered(Box::new(fetched)),
-            Err(error @ (StoreError::Etcd(_) | StoreError::Slow(_))) => return Err(error),
-            Err(error @ StoreError::Missing { .. }) => {
-                events.send(StoreEvent::Unfetchable { target, reason: error.to_string() }).await.ok();
-                return Err(error);
+impl Following {
+    /// Fetches what a target names and sends it on. Content that can't be had is reported, then tried again with the session.
+    async fn consider(&self, client: &mut Client, key: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
+        let event = match value.map(Target::decode).transpose() {
+            Ok(None) => StoreEvent::NoTarget,
+            Ok(Some(target)) => match self.fetch(client, key, target).await {
+                Ok(fetched) => StoreEvent::Offered(Box::new(fetched)),
+                Err(error @ (StoreError::Etcd(_) | StoreError::Slow(_))) => return Err(error),
+                Err(error @ StoreError::Missing { .. }) => {
+                    self.events
+                        .send(StoreEvent::Unfetchable { target, reason: error.to_string() })
+                        .await
+                        .ok();
+                    return Err(error);
+                }
+                Err(error @ StoreError::Mistrusted { .. }) => {
+                    StoreEvent::Unreadable { reason: error.to_string() }
+                }
+                Err(error) => StoreEvent::Unfetchable { target, reason: error.to_string() },
+            },
+            Err(source) => {
+                let reason = StoreError::Target { key: key.to_owned(), source }.to_string();
+                StoreEvent::Unreadable { reason }
             }
-            Err(error) => StoreEvent::Unfetchable { target, reason: error.to_string() },
-        },
-        Err(source) => return Err(StoreError::Target { key: key.to_owned(), source }),
-    };
-    events.send(event).await.ok();
-    Ok(())
-}
-
-/// Fetches the plan that `target` names: from etcd only what the disk has not.
-async fn fetch(client: &mut Client, target: Target, cache: &StateDir) -> Result<Fetched, StoreError> {
-    let bytes = content(client, target.manifest, keys::manifest(target.manifest), cache).await?;
-    let manifest = Manifest::decode(target.manifest, &bytes)?;
-    let mut chunks = Chunks::new();
-    for digest in manifest.chunks() {
-        chunks.insert(digest, content(client, digest, keys::chunk(digest), cache).await?);
+        };
+        self.events.send(event).await.ok();
+        Ok(())
     }
-    let plan = manifest.plan(&chunks)?;
-    Ok(Fetched { target, manifest: bytes, chunks, plan })
+
+    /// Fetches the plan that `target` names, once it is known whose word that is: from etcd only what the disk has not.
+    async fn fetch(&self, client: &mut Client, key: &str, target: Target) -> Result<Fetched, StoreError> {
+        if let Some(anchor) = &self.anchor {
+            let mistrusted = |source| StoreError::Mistrusted { key: key.to_owned(), source };
+            anchor.verify_target(&self.node, &target).map_err(mistrusted)?;
+        }
+        let bytes = content(client, target.manifest, keys::manifest(target.manifest), &self.cache).await?;
+        let manifest = Manifest::decode(target.manifest, &bytes)?;
+        let mut chunks = Chunks::new();
+        for digest in manifest.chunks() {
+            chunks.insert(digest, content(client, digest, keys::chunk(digest), &self.cache).await?);
+        }
+        let plan = manifest.plan(&chunks)?;
+        Ok(Fetched { target, manifest: bytes, chunks, plan })
+    }
 }
 
 async fn content(

@@ -8,7 +8,7 @@ use selvedge_proto::{Chunks, Target};
 use selvedge_topology::plan::Plan;
 
 pub use disk::{StateDir, StateError};
-pub use etcd::{StoreError, StoreEvent, follow, publish_reports};
+pub use etcd::{Following, StoreError, StoreEvent, follow, publish_reports};
 
 /// A plan with the bytes it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 
 use etcd_client::Client;
-use selvedge_proto::plan::encode_plan;
+use selvedge_proto::plan::{EncodedPlan, encode_plan};
 use selvedge_proto::{Report, Target, keys};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::{Generation, Plan};
@@ -75,23 +75,37 @@ impl<'a> Etcd<'a> {
     /// Publishes `plan` as a controller does: content first, then the target.
     pub(crate) fn publish(&self, generation: u64, plan: &Plan) {
         let encoded = encode_plan(plan).unwrap();
-        let target = Target { generation: Generation(generation), manifest: encoded.digest };
+        let target = Target { generation: Generation(generation), manifest: encoded.digest, signature: None };
+        self.put_content(&encoded);
+        self.put(&keys::target(&host1()), &target.encode());
+    }
+
+    /// Writes content of any plan, which nobody has to believe for that.
+    pub(crate) fn put_content(&self, encoded: &EncodedPlan) {
         self.with(async |client| {
             for (digest, bytes) in &encoded.chunks {
                 client.put(keys::chunk(*digest), bytes.clone(), None).await.unwrap();
             }
             client.put(keys::manifest(encoded.digest), encoded.manifest.clone(), None).await.unwrap();
-            client.put(keys::target(&host1()), target.encode(), None).await.unwrap();
         })
         .unwrap();
+    }
+
+    /// Writes whatever at whatever key.
+    pub(crate) fn put(&self, key: &str, value: &[u8]) {
+        self.with(async |client| client.put(key, value, None).await.unwrap()).unwrap();
+    }
+
+    /// Takes a key away.
+    pub(crate) fn delete(&self, key: &str) {
+        self.with(async |client| client.delete(key, None).await.unwrap()).unwrap();
     }
 
     /// Publishes a target whose content is nowhere.
     pub(crate) fn publish_without_content(&self, generation: u64, plan: &Plan) {
         let manifest = encode_plan(plan).unwrap().digest;
-        let target = Target { generation: Generation(generation), manifest };
-        self.with(async |client| client.put(keys::target(&host1()), target.encode(), None).await.unwrap())
-            .unwrap();
+        let target = Target { generation: Generation(generation), manifest, signature: None };
+        self.put(&keys::target(&host1()), &target.encode());
     }
 
     pub(crate) fn report(&self) -> Option<Report> {

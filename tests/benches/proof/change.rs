@@ -130,7 +130,7 @@ fn engine(plan: &Plan, bpffs: &std::path::Path, state: &std::path::Path) -> Resu
         foreign: ForeignPrograms::Refuse,
         profiles: Profiles::embedded()?,
     };
-    Ok(Engine::new(settings, timed, StateDir::open(state, &plan.node)?))
+    Ok(Engine::new(settings, timed, StateDir::open(state, &plan.node, None)?))
 }
 
 /// One address after another gets the next identity.
@@ -141,7 +141,7 @@ fn changes(plan: &mut Plan, mut engine: Engine<Timed>, interfaces: &[RawInterfac
         changed.identity = Identity(changed.identity.0 - 1);
         changed.class = changed.identity.into();
         let encoded = encode_plan(plan)?;
-        let target = Target { generation: Generation(generation), manifest: encoded.digest };
+        let target = Target { generation: Generation(generation), manifest: encoded.digest, signature: None };
         let (manifest, chunks) = (encoded.manifest, encoded.chunks);
         engine.offer(Fetched { target, manifest, chunks, plan: plan.clone() });
         rows.push(change(plan, &mut engine, interfaces)?);

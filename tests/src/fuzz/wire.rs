@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use prost::Message;
 use selvedge_proto::{
     Count, Digest, EgressReport, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed, Occupancy,
-    PortReport, ProofReport, Refusal, Report, RevocationReport, Summary, Target, TargetList, Transport,
-    Verdict, decode_identity, encode_identity, wire,
+    PortReport, ProofReport, Refusal, Report, RevocationReport, Signature, Summary, Target, TargetList,
+    Transport, Verdict, decode_identity, encode_identity, wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::{Identity, IdentityKey};
@@ -103,7 +103,8 @@ pub(super) fn keys(input: &[u8]) -> Outcome {
 }
 
 pub(super) fn target_seeds() -> Vec<Vec<u8>> {
-    vec![Target { generation: Generation(7), manifest: Digest::of(b"manifest") }.encode()]
+    let unsigned = Target { generation: Generation(7), manifest: Digest::of(b"manifest"), signature: None };
+    vec![unsigned.encode(), Target { signature: Some(Signature([9; 64])), ..unsigned }.encode()]
 }
 
 fn time() -> SystemTime {
@@ -181,7 +182,8 @@ pub(super) fn flow_seeds() -> Vec<Vec<u8>> {
 
 pub(super) fn generation_seeds() -> Vec<Vec<u8>> {
     let files = ["a.yaml", "b.yaml"].map(|name| SourceFile { name: name.into(), text: "---\n".into() });
-    let targets = TargetList::from([("host1".parse().unwrap(), Digest::of(b"manifest"))]);
+    let target = Target { generation: Generation(7), manifest: Digest::of(b"manifest"), signature: None };
+    let targets = TargetList::from([("host1".parse().unwrap(), target)]);
     let summary = Summary { added: 1, changed: 2, removed: 3 };
     let (record, chunks) =
         GenerationRecord::new(Generation(7), time(), summary, &files, &targets).expect("small");

@@ -223,12 +223,12 @@ impl fmt::Display for Carries {
     }
 }
 
-/// The ledger of `model`, whose plans are `plans` and whose newest generation is `wanted`, by what nodes report: two entries
-/// for each workload, by name.
+/// The ledger of `model`, whose plans are `plans` and which nodes are to have in force as the generations `wanted`, by what they
+/// report: two entries for each workload, by name.
 pub fn ledger(
     model: &Model,
     plans: &BTreeMap<NodeName, Plan>,
-    wanted: Generation,
+    wanted: &BTreeMap<NodeName, Generation>,
     seen: &BTreeMap<NodeName, SeenNode>,
 ) -> Vec<Entry> {
     let entries = model.workloads.values().flat_map(|workload| {
@@ -249,7 +249,8 @@ fn unmanaged(workload: &Workload, direction: Direction, at: Option<&Endpoint>) -
     Entry { workload: workload.name.clone(), direction, standing, points: Vec::new(), costs: Vec::new() }
 }
 
-type Known<'a> = (&'a BTreeMap<NodeName, Plan>, Generation, &'a BTreeMap<NodeName, SeenNode>);
+type Known<'a> =
+    (&'a BTreeMap<NodeName, Plan>, &'a BTreeMap<NodeName, Generation>, &'a BTreeMap<NodeName, SeenNode>);
 
 fn managed(
     workload: &Workload,
@@ -270,7 +271,11 @@ fn managed(
     };
     let node = seen.get(&at.node);
     let points = points(plan, &at.port, direction, node);
-    entry(standing(at, wanted, node, &points), points, cost::of(plan, &workload.name, direction))
+    entry(
+        standing(at, wanted.get(&at.node), node, &points),
+        points,
+        cost::of(plan, &workload.name, direction),
+    )
 }
 
 /// The points that a workload's packets pass, whatever they do there.
@@ -349,11 +354,16 @@ fn untold() -> String {
     "the node says nothing of this port".to_owned()
 }
 
-fn standing(at: &Endpoint, wanted: Generation, seen: Option<&SeenNode>, points: &[Point]) -> Standing {
+fn standing(
+    at: &Endpoint,
+    wanted: Option<&Generation>,
+    seen: Option<&SeenNode>,
+    points: &[Point],
+) -> Standing {
     let Some(seen) = seen else {
         return Standing::Unknown { reason: format!("node {} has not reported", at.node) };
     };
-    if seen.in_force != Some(wanted) {
+    if wanted.is_none() || seen.in_force.as_ref() != wanted {
         let open = points.iter().filter(|point| matches!(point.guard, Guard::Open | Guard::Untold));
         let open: BTreeSet<PortName> = open.map(|point| point.port.clone()).collect();
         let in_force = seen.in_force.map_or(0, |generation| generation.0);

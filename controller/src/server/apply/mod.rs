@@ -1,0 +1,262 @@
+//! The desired state, and how documents become the next one.
+
+mod current;
+mod error;
+mod sign;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use selvedge_proto::TargetList;
+use selvedge_topology::documents::{Diagnostic, Document, Loaded, SourceFile, load};
+use selvedge_topology::identity::IdentityTable;
+use selvedge_topology::model::Model;
+use selvedge_topology::names::NodeName;
+use selvedge_topology::placement::{Hole, Obstacles, SeenNode};
+use selvedge_topology::plan::Generation;
+use tokio::sync::{Mutex, watch};
+use tracing::{info, warn};
+
+use super::Authority;
+use crate::state::{ChangeKind, Owners, Proposal, changes, differing, is_same, summary};
+use crate::store::{Fence, Identities, Store, StoreError};
+pub(super) use current::Current;
+pub(super) use error::ApplyError;
+use sign::Next;
+pub(super) use sign::Signed;
+
+/// The desired state: what it is, and who may change it.
+pub(super) struct Desired {
+    fence: Fence,
+    authority: Authority,
+    current: watch::Sender<Option<Arc<Current>>>,
+    /// Held while documents are applied: one application at a time.
+    working: Mutex<Working>,
+}
+
+/// What an application works on.
+struct Working {
+    identities: Identities,
+    /// What is known of the newest generation.
+    newest: Newest,
+}
+
+/// Whether what we hold for the newest generation is the newest in the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    Known,
+    /// A publication failed, and how far it came is not known.
+    InDoubt,
+}
+
+/// How an application ended.
+pub(super) struct Applied {
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) end: End,
+}
+
+pub(super) enum End {
+    /// The documents have errors.
+    Invalid,
+    /// They mean what is already the desired state.
+    Unchanged(Generation),
+    /// They are, or would be, a new generation.
+    Changed {
+        generation: Option<Generation>,
+        changes: Vec<(ChangeKind, String, String)>,
+        nodes: BTreeSet<NodeName>,
+        /// What is known to go unenforced, and allowed to.
+        holes: Vec<Hole>,
+    },
+}
+
+/// What the documents are held against.
+pub(super) struct Request {
+    pub(super) files: Vec<SourceFile>,
+    pub(super) intent: Intent,
+    pub(super) gaps: Gaps,
+    /// What nodes last reported.
+    pub(super) seen: BTreeMap<NodeName, SeenNode>,
+    /// What an operator signed, where operators sign.
+    pub(super) signed: Option<Signed>,
+}
+
+/// Whether workloads that are to be enforced may be known not to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gaps {
+    Refused,
+    Allowed,
+}
+
+/// Whether to change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    Apply,
+    DryRun,
+    /// Number what has no number yet, so that somebody else can compile the same plans and sign them.
+    Draft,
+}
+
+/// On which terms documents are applied.
+struct Terms {
+    intent: Intent,
+    gaps: Gaps,
+    seen: Arc<BTreeMap<NodeName, SeenNode>>,
+    signed: Option<Signed>,
+}
+
+/// Documents that were read without an error.
+struct Read {
+    files: Vec<SourceFile>,
+    documents: Vec<Document>,
+    model: Arc<Model>,
+}
+
+impl Desired {
+    /// Reads the newest generation, and brings targets in line with it, should its publication have been interrupted.
+    pub(super) async fn read(store: &Store, fence: Fence, authority: Authority) -> Result<Self, StoreError> {
+        let working = Working { identities: Identities::read(store).await?, newest: Newest::Known };
+        let current = current::newest(store, fence, &authority).await?;
+        Ok(Self { fence, authority, current: watch::Sender::new(current), working: Mutex::new(working) })
+    }
+
+    /// Takes the documents of the newest generation, whoever signed it, for the desired state, and publishes them anew.
+    pub(super) async fn resign(
+        store: &Store,
+        fence: Fence,
+        authority: Authority,
+    ) -> Result<Self, ApplyError> {
+        let working = Working { identities: Identities::read(store).await?, newest: Newest::Known };
+        let Some(found) = current::unsigned(store).await? else {
+            return Ok(Self::read(store, fence, authority).await?);
+        };
+        let (files, generation) = (found.files.clone(), found.generation);
+        let current = watch::Sender::new(Some(Arc::new(found)));
+        let desired = Self { fence, authority, current, working: Mutex::new(working) };
+        warn!(%generation, "signing anew what lies in etcd, as it was asked for");
+        let (gaps, seen) = (Gaps::Allowed, BTreeMap::new());
+        let request = Request { files, intent: Intent::Apply, gaps, seen, signed: None };
+        match desired.apply(store, request).await?.end {
+            End::Invalid => Err(ApplyError::Unreadable { generation }),
+            End::Unchanged(_) | End::Changed { .. } => Ok(desired),
+        }
+    }
+
+    pub(super) fn current(&self) -> Option<Arc<Current>> {
+        self.current.borrow().clone()
+    }
+
+    /// Who signs.
+    pub(super) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Makes targets in etcd what they should be, whoever wrote them.
+    pub(super) async fn mend(&self, store: &Store) -> Result<(), StoreError> {
+        let working = self.working.lock().await;
+        let Some(current) = self.current().filter(|_| working.newest == Newest::Known) else { return Ok(()) };
+        let wrong = store.write_targets(self.fence, &current.targets).await?;
+        if wrong > 0 {
+            warn!(wrong, "somebody else had changed targets in etcd; they are as they should be again");
+        }
+        Ok(())
+    }
+
+    /// Makes the files of `request` the desired state.
+    pub(super) async fn apply(&self, store: &Store, request: Request) -> Result<Applied, ApplyError> {
+        let Request { files, intent, gaps, seen, signed } = request;
+        let mut names = BTreeSet::new();
+        if let Some(file) = files.iter().find(|file| !names.insert(file.name.clone())) {
+            return Err(ApplyError::FileTwice { name: file.name.clone() });
+        }
+        let (files, loaded) = blocking(move || {
+            let loaded = load(&files);
+            (files, loaded)
+        })
+        .await?;
+        let Loaded { model, documents, diagnostics } = loaded;
+        let Some(model) = model else { return Ok(Applied { diagnostics, end: End::Invalid }) };
+        let mut working = self.working.lock().await;
+        if working.newest == Newest::InDoubt {
+            self.current.send_replace(current::newest(store, self.fence, &self.authority).await?);
+            working.newest = Newest::Known;
+        }
+        let terms = Terms { intent, gaps, seen: seen.into(), signed };
+        let read = Read { files, documents, model: Arc::new(model) };
+        let end = self.propose(store, &mut working, read, terms).await?;
+        Ok(Applied { diagnostics, end })
+    }
+
+    async fn propose(
+        &self,
+        store: &Store,
+        working: &mut Working,
+        read: Read,
+        Terms { intent, gaps, seen, signed }: Terms,
+    ) -> Result<End, ApplyError> {
+        // Everything that can be refused is refused before the first write.
+        let identities = &mut working.identities;
+        let mut numbers = identities.table().clone();
+        numbers.allocate(&read.model)?;
+        let mut proposal = propose(&read.model, numbers.clone(), &seen).await?;
+        let before = self.current();
+        let documents = before.as_ref().map_or(&[][..], |current| &current.documents);
+        let changed = changes(documents, &read.documents);
+        if let Some(current) = &before
+            && changed.is_empty()
+            && is_same(&current.targets, &proposal.plans)
+        {
+            return Ok(End::Unchanged(current.generation));
+        }
+        let Obstacles { holes, demands } = std::mem::take(&mut proposal.obstacles);
+        if !demands.is_empty() {
+            return Err(ApplyError::Demands(demands));
+        }
+        if gaps == Gaps::Refused && !holes.is_empty() {
+            return Err(ApplyError::Unenforced(holes));
+        }
+        let summary = summary(&changed);
+        let changes = changed
+            .iter()
+            .map(|change| (change.change(), change.kind.to_owned(), change.name.to_owned()))
+            .collect();
+        let no_targets = TargetList::new();
+        let nodes =
+            differing(before.as_ref().map_or(&no_targets, |current| &current.targets), &proposal.plans);
+        if intent == Intent::DryRun {
+            return Ok(End::Changed { generation: None, changes, nodes, holes });
+        }
+        identities.allocate(store, self.fence, &read.model).await?;
+        if *identities.table() != numbers {
+            proposal = propose(&read.model, identities.table().clone(), &seen).await?;
+        }
+        let generation = Generation(before.as_ref().map_or(0, |current| current.generation.0) + 1);
+        if intent == Intent::Apply {
+            let next = Next { before: before.as_deref(), generation, files: &read.files, summary, proposal };
+            let (all, publication) = next.signed_by(&self.authority, signed)?;
+            working.newest = Newest::InDoubt;
+            store.publish(self.fence, publication).await?;
+            working.newest = Newest::Known;
+            info!(%generation, nodes = all.len(), changed = nodes.len(), "published");
+            let Read { files, documents, model } = read;
+            let (roles, owners) = (current::roles(&model), Owners::of(&model));
+            let current = Current { generation, files, targets: all, roles, owners, documents };
+            self.current.send_replace(Some(Arc::new(current)));
+        }
+        Ok(End::Changed { generation: Some(generation), changes, nodes, holes })
+    }
+}
+
+async fn propose(
+    model: &Arc<Model>,
+    identities: IdentityTable,
+    seen: &Arc<BTreeMap<NodeName, SeenNode>>,
+) -> Result<Proposal, ApplyError> {
+    let (model, seen) = (Arc::clone(model), Arc::clone(seen));
+    Ok(blocking(move || Proposal::new(&model, &identities, &seen)).await??)
+}
+
+/// Runs what may take seconds where it holds up nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApplyError> {
+    Ok(tokio::task::spawn_blocking(work).await?)
+}
