@@ -7,6 +7,8 @@
 mod alone;
 #[path = "device/loaded.rs"]
 mod loaded;
+#[path = "device/order.rs"]
+mod order;
 #[path = "device/packets.rs"]
 mod packets;
 #[path = "device/states.rs"]

@@ -138,19 +138,20 @@ impl Grounds<'_> {
         Some(reasons.join(", and "))
     }
 
-    /// What the NIC of `name`, which runs `now`, may run while the program in the kernel changes from the plan `before` to this one;
-    /// `None`: nothing. It takes both plans to say, and that the program there is the one that `before` gives.
-    pub(crate) fn relaxed(&self, before: &Plan, name: &PortName, now: &ProgramName) -> Option<NicProgram> {
+    /// Whether `program` is the whole of what the NIC of `name` could run.
+    pub(crate) fn gives(&self, name: &PortName, program: &ProgramName) -> bool {
+        let Some((_, limits)) = self.able(name) else { return false };
+        let Ok(Some(policy)) = self.policy(name) else { return false };
+        let made = prefilter(&policy, &Limits::of(limits), None);
+        made.is_ok_and(|made| made.shed.is_empty() && ProgramName::of(&made) == *program)
+    }
+
+    /// What the NIC of `name` may run while the program in the kernel judges by either of `plans`; `None`: nothing.
+    pub(crate) fn in_common(&self, plans: [&Plan; 2], name: &PortName) -> Option<NicProgram> {
         let (_, limits) = self.able(name)?;
-        let limits = Limits::of(limits);
-        let old = port_policy(before, self.machine, name, self.failsafe).ok()??;
-        let tight = prefilter(&old, &limits, None).ok()?;
-        // Where something was shed, the program that is in common may drop more than the one that is there.
-        if !tight.shed.is_empty() || ProgramName::of(&tight) != *now {
-            return None;
-        }
-        let new = self.policy(name).ok()??;
-        let steps = change(None, Some(&old), &new, &limits, None).ok()?;
+        let policy = |plan| Grounds { plan, ..*self }.policy(name).ok()?;
+        let [old, new] = plans.map(policy);
+        let steps = change(None, Some(&old?), &new?, &Limits::of(limits), None).ok()?;
         match steps.into_iter().next()? {
             Step::Device(Device::Runs(program)) => Some(program.into()),
             Step::Device(Device::Idle) | Step::FullProgram => None,

@@ -1,14 +1,18 @@
 //! From what is observed to what is wanted: a list of actions, to be executed in order.
 //!
 //! Traffic is never judged by half a generation, whichever action is the last that happens:
-//! 1. **protect**: new ports get the programs, and are judged by the generation in force, or shut where there is none;
+//! 1. **protect**: new ports get the programs, and are judged by the generation in force, or shut where there is none; failsafe
+//!    flows that are new are passed;
 //! 2. **fill**: the slot that is not in use is written, and counters are made;
 //! 3. **insist** and **prove**: ports run in the modes that are demanded, packets of every class are judged by that slot, and all
 //!    that follows waits for it;
 //! 4. **switch**: one write of the configuration puts that slot in use. A port whose role changes is shut around it,
 //!    because its role is not part of a slot;
-//!    Around it NICs are relaxed and tightened, so that none drops what the program in the kernel would pass.
-//! 5. **clean**: what only the old generation used goes, ports that are no longer enforced at the very last.
+//! 5. **clean**: failsafe flows that nobody wants any more are judged again, and what only the old generation used goes, ports that
+//!    are no longer enforced at the very last.
+//!
+//! NICs are relaxed before the first of these that passes more, and tightened after the last that passes less, so that none drops
+//! what the program in the kernel would pass.
 //!
 //! Reconciling again after any prefix of the list leads to the same end; after all of it, to no action.
 
@@ -29,6 +33,7 @@ pub use action::{Action, Entry, Key};
 pub use diff::differences;
 pub use egress::{Egress, EgressLink, Hook, Precedence, Support};
 
+use self::nic::Nics;
 use crate::device::{Choices, NicLink, ProgramName};
 use crate::lower::{self, LowerError};
 use crate::machine::{ForeignPrograms, IfIndex, Machine};
@@ -108,7 +113,9 @@ impl Observed {
 /// The actions that lead from `observed` to `desired`.
 pub fn reconcile(desired: Desired<'_>, observed: &Observed) -> Result<Vec<Action>, LowerError> {
     let ports = wanted_ports(desired, observed);
+    let mut nics = Nics::new(desired, observed, &ports);
     let mut actions = Vec::new();
+    let_failsafe_through(desired, observed, &mut nics, &mut actions);
     protect(desired, observed, &ports, &mut actions);
     if let Some((plan, generation)) = desired.plan {
         let half = half(plan, &observed.machine, &observed.tables)?;
@@ -123,10 +130,12 @@ pub fn reconcile(desired: Desired<'_>, observed: &Observed) -> Result<Vec<Action
             actions.push(Action::Prove(trial.into()));
         }
         if observed.tables.config != config {
-            nic::relax(desired, observed, &ports, &mut actions);
+            nics.relax_for_switch(&mut actions);
         }
         switch(observed, config, &ports, &mut actions);
-        nic::tighten(desired, observed, &ports, &mut actions);
+        let stale = observed.tables.failsafe.difference(desired.failsafe);
+        actions.extend(stale.map(|key| Action::Delete(Key::Failsafe(*key))));
+        nics.tighten(&mut actions);
         clean(desired, observed, &ports, &rules, &mut actions);
     }
     Ok(actions)
@@ -174,10 +183,22 @@ fn half(plan: &Plan, machine: &Machine, tables: &Tables) -> Result<Half, LowerEr
     Ok(Half { slot, tables: lower::lower(plan, machine, slot, tables.slot(slot))? })
 }
 
+/// NICs know failsafe flows by the programs in them, so those give way first.
+fn let_failsafe_through(
+    desired: Desired<'_>,
+    observed: &Observed,
+    nics: &mut Nics<'_>,
+    actions: &mut Vec<Action>,
+) {
+    let new: Vec<_> = desired.failsafe.difference(&observed.tables.failsafe).collect();
+    if !new.is_empty() {
+        nics.relax_for_failsafe(actions);
+    }
+    actions.extend(new.into_iter().map(|key| Action::Put(Entry::Failsafe(*key))));
+}
+
 /// New ports get the programs. Their entry comes first, so that what the node itself lives by passes from the first packet.
 fn protect(desired: Desired<'_>, observed: &Observed, ports: &WantedPorts, actions: &mut Vec<Action>) {
-    let new_failsafe = desired.failsafe.difference(&observed.tables.failsafe);
-    actions.extend(new_failsafe.map(|key| Action::Put(Entry::Failsafe(*key))));
     for (port, attachment) in &observed.attachments {
         if attachment.program == Program::Outdated && attachment.index.is_some() {
             actions.push(Action::Refresh { hook: Hook::Ingress, port: port.clone() });
@@ -270,7 +291,6 @@ fn clean(
     let Observed { machine: _, tables, attachments, egress, nics: _ } = observed;
     let mut delete = |key: Key| actions.push(Action::Delete(key));
     tables.rule_counters.difference(rules).for_each(|rule| delete(Key::RuleCounter(*rule)));
-    tables.failsafe.difference(desired.failsafe).for_each(|key| delete(Key::Failsafe(*key)));
 
     let planned: BTreeSet<&PortName> =
         desired.plan.iter().flat_map(|(plan, _)| &plan.ports).map(|port| &port.name).collect();

@@ -1,88 +1,127 @@
-//! Programs in NICs, around a change of policy.
+//! Programs in NICs, around a change of what the program in the kernel passes.
 //!
-//! A NIC drops before the program in the kernel is asked, so it may drop only what that one would drop: **relaxed** before the
-//! switch to what both generations drop, or to nothing; **tightened** after it. A port whose NIC refuses loses no policy by it.
+//! A NIC drops before the program in the kernel is asked, so it may drop only what that one would drop: it is **relaxed** before
+//! anything more is passed, be it by a new generation or as a failsafe flow, to what is dropped before and after, or to nothing;
+//! and **tightened** when all is as it will be. A port whose NIC refuses loses no policy by it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use selvedge_abi::FailsafeKey;
 use selvedge_topology::names::PortName;
+use selvedge_topology::plan::{Generation, Plan};
 
 use super::{Action, Desired, Observed, WantedPorts};
 use crate::device::{Choice, Grounds, NicLink, NicProgram};
 
-impl Desired<'_> {
+impl<'a> Desired<'a> {
     /// The program that the NIC of `port` is to run.
-    fn nic(&self, port: &PortName) -> Option<&NicProgram> {
+    fn nic(&self, port: &PortName) -> Option<&'a NicProgram> {
         match self.nics.get(port)? {
             Choice::Runs(program) => Some(program),
             Choice::Not { .. } | Choice::Unable => None,
         }
     }
-}
 
-/// Before the switch. What a NIC runs and goes on to run after it is dropped by both generations already.
-pub(super) fn relax(
-    desired: Desired<'_>,
-    observed: &Observed,
-    ports: &WantedPorts,
-    actions: &mut Vec<Action>,
-) {
-    for (port, link) in live(observed, ports) {
-        if desired.nic(port).is_some_and(|program| program.name == link.program) {
-            continue;
-        }
-        match relaxed(desired, observed, port, link) {
-            Some(program) if program.name == link.program => {}
-            Some(program) => actions.extend(load(observed, port, program)),
-            None => actions.push(Action::Unload { port: port.clone() }),
+    /// The plan that packets are judged by now, where it is known.
+    fn in_force(&self, observed: &Observed) -> Option<&'a Plan> {
+        let judging = Generation(observed.tables.config.generation);
+        match self.plan {
+            Some((plan, generation)) if generation == judging => Some(plan),
+            _ => self.before,
         }
     }
 }
 
-fn relaxed(desired: Desired<'_>, observed: &Observed, port: &PortName, link: &NicLink) -> Option<NicProgram> {
-    let (plan, _) = desired.plan?;
-    let grounds =
-        Grounds { plan, terms: desired.terms(), machine: &observed.machine, failsafe: desired.failsafe };
-    grounds.relaxed(desired.before?, port, &link.program)
-}
-
-/// After the switch, or without one.
-pub(super) fn tighten(
-    desired: Desired<'_>,
-    observed: &Observed,
-    ports: &WantedPorts,
-    actions: &mut Vec<Action>,
-) {
-    let unloaded = |port: &PortName, actions: &[Action]| {
-        actions.iter().any(|action| matches!(action, Action::Unload { port: done } if done == port))
-    };
-    for (port, link) in &observed.nics {
-        let dead = ports.get(port).is_none_or(|wanted| link.index != Some(wanted.index));
-        if (dead || desired.nic(port).is_none()) && !unloaded(port, actions) {
-            actions.push(Action::Unload { port: port.clone() });
-        }
-    }
-    for port in ports.keys() {
-        let Some(program) = desired.nic(port) else { continue };
-        let runs = live(observed, ports).any(|(on, link)| on == port && link.program == program.name);
-        let held_back = desired.held_back.get(port) == Some(&program.name);
-        if !runs && !held_back {
-            actions.extend(load(observed, port, program.clone()));
-        }
-    }
-}
-
-/// Links on ports as they are now.
-fn live<'a>(
+/// What NICs run, as the list of actions grows.
+pub(super) struct Nics<'a> {
+    desired: Desired<'a>,
     observed: &'a Observed,
     ports: &'a WantedPorts,
-) -> impl Iterator<Item = (&'a PortName, &'a NicLink)> {
-    observed.nics.iter().filter(|(port, link)| {
-        let on = observed.machine.port(port).map(|interface| interface.index);
-        on.is_some() && link.index == on
-            || ports.get(*port).is_some_and(|wanted| link.index == Some(wanted.index))
-    })
+    links: BTreeMap<PortName, NicLink>,
 }
 
-fn load(observed: &Observed, port: &PortName, program: NicProgram) -> Option<Action> {
-    let index = observed.machine.port(port)?.index;
-    Some(Action::Load { port: port.clone(), index, program })
+impl<'a> Nics<'a> {
+    /// As they are before any action.
+    pub(super) fn new(desired: Desired<'a>, observed: &'a Observed, ports: &'a WantedPorts) -> Self {
+        Self { desired, observed, ports, links: observed.nics.clone() }
+    }
+
+    /// Before failsafe flows are passed that were not.
+    pub(super) fn relax_for_failsafe(&mut self, actions: &mut Vec<Action>) {
+        self.relax(self.desired.in_force(self.observed), actions);
+    }
+
+    /// Before the switch.
+    pub(super) fn relax_for_switch(&mut self, actions: &mut Vec<Action>) {
+        self.relax(self.desired.plan.map(|(plan, _)| plan), actions);
+    }
+
+    /// Until `next` judges. What a NIC runs and is to run at the end is dropped before and after already.
+    fn relax(&mut self, next: Option<&Plan>, actions: &mut Vec<Action>) {
+        let live: Vec<_> = self.links.iter().filter(|(port, link)| self.is_live(port, link)).collect();
+        let mut relaxed = Vec::new();
+        for (port, link) in live {
+            if self.desired.nic(port).is_some_and(|program| program.name == link.program) {
+                continue;
+            }
+            match self.relaxed(next, port) {
+                Some(program) if program.name == link.program => {}
+                program => relaxed.push((port.clone(), program)),
+            }
+        }
+        for (port, program) in relaxed {
+            match program {
+                Some(program) => self.load(&port, program, actions),
+                None => self.unload(port, actions),
+            }
+        }
+    }
+
+    fn relaxed(&self, next: Option<&Plan>, port: &PortName) -> Option<NicProgram> {
+        let Observed { machine, tables, nics, .. } = self.observed;
+        let found = &nics.get(port)?.program;
+        let (terms, before) = (self.desired.terms(), self.desired.in_force(self.observed)?);
+        let now = Grounds { plan: before, terms, machine, failsafe: &tables.failsafe };
+        // Entries come before the switch and go after it.
+        let all: BTreeSet<FailsafeKey> = tables.failsafe.union(self.desired.failsafe).copied().collect();
+        let plans = [before, next?];
+        now.gives(port, found).then(|| Grounds { failsafe: &all, ..now }.in_common(plans, port)).flatten()
+    }
+
+    /// When the program in the kernel passes no less any more.
+    pub(super) fn tighten(&mut self, actions: &mut Vec<Action>) {
+        let links = self.links.clone();
+        for (port, link) in links {
+            let dead = self.ports.get(&port).is_none_or(|wanted| link.index != Some(wanted.index));
+            if dead || self.desired.nic(&port).is_none() {
+                self.unload(port, actions);
+            }
+        }
+        for port in self.ports.keys() {
+            let Some(program) = self.desired.nic(port) else { continue };
+            let runs = self.links.get(port).is_some_and(|link| link.program == program.name);
+            let held_back = self.desired.held_back.get(port) == Some(&program.name);
+            if !runs && !held_back {
+                self.load(port, program.clone(), actions);
+            }
+        }
+    }
+
+    /// Whether a link is on its port as that is now.
+    fn is_live(&self, port: &PortName, link: &NicLink) -> bool {
+        let on = self.observed.machine.port(port).map(|interface| interface.index);
+        on.is_some() && link.index == on
+    }
+
+    fn load(&mut self, port: &PortName, program: NicProgram, actions: &mut Vec<Action>) {
+        let Some(interface) = self.observed.machine.port(port) else { return };
+        let (index, name) = (interface.index, program.name.clone());
+        self.links.insert(port.clone(), NicLink { index: Some(index), program: name });
+        actions.push(Action::Load { port: port.clone(), index, program });
+    }
+
+    fn unload(&mut self, port: PortName, actions: &mut Vec<Action>) {
+        self.links.remove(&port);
+        actions.push(Action::Unload { port });
+    }
 }

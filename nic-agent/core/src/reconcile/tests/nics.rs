@@ -1,4 +1,4 @@
-//! Programs in NICs: relaxed before a switch, tightened after it, and never a reason for anything else to wait.
+//! Programs in NICs: relaxed before anything more is passed, tightened after it, and never a reason for anything else to wait.
 
 use selvedge_topology::plan::Outcome;
 
@@ -48,12 +48,20 @@ impl Wanted {
     }
 }
 
-/// What is done to NICs, and the switch among it.
+/// A service of a stranger that the node can't live without.
+fn service(remote_port: u16) -> FailsafeKey {
+    let remote = selvedge_abi::Address::from_ipv4([10, 0, 0, 9]);
+    FailsafeKey { remote, remote_port, protocol: 6 }
+}
+
+/// What is done to NICs, and the switch and failsafe flows among it.
 fn around_the_switch(actions: &[Action]) -> Vec<String> {
     let told = actions.iter().filter_map(|action| match action {
         Action::Load { program, .. } => Some(format!("load {}", program.name)),
         Action::Unload { .. } => Some("unload".to_owned()),
         Action::Switch(_) => Some("switch".to_owned()),
+        Action::Put(Entry::Failsafe(_)) => Some("let through".to_owned()),
+        Action::Delete(Key::Failsafe(_)) => Some("judge again".to_owned()),
         _ => None,
     });
     told.collect()
@@ -156,4 +164,49 @@ fn what_a_nic_refused_is_not_tried_again_until_it_is_due_or_another_program() {
         around_the_switch(&next.actions(&world)),
         ["switch".to_owned(), format!("load {}", next.program().name)]
     );
+}
+
+#[test]
+fn a_new_failsafe_flow_is_passed_by_the_nic_before_the_program_in_the_kernel_and_an_old_one_after_it() {
+    let mut world = world();
+    let with = |ports: &[u16], world: &World| {
+        let failsafe = ports.iter().copied().map(service).collect();
+        Wanted { failsafe, ..Wanted::plan(plan(8080), 1) }.nics(world, None)
+    };
+    with(&[2379], &world).execute(&mut world);
+    let exchanged = with(&[2380], &world);
+    let told = around_the_switch(&exchanged.actions(&world));
+    let tight = format!("load {}", exchanged.program().name);
+    assert!(told[0].starts_with("load ") && told[0] != tight, "one that passes both: {told:?}");
+    assert_eq!(told[1..], ["let through".to_owned(), "judge again".to_owned(), tight]);
+    exchanged.execute(&mut world);
+
+    let more = with(&[2379, 2380], &world);
+    let told = around_the_switch(&more.actions(&world));
+    assert_eq!(told, [format!("load {}", more.program().name), "let through".to_owned()]);
+    more.execute(&mut world);
+    let less = with(&[2380], &world);
+    let told = around_the_switch(&less.actions(&world));
+    assert_eq!(told, ["judge again".to_owned(), format!("load {}", less.program().name)]);
+}
+
+#[test]
+fn a_failsafe_flow_that_comes_with_a_generation_is_passed_by_both_in_both() {
+    let mut world = world();
+    let old = plan(8080);
+    Wanted::plan(old.clone(), 1).nics(&world, None).execute(&mut world);
+    let new = Wanted { failsafe: [service(2379)].into(), ..Wanted::plan(plan(9090), 2) };
+    let new = new.nics(&world, Some(&old));
+    let told = around_the_switch(&new.actions(&world));
+    let tight = format!("load {}", new.program().name);
+    assert_eq!((&told[1][..], &told[3..]), ("let through", &["switch".to_owned(), tight][..]));
+    assert!(told[0].starts_with("load ") && told[2].starts_with("load ") && told[0] != told[2], "{told:?}");
+}
+
+#[test]
+fn without_a_plan_a_nic_is_cleared_before_a_new_failsafe_flow_is_passed() {
+    let mut world = world();
+    Wanted::plan(plan(8080), 1).nics(&world, None).execute(&mut world);
+    let nothing = Wanted { failsafe: [service(2379)].into(), ..Wanted::nothing() };
+    assert_eq!(around_the_switch(&nothing.actions(&world)), ["unload", "let through"]);
 }
