@@ -10,8 +10,9 @@ use std::process::{Command, Output, Stdio};
 use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, own_address, report};
 use selvedge_controller::server::Controller;
 use selvedge_proto::{Count, EgressReport, PortReport, Refusal, Report};
-use selvedge_topology::model::PortRole;
-use selvedge_topology::placement::{Mode, Nic, PortState};
+use selvedge_topology::identity::Identity;
+use selvedge_topology::model::{PortRole, RuleId};
+use selvedge_topology::placement::{DeviceCost, DeviceKind, Mode, Nic, PortState, Room, Share, ShedDrops};
 use selvedge_topology::plan::Generation;
 use tempfile::TempDir;
 
@@ -76,6 +77,30 @@ fn in_force() -> Report {
     }
 }
 
+/// A program that not all drops fit into.
+fn device_cost() -> DeviceCost {
+    let share = |used, room| Share { used, room };
+    let shed = |rule, name: &str, packets| ShedDrops {
+        rule,
+        name: name.to_owned(),
+        from: None,
+        to: Some(Identity(256)),
+        packets,
+        flows: 65536,
+    };
+    DeviceCost {
+        kind: DeviceKind::Prefilter,
+        instructions: share(1180, Room::Assumed(4096)),
+        maps: share(3, Room::Unlimited),
+        entries: share(5, Room::Unlimited),
+        entries_each: share(2, Room::AtMost(2)),
+        entry_bytes: share(16, Room::AtMost(64)),
+        shed: vec![shed(Some(RuleId(7)), "web-in/ingress/00000007", Some(12)), shed(None, "", None)],
+        shed_more: 0,
+        shed_why: "map sources_24 would have 9 entries, and the device takes 2 entries in one map".to_owned(),
+    }
+}
+
 /// Ages differ from run to run.
 fn ageless(text: &str) -> String {
     (0..10).fold(text.to_owned(), |text, age| text.replace(&format!(" {age}s ago"), " Ns ago"))
@@ -134,6 +159,7 @@ async fn lists_and_descriptions_read_like_kubectl() {
     insta::assert_snapshot!("placement", seen);
     let run = selvedge(&server, &["placement", "--workload", "web1", "-o", "json"]);
     let entries: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(entries[0]["points"][0]["device"], serde_json::Value::Null);
     assert_eq!((&entries[0]["workload"], &entries[0]["direction"]), (&"web1".into(), &"ingress".into()));
     assert_eq!(entries[0]["standing"]["state"], "gaps");
     assert_eq!(entries[0]["points"][0]["hook"], "xdp-native");
@@ -339,4 +365,24 @@ fn the_daemon_says_so_where_there_is_no_etcd_to_run() {
     assert_eq!(run.status.code(), Some(1));
     let text = String::from_utf8(run.stderr).unwrap();
     assert!(text.contains("the program `etcd` is not installed"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_program_in_a_nic_takes_is_a_row_of_the_ledger() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let server = server(&controller);
+    let documents = directory(POLICY);
+    assert_eq!(selvedge(&server, &["apply", "-f", path(&documents)]).code, 0);
+    let mut report = in_force();
+    report.ports[0].nic = Nic::Runs { program: device_cost() };
+    etcd.report(&report).await;
+    let ask = |format| selvedge(&server, &["placement", "--workload", "web1", "-o", format]).out;
+    insta::assert_snapshot!("placement_in_a_nic", ask("wide"));
+    let entries: serde_json::Value = serde_json::from_str(&ask("json")).unwrap();
+    let device = &entries[0]["points"][0]["device"];
+    assert_eq!(device["instructions"], serde_json::json!({"used": 1180, "room": {"assumed": 4096}}));
+    assert_eq!((&device["shed"][0]["rule"], &device["shed"][0]["packets"]), (&7.into(), &12.into()));
+    assert!(ask("yaml").contains("entriesEach:"), "{}", ask("yaml"));
+    controller.shutdown().await;
 }

@@ -7,6 +7,7 @@
 
 mod chunks;
 mod convert;
+mod device;
 mod digest;
 mod flow;
 mod generation;
@@ -21,6 +22,7 @@ mod target;
 
 pub use chunks::{ChunkError, Chunks, MAX_CHUNK_BYTES};
 pub use convert::DecodeError;
+pub use device::MAX_SHED;
 pub use digest::Digest;
 pub use flow::{Flow, FlowEnd, FlowReason, FlowRule, MAX_BATCH_FLOWS, Mode, Observed, Transport, Verdict};
 pub use generation::{

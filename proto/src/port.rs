@@ -8,6 +8,7 @@ use crate::convert::{
     DecodeError, at_most, name, optional_name, port_role_from_wire, port_role_to_wire, prose,
     xdp_mode_from_wire, xdp_mode_to_wire,
 };
+use crate::device;
 use crate::report::MAX_TEXT;
 use crate::wire;
 
@@ -95,9 +96,9 @@ pub(crate) fn to_wire(port: &PortReport) -> wire::PortReport {
     };
     let (state, granted) = state_to_wire(*state);
     let (nic_runs, nic_idle) = match nic {
-        Nic::Unable => (String::new(), String::new()),
-        Nic::Idle { reason } => (String::new(), reason.clone()),
-        Nic::Runs { program } => (program.clone(), String::new()),
+        Nic::Unable => (None, String::new()),
+        Nic::Idle { reason } => (None, reason.clone()),
+        Nic::Runs { program } => (Some(device::to_wire(program)), String::new()),
     };
     wire::PortReport {
         name: name.to_string(),
@@ -134,10 +135,10 @@ pub(crate) fn from_wire(port: wire::PortReport) -> Result<PortReport, DecodeErro
     } else {
         EgressReport::Unenforced { reason: prose("reason of no egress", &egress_unenforced, MAX_TEXT)? }
     };
-    let nic = match (nic_runs.as_str(), nic_idle.as_str()) {
-        ("", "") => Nic::Unable,
-        ("", reason) => Nic::Idle { reason: prose("reason of a NIC", reason, MAX_TEXT)? },
-        (program, _) => Nic::Runs { program: prose("program of a NIC", program, MAX_TEXT)? },
+    let nic = match (nic_runs, nic_idle.as_str()) {
+        (None, "") => Nic::Unable,
+        (None, reason) => Nic::Idle { reason: prose("reason of a NIC", reason, MAX_TEXT)? },
+        (Some(program), _) => Nic::Runs { program: device::from_wire(program)? },
     };
     Ok(PortReport {
         name: name("port", &port_name)?,

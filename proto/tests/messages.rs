@@ -13,7 +13,9 @@ use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::Identity;
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::model::{PortRole, RuleId};
-use selvedge_topology::placement::{Mode as XdpMode, Nic, PortState};
+use selvedge_topology::placement::{
+    DeviceCost, DeviceKind, Mode as XdpMode, Nic, PortState, Room, Share, ShedDrops,
+};
 use selvedge_topology::plan::Generation;
 
 fn flow(packet: Observed) -> Flow {
@@ -84,6 +86,43 @@ fn a_flow_that_cannot_be_is_refused_by_field() {
     );
 }
 
+fn port(name: &str, nic: Nic) -> PortReport {
+    PortReport {
+        name: name.parse().unwrap(),
+        role: PortRole::Uplink,
+        profile: Some("veth".parse().unwrap()),
+        requested: XdpMode::Native,
+        state: PortState::Enforced(XdpMode::Generic),
+        reason: "driver veth_test has no native XDP".into(),
+        egress: EgressReport::Unenforced { reason: "the kernel has no tcx".into() },
+        past: vec!["flows that the eSwitch forwards".into()],
+        nic,
+    }
+}
+
+fn device_program() -> DeviceCost {
+    let share = |used, room| Share { used, room };
+    let shed = |rule, packets| ShedDrops {
+        rule,
+        name: "p/ingress/00000009".into(),
+        from: None,
+        to: Some(Identity(256)),
+        packets,
+        flows: u64::MAX,
+    };
+    DeviceCost {
+        kind: DeviceKind::Prefilter,
+        instructions: share(90, Room::Assumed(4096)),
+        maps: share(2, Room::Unlimited),
+        entries: share(4, Room::Unlimited),
+        entries_each: share(2, Room::AtMost(2)),
+        entry_bytes: share(16, Room::AtMost(64)),
+        shed: vec![shed(Some(RuleId(9)), Some(7)), shed(None, None)],
+        shed_more: 3,
+        shed_why: "the device takes 2 entries".into(),
+    }
+}
+
 fn report() -> Report {
     let count = Count { packets: 1, bytes: 2 };
     Report {
@@ -94,17 +133,10 @@ fn report() -> Report {
         in_force: None,
         refusal: Some(Refusal { generation: Generation(4), reason: "port w9 does not exist".into() }),
         proof: Some(ProofReport::Proven { packets: 40, classes: 20, of: 30, skipped: 1 }),
-        ports: vec![PortReport {
-            name: "eth0".parse().unwrap(),
-            role: PortRole::Uplink,
-            profile: Some("veth".parse().unwrap()),
-            requested: XdpMode::Native,
-            state: PortState::Enforced(XdpMode::Generic),
-            reason: "driver veth_test has no native XDP".into(),
-            egress: EgressReport::Unenforced { reason: "the kernel has no tcx".into() },
-            past: vec!["flows that the eSwitch forwards".into()],
-            nic: Nic::Idle { reason: "the device takes 2 entries".into() },
-        }],
+        ports: vec![
+            port("eth0", Nic::Idle { reason: "the device takes 2 entries".into() }),
+            port("eth1", Nic::Runs { program: device_program() }),
+        ],
         reasons: vec![("policy-deny".into(), count)],
         rules: vec![(RuleId(9), count)],
         connections: Occupancy { entries: 5, room: 9 },

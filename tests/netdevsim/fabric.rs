@@ -104,13 +104,25 @@ impl Fabric {
         })
     }
 
-    /// The hooks that the ledger names at a port, and the reasons that it gives, all of them.
-    pub(crate) fn points(&self, port: &str) -> io::Result<(Vec<String>, String)> {
+    /// What the ledger says of a port.
+    fn of_ledger(&self, port: &str) -> io::Result<Vec<Value>> {
         let (_, said) = self.selvedge(&["placement", "-o", "json"])?;
         let entries: Value = serde_json::from_str(&said)?;
         let entries = entries.as_array().cloned().unwrap_or_default();
         let points = entries.iter().flat_map(|entry| entry["points"].as_array().cloned().unwrap_or_default());
-        let here: Vec<Value> = points.filter(|point| point["port"] == port).collect();
+        Ok(points.filter(|point| point["port"] == port).collect())
+    }
+
+    /// What the ledger says that the program in a port's card takes.
+    pub(crate) fn cost(&self, port: &str) -> io::Result<Value> {
+        let points = self.of_ledger(port)?;
+        let cost = points.into_iter().map(|mut point| point["device"].take()).find(|cost| !cost.is_null());
+        Ok(cost.unwrap_or_default())
+    }
+
+    /// The hooks that the ledger names at a port, and the reasons that it gives, all of them.
+    pub(crate) fn points(&self, port: &str) -> io::Result<(Vec<String>, String)> {
+        let here = self.of_ledger(port)?;
         let words =
             |key: &str| here.iter().filter_map(|point| point[key].as_str().map(str::to_owned)).collect();
         let reasons: Vec<String> = words("reason");

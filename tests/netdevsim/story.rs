@@ -124,6 +124,23 @@ fn carried(tally: &mut Tally, fabric: &Fabric, what: &str) -> io::Result<Vec<Pro
             let named = |hook: &str| hooks.iter().any(|found| found == hook);
             if named("xdp-offload") && named("xdp-generic") { Ok(()) } else { Err(Instead::found(hooks)) }
         });
+        tally.soon(
+            &format!("the ledger says what the one in the card takes, and of how much ({port})"),
+            || {
+                let cost = fabric.cost(port)?;
+                let room = serde_json::json!([{"atMost": 2}, "unlimited"]);
+                equal(
+                    &serde_json::json!([cost["entriesEach"]["room"], cost["instructions"]["room"]]),
+                    &room,
+                )?;
+                let used = [&cost["instructions"], &cost["maps"]].map(|share| share["used"].as_u64());
+                if used.iter().all(|used| used.is_some_and(|used| used > 0)) {
+                    Ok(())
+                } else {
+                    Err(Instead::found(cost))
+                }
+            },
+        );
     }
     tally.soon("the ledger says that the workload is enforced at every point", || fabric.ledger());
     all()

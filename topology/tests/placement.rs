@@ -8,11 +8,12 @@ use selvedge_hw_profiles::Mode;
 use selvedge_topology::compile::compile;
 use selvedge_topology::demands::Demand;
 use selvedge_topology::documents::{SourceFile, load};
-use selvedge_topology::identity::IdentityTable;
-use selvedge_topology::model::{Direction, Model};
+use selvedge_topology::identity::{Identity, IdentityTable};
+use selvedge_topology::model::{Direction, Model, RuleId};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::{
-    Carries, Entry, Hook, Nic, PortState, SeenNode, SeenPort, Standing, ledger, obstacles,
+    Carries, DeviceCost, DeviceKind, Entry, Hook, Nic, Point, PortState, Room, SeenNode, SeenPort, Share,
+    ShedDrops, Standing, ledger, obstacles,
 };
 use selvedge_topology::plan::{Generation, Plan, Table};
 
@@ -246,16 +247,60 @@ fn a_demand_that_a_port_is_known_not_to_meet_is_an_obstacle() {
     assert_eq!(found(&fabric), []);
 }
 
+/// A program for a device that takes two entries a map, and says only itself how many instructions.
+fn program() -> DeviceCost {
+    let share = |used, room| Share { used, room };
+    DeviceCost {
+        kind: DeviceKind::Prefilter,
+        instructions: share(45, Room::Assumed(4096)),
+        maps: share(1, Room::Unlimited),
+        entries: share(2, Room::Unlimited),
+        entries_each: share(2, Room::AtMost(2)),
+        entry_bytes: share(16, Room::AtMost(64)),
+        shed: Vec::new(),
+        shed_more: 0,
+        shed_why: String::new(),
+    }
+}
+
+#[test]
+fn what_a_program_in_a_nic_takes_is_told_with_what_there_is_and_what_did_not_fit() {
+    let mut program = program();
+    let shares = [program.instructions, program.maps, program.entries_each].map(|share| share.to_string());
+    assert_eq!((shares, program.left()), (["45/~4096", "1", "2/2"].map(ToOwned::to_owned), None));
+    let shed = |rule| ShedDrops {
+        rule: Some(RuleId(rule)),
+        name: format!("p/ingress/{rule}"),
+        from: None,
+        to: Some(Identity(256)),
+        packets: None,
+        flows: 9,
+    };
+    program.shed = vec![shed(7), shed(8), shed(7)];
+    program.shed_why = "120 instructions, at most 100".to_owned();
+    assert_eq!(
+        program.to_string(),
+        "prefilter of 45 instructions, 1 map with 2 entries; 3 drops by 2 rules do not fit: 120 instructions, at most 100"
+    );
+    program.shed_more = 4;
+    assert!(program.left().unwrap().starts_with("7 drops by at least 2 rules do not fit"));
+    let json = serde_json::to_value(&program).unwrap();
+    assert_eq!(json["instructions"], serde_json::json!({"used": 45, "room": {"assumed": 4096}}));
+    assert_eq!((&json["maps"]["room"], &json["shed"][1]["rule"]), (&"unlimited".into(), &8.into()));
+}
+
 #[test]
 fn a_program_in_the_nic_is_a_point_before_the_one_in_the_kernel_and_one_that_is_refused_is_told() {
     let mut fabric = demo();
-    fabric.port("host1", "w1").nic = Nic::Runs { program: "prefilter of 45 instructions".to_owned() };
+    fabric.port("host1", "w1").nic = Nic::Runs { program: program() };
     let entry = fabric.entry("web1", Direction::Egress);
     let hooks = [
-        (Some(Hook::XdpOffload), "prefilter of 45 instructions"),
-        (Some(Hook::XdpNative), "driver veth runs XDP itself"),
+        (Some(Hook::XdpOffload), "prefilter of 45 instructions, 1 map with 2 entries", Some(program())),
+        (Some(Hook::XdpNative), "driver veth runs XDP itself", None),
     ];
-    let found: Vec<_> = entry.points.iter().map(|point| (point.hook, point.reason.as_str())).collect();
+    let of = |point: &Point| (point.hook, point.reason.clone(), point.device.clone());
+    let found: Vec<_> = entry.points.iter().map(of).collect();
+    let hooks = hooks.map(|(hook, reason, device)| (hook, reason.to_owned(), device));
     assert_eq!((found, &entry.standing), (hooks.to_vec(), &Standing::Enforced));
 
     let offload = Demand { require: Some(Mode::Offload), ..Demand::default() };

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 
 use selvedge_topology::compile::compile;
+use selvedge_topology::identity::Identity;
 use selvedge_topology::model::{Attachment, Direction};
 use selvedge_topology::names::{NodeName, WorkloadName};
-use selvedge_topology::placement::{Entry, Guard, Point, SeenNode, Standing, ledger};
+use selvedge_topology::placement::{DeviceCost, Entry, Guard, Point, SeenNode, ShedDrops, Standing, ledger};
 
 use super::client::connect;
 use super::output::Format;
 use super::snapshot::{Snapshot, snapshot};
 use super::table::{list, or_dash, table};
 use super::{Answer, CliError, output, status};
+
+/// How many of what did not fit into a NIC a line has room for; `-o json` has more.
+const MAX_NAMED: usize = 3;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  selvedge placement\n  selvedge placement --workload db1 -o wide\n  \
@@ -118,7 +122,7 @@ fn why(entry: &Entry) -> String {
     }
 }
 
-/// One line for each enforcement point, and what the tables hold below.
+/// One line for each enforcement point; below, what the tables hold, and what programs in NICs take.
 fn wide(entries: &[Entry]) -> String {
     let rows = entries.iter().flat_map(|entry| {
         let Entry { workload, direction, standing, points, .. } = entry;
@@ -152,7 +156,44 @@ fn wide(entries: &[Entry]) -> String {
         })
     });
     let head = ["WORKLOAD", "DIRECTION", "TABLE", "ENTRIES", "BYTES", "SHARED-BY", "NODE-NEEDS", "ROOM"];
-    points + "\n" + &table(&head, costs)
+    let tables = points + "\n" + &table(&head, costs);
+    let devices = devices(entries);
+    if devices.is_empty() { tables } else { tables + "\n" + &devices }
+}
+
+/// One line for each program in a NIC: it is one for all workloads whose packets pass the port. Empty where there is none.
+fn devices(entries: &[Entry]) -> String {
+    let points = entries.iter().flat_map(|entry| &entry.points);
+    let devices: BTreeMap<_, _> =
+        points.filter_map(|point| Some(((&point.node, &point.port), point.device.as_ref()?))).collect();
+    if devices.is_empty() {
+        return String::new();
+    }
+    let rows = devices.into_iter().map(|((node, port), cost)| {
+        let DeviceCost { kind, instructions, maps, entries, entries_each, entry_bytes, .. } = cost;
+        let shares = [instructions, maps, entries, entries_each, entry_bytes].map(ToString::to_string);
+        let of_port = [node.to_string(), port.to_string(), kind.to_string()];
+        let shed = [or_dash(cost.left().unwrap_or_default()), or_dash(named(cost))];
+        [&of_port[..], &shares, &shed].concat()
+    });
+    let head = ["NODE", "PORT", "IN-NIC", "INSTRUCTIONS", "MAPS", "ENTRIES", "ENTRIES-EACH", "ENTRY-BYTES"];
+    table(&[&head[..], &["LEFT-TO-THE-KERNEL", "WORTH-MOST"]].concat(), rows)
+}
+
+/// The rules whose drops did not fit, those that are worth most first.
+fn named(cost: &DeviceCost) -> String {
+    let one = |ShedDrops { rule, name, from, to, packets, flows }: &ShedDrops| {
+        let rule = match rule {
+            Some(rule) if name.is_empty() => format!("rule {}", rule.0),
+            Some(_) => name.clone(),
+            None => "no policy".to_owned(),
+        };
+        let end = |word, end: &Option<Identity>| end.map(|end| format!(" {word} identity {}", end.0));
+        let (from, to) = (end("from", from), end("to", to));
+        let worth = packets.map_or_else(|| format!("{flows} flows"), |packets| format!("{packets} packets"));
+        format!("{rule}{}{} ({worth})", from.unwrap_or_default(), to.unwrap_or_default())
+    };
+    cost.shed.iter().take(MAX_NAMED).map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn hook(point: &Point) -> String {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use selvedge_agent_core::device::cost;
 use selvedge_agent_core::place::Terms;
-use selvedge_agent_core::{Choice, Choices, Grounds, IfIndex, LowerError, ProgramName};
+use selvedge_agent_core::{Choice, Choices, Grounds, Interface, LowerError, ProgramName};
+use selvedge_proto::MAX_SHED;
 use selvedge_topology::names::PortName;
-use selvedge_topology::placement::Nic;
+use selvedge_topology::placement::{DeviceCost, Nic};
 use selvedge_topology::plan::Generation;
 
 use super::Engine;
@@ -72,15 +74,18 @@ impl<D: Datapath> Engine<D> {
     }
 
     /// What a report says of a port's NIC.
-    pub(super) fn nic(&self, port: &PortName, index: IfIndex) -> Nic {
+    pub(super) fn nic(&self, port: &PortName, interface: &Interface) -> Nic {
         let program = match self.nics.get(port) {
             None | Some(Choice::Unable) => return Nic::Unable,
             Some(Choice::Not { reason }) => return Nic::Idle { reason: cut(reason.clone()) },
             Some(Choice::Runs(program)) => program,
         };
-        let link = self.observed.nics.get(port).filter(|link| link.index == Some(index));
-        if link.is_some_and(|link| link.program == program.name) {
-            return Nic::Runs { program: cut(program.to_string()) };
+        let link = self.observed.nics.get(port).filter(|link| link.index == Some(interface.index));
+        let known = self.plan().zip(self.terms().offload(interface));
+        if let Some((plan, limits)) = known.filter(|_| link.is_some_and(|link| link.program == program.name))
+        {
+            let cost = cost(&program.program, limits, plan, MAX_SHED);
+            return Nic::Runs { program: DeviceCost { shed_why: cut(cost.shed_why), ..cost } };
         }
         let refused = self.refused_by_nics.get(port).filter(|refused| refused.program == program.name);
         let reason = refused.map_or_else(|| "not loaded yet".to_owned(), |refused| refused.reason.clone());

@@ -119,7 +119,7 @@ impl<D: Datapath> Engine<D> {
             }
         };
         let egress = self.egress(name, interface);
-        let nic = self.nic(name, interface.index);
+        let nic = self.nic(name, interface);
         let profile = self.terms().profile(interface).and_then(|name| name.parse().ok());
         let past = place::forwarded_past(self.terms(), name, interface);
         let past = past.into_iter().take(MAX_PAST).map(cut).collect();
@@ -136,7 +136,7 @@ impl<D: Datapath> Engine<D> {
         }
     }
 
-    fn terms(&self) -> Terms<'_> {
+    pub(super) fn terms(&self) -> Terms<'_> {
         Terms { profiles: &self.settings.profiles, demands: self.plan().map(|plan| &plan.demands) }
     }
 

@@ -11,7 +11,7 @@ use selvedge_topology::demands::Demands;
 use selvedge_topology::identity::Identity;
 use selvedge_topology::l4::L4Key;
 use selvedge_topology::model::{self as topology, Direction, NodeRole, PortRole, RuleId};
-use selvedge_topology::placement::{Nic, PortState};
+use selvedge_topology::placement::{Nic, PortState, Room};
 use selvedge_topology::plan::{
     Decision, Outcome, PlanAddress, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload, SetId,
 };
@@ -258,7 +258,8 @@ fn what_a_nic_refuses_costs_no_policy_is_reported_and_is_tried_again_when_it_is_
     assert_eq!(engine.converge(&[]).unwrap(), Progress::Executed);
     assert!(!engine.waits_for_nics());
     let Nic::Runs { program } = report(&mut engine).ports[1].nic.clone() else { panic!("it took it") };
-    assert!(program.starts_with("prefilter of "), "{program}");
+    assert!(program.to_string().starts_with("prefilter of "), "{program}");
+    assert_eq!((program.entries_each.room, program.entries.room), (Room::AtMost(2), Room::Unlimited));
     assert_eq!(engine.converge(&[]).unwrap(), Progress::Settled);
 }
 

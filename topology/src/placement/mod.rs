@@ -5,6 +5,7 @@
 //! not, both directions, so that nothing is left out in silence.
 
 mod cost;
+mod device;
 mod obstacle;
 mod seen;
 
@@ -15,6 +16,7 @@ pub use selvedge_hw_profiles::Mode;
 use serde::Serialize;
 
 pub use cost::{Budget, Cost};
+pub use device::{DeviceCost, DeviceKind, Room, Share, ShedDrops};
 pub use obstacle::{Hole, Obstacles, UnmetDemand, obstacles};
 pub use seen::{Nic, PortState, SeenNode, SeenPort};
 
@@ -123,6 +125,8 @@ pub struct Point {
     pub reason: String,
     /// Packets that the device forwards past it, in words: where there are any, it carries nothing whole.
     pub past: Vec<String>,
+    /// What the program takes of the device, where it is in one. It is one program for all workloads whose packets pass the port.
+    pub device: Option<DeviceCost>,
 }
 
 /// What becomes of packets at a point.
@@ -323,7 +327,7 @@ fn arriving(
         Some(Nic::Unable) | None => (reason, None),
     };
     let past = found.map(|port| port.past.clone()).unwrap_or_default();
-    let point = |hook, reason| Point {
+    let point = |hook, reason, device| Point {
         node: plan.node.clone(),
         port: port.clone(),
         hook,
@@ -331,9 +335,10 @@ fn arriving(
         carries,
         reason,
         past: past.clone(),
+        device,
     };
-    let in_nic = in_nic.map(|program| point(Some(Hook::XdpOffload), program));
-    in_nic.into_iter().chain([point(hook, reason)]).collect::<Vec<_>>().into_iter()
+    let in_nic = in_nic.map(|cost| point(Some(Hook::XdpOffload), cost.to_string(), Some(cost)));
+    in_nic.into_iter().chain([point(hook, reason, None)]).collect::<Vec<_>>().into_iter()
 }
 
 fn sent(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNode>) -> Point {
@@ -347,7 +352,8 @@ fn sent(plan: &Plan, port: &PortName, carries: Carries, seen: Option<&SeenNode>)
         None => (None, Guard::Untold, Some(untold())),
     };
     let reason = reason.unwrap_or_else(judged);
-    Point { node: plan.node.clone(), port: port.clone(), hook, guard, carries, reason, past: Vec::new() }
+    let (node, port) = (plan.node.clone(), port.clone());
+    Point { node, port, hook, guard, carries, reason, past: Vec::new(), device: None }
 }
 
 fn untold() -> String {

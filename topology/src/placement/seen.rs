@@ -6,6 +6,7 @@ use std::fmt;
 use selvedge_hw_profiles::Mode;
 use serde::Serialize;
 
+use super::device::DeviceCost;
 use crate::names::{PortName, ProfileName};
 use crate::plan::Generation;
 
@@ -48,8 +49,8 @@ pub enum Nic {
     },
     /// It drops some of what policy denies.
     Runs {
-        /// By which program, in words.
-        program: String,
+        /// By which program, and what that takes.
+        program: DeviceCost,
     },
 }
 

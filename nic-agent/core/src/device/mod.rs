@@ -3,6 +3,7 @@
 //! The program in the kernel judges everything, whether or not a NIC drops some of it first. So a NIC that refuses a program costs
 //! time and no policy; what must not be is a program there that drops what the one in the kernel would pass.
 
+mod cost;
 mod name;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,11 +12,12 @@ use std::fmt;
 use selvedge_abi::FailsafeKey;
 use selvedge_codegen::{Device, DeviceProgram, Limits, PortPolicy, Step, change, prefilter};
 use selvedge_hw_profiles::fit::{DeviceNeeds, MapNeed};
-use selvedge_hw_profiles::profile::{OffloadLimits, Support};
+use selvedge_hw_profiles::profile::OffloadLimits;
 use selvedge_hw_profiles::{Mode, Requirement, fit};
 use selvedge_topology::names::PortName;
 use selvedge_topology::plan::Plan;
 
+pub use cost::cost;
 pub use name::ProgramName;
 
 use crate::lower::{LowerError, port_policy};
@@ -55,17 +57,10 @@ impl From<Box<DeviceProgram>> for NicProgram {
 }
 
 impl fmt::Display for NicProgram {
-    /// `prefilter of 45 instructions, 2 maps with 4 entries`, and what it leaves to the full program.
+    /// `prefilter of 45 instructions, 3 drops shed`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DeviceProgram { kind, instructions, maps, shed, .. } = &*self.program;
-        let entries: u64 = maps.iter().map(|map| u64::from(map.max_entries)).sum();
-        write!(
-            f,
-            "{kind} of {} instructions, {} maps with {entries} entries",
-            instructions.len(),
-            maps.len()
-        )?;
-        shed.iter().try_for_each(|shed| write!(f, "; {shed}"))
+        let DeviceProgram { kind, instructions, shed, .. } = &*self.program;
+        write!(f, "{kind} of {} instructions, {} drops shed", instructions.len(), shed.len())
     }
 }
 
@@ -118,9 +113,7 @@ impl Grounds<'_> {
     /// The interface, if it is one that runs programs itself, and what it takes of them.
     fn able(&self, name: &PortName) -> Option<(&Interface, &OffloadLimits)> {
         let interface = self.machine.port(name)?;
-        let profile = &self.terms.profiles.of(&interface.seen)?.entry.profile;
-        let runs = matches!(profile.netdev(&interface.seen)?.offload, Support::Runs(_));
-        Some((interface, profile.offload.as_ref().filter(|_| runs)?))
+        Some((interface, self.terms.offload(interface)?))
     }
 
     fn policy(&self, name: &PortName) -> Result<Option<PortPolicy>, LowerError> {

@@ -2,6 +2,7 @@
 
 mod unmet;
 
+use selvedge_hw_profiles::profile::{OffloadLimits, Support};
 use selvedge_hw_profiles::{Demand, Fit, Mode, ModeChoice, Profiles, Requirement, fit};
 use selvedge_topology::demands::Demands;
 use selvedge_topology::names::PortName;
@@ -40,10 +41,17 @@ pub struct Terms<'a> {
     pub demands: Option<&'a Demands>,
 }
 
-impl Terms<'_> {
+impl<'a> Terms<'a> {
     /// The name of the profile of an interface.
     pub fn profile(&self, interface: &Interface) -> Option<&str> {
         self.profiles.of(&interface.seen).map(|found| found.entry.profile.name.as_str())
+    }
+
+    /// What the device of an interface takes of programs, where it runs any.
+    pub fn offload(&self, interface: &Interface) -> Option<&'a OffloadLimits> {
+        let profile = &self.profiles.of(&interface.seen)?.entry.profile;
+        let runs = matches!(profile.netdev(&interface.seen)?.offload, Support::Runs(_));
+        profile.offload.as_ref().filter(|_| runs)
     }
 
     /// All that is demanded of the mode of the interface `name`.
