@@ -1,10 +1,17 @@
 //! What was seen of a port. Looking is someone else's task; here is what there is to see.
 
+mod devlink;
+mod flavour;
+
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Bytes, Queues};
+
+pub use devlink::{Devlink, Encap, Eswitch, EswitchMode, InlineMode, Versions};
+pub use flavour::Flavour;
 
 /// What was seen of a port. `None`: nobody looked, or the driver does not say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,11 +28,17 @@ pub struct Port {
     /// What the kernel calls the port of the device: `p0`, `pf0vf1` (net/devlink/port.c).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phys_port_name: Option<String>,
+    /// What devlink tells of its device, and of what it is on that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devlink: Option<Devlink>,
     /// Its MTU.
     pub mtu: Bytes,
     /// Its peer's MTU, where it is one end of a pair.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_mtu: Option<Bytes>,
+    /// The kind of what it is enslaved to: `bridge`, `bond`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<String>,
     /// What the kernel claims of its XDP (genetlink family `netdev`, Linux 6.3 and later).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub xdp_features: Option<Vec<Feature>>,
@@ -67,7 +80,9 @@ impl Port {
             pci: None,
             firmware: None,
             phys_port_name: None,
+            devlink: None,
             peer_mtu: None,
+            upper: None,
             xdp_features: None,
             lro: None,
             hw_gro: None,
@@ -81,9 +96,29 @@ impl Port {
         }
     }
 
-    /// What its name says it is a port of.
+    /// What it is a port of, by devlink's word, or else by what its name says.
     pub fn flavour(&self) -> Flavour {
-        Flavour::of(self.phys_port_name.as_deref().unwrap_or_default())
+        let told = self.devlink.as_ref().and_then(|devlink| devlink.flavour);
+        told.unwrap_or_else(|| Flavour::of(self.phys_port_name.as_deref().unwrap_or_default()))
+    }
+
+    /// The version of the firmware by ethtool's word, or else the versions that run by devlink's, with a space between each two.
+    /// Where a driver tells ethtool none, the kernel does the same (`__devlink_compat_running_version`).
+    pub fn firmware(&self) -> Option<Cow<'_, str>> {
+        let running = || {
+            let versions = &self.devlink.as_ref()?.versions.running;
+            let texts: Vec<&str> = versions.values().map(String::as_str).collect();
+            (!texts.is_empty()).then(|| Cow::Owned(texts.join(" ")))
+        };
+        self.firmware.as_deref().map(Cow::Borrowed).or_else(running)
+    }
+
+    /// Whether the device's switch forwards what a bridge would that the port is one of: in switchdev mode, it may.
+    pub fn bridged_by_device(&self) -> Option<bool> {
+        if self.upper.as_deref() != Some("bridge") {
+            return Some(false);
+        }
+        Some(self.devlink.as_ref()?.eswitch?.mode == EswitchMode::Switchdev)
     }
 }
 
@@ -166,66 +201,6 @@ impl Feature {
     }
 }
 
-/// What a port is a port of, in the words of devlink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Flavour {
-    /// The wire.
-    Physical,
-    /// A representor of a physical function, of the host where a DPU sees it.
-    PciPf,
-    /// A representor of a virtual function.
-    PciVf,
-    /// A representor of a scalable function.
-    PciSf,
-    /// The kernel does not say.
-    Untold,
-}
-
-impl Flavour {
-    /// A name that a port of it may have.
-    pub const fn example(self) -> Option<&'static str> {
-        match self {
-            Self::Physical => Some("p0"),
-            Self::PciPf => Some("pf0"),
-            Self::PciVf => Some("pf0vf0"),
-            Self::PciSf => Some("pf0sf0"),
-            Self::Untold => None,
-        }
-    }
-
-    /// As the kernel makes the names (`__devlink_port_phys_port_name_get`): `p0`, `l1p0s2`, `pf0`, `c1pf0vf3`, `pf0sf1`.
-    pub fn of(phys_port_name: &str) -> Self {
-        let mut rest = phys_port_name;
-        let controller = number_after(&mut rest, "c").is_some();
-        if number_after(&mut rest, "pf").is_some() {
-            let vf = number_after(&mut rest, "vf").is_some();
-            let sf = !vf && number_after(&mut rest, "sf").is_some();
-            return match (vf, sf) {
-                _ if !rest.is_empty() => Self::Untold,
-                (true, _) => Self::PciVf,
-                (_, true) => Self::PciSf,
-                _ => Self::PciPf,
-            };
-        }
-        number_after(&mut rest, "l");
-        let port = number_after(&mut rest, "p").is_some();
-        number_after(&mut rest, "s");
-        if port && !controller && rest.is_empty() { Self::Physical } else { Self::Untold }
-    }
-}
-
-/// Takes a prefix and the digits after it off `rest`, if both are there.
-fn number_after<'a>(rest: &mut &'a str, prefix: &str) -> Option<&'a str> {
-    let after = rest.strip_prefix(prefix)?;
-    let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, tail) = after.split_at(digits);
-    (!number.is_empty()).then(|| {
-        *rest = tail;
-        number
-    })
-}
-
 /// Vendor and device on the PCI bus, written `15b3:a2dc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -281,26 +256,6 @@ impl From<PciId> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_ports_name_says_what_it_is_a_port_of() {
-        let names = [
-            ("p0", Flavour::Physical),
-            ("p1s3", Flavour::Physical),
-            ("l2p8", Flavour::Physical),
-            ("pf0", Flavour::PciPf),
-            ("c1pf0", Flavour::PciPf),
-            ("pf0vf12", Flavour::PciVf),
-            ("c1pf1vf0", Flavour::PciVf),
-            ("pf0sf88", Flavour::PciSf),
-        ];
-        for (name, flavour) in names {
-            assert_eq!(Flavour::of(name), flavour, "{name}");
-        }
-        for name in ["", "p", "pf", "pf0vf", "pf0vf1x", "eth0", "c1p0", "0", "pf0s1"] {
-            assert_eq!(Flavour::of(name), Flavour::Untold, "{name}");
-        }
-    }
 
     #[test]
     fn a_pci_id_reads_as_it_is_written_and_nothing_else_reads() {

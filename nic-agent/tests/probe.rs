@@ -38,6 +38,7 @@ fn probed(node: &Node, arguments: &[&str]) -> Value {
 fn a_veth_is_seen_as_it_is_and_the_recording_says_the_same() {
     let node = pair(1500);
     node.namespace.ip("link add br0 type bridge");
+    node.namespace.ip("link set peer0 master br0");
     let file = node.state().with_extension("yaml");
     let rows = probed(&node, &["--record", file.to_str().unwrap()]);
     let names: Vec<&Value> = rows.as_array().unwrap().iter().map(|row| &row["port"]).collect();
@@ -45,6 +46,8 @@ fn a_veth_is_seen_as_it_is_and_the_recording_says_the_same() {
     assert_eq!((&rows[0]["profile"], &rows[0]["fit"]["mode"]), (&"bridge".into(), &"xdp-generic".into()));
     assert_eq!((&rows[1]["profile"], &rows[1]["fit"]["mode"]), (&"veth".into(), &"xdp-native".into()));
     assert_eq!(rows[1]["role"], "virtual");
+    assert_eq!((&rows[1]["seen"]["upper"], &rows[2]["seen"]["upper"]), (&Value::Null, &"bridge".into()));
+    assert_eq!(rows[1]["seen"]["devlink"], Value::Null, "a veth is on no device");
 
     let recording = Recording::parse("it", &fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(recording.origin, Origin::Recorded);

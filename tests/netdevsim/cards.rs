@@ -41,9 +41,14 @@ impl Space {
 
     /// Runs `ip` in it.
     pub(crate) fn ip(&self, arguments: &str) -> io::Result<()> {
-        let done = self.run(|| Command::new("ip").args(arguments.split(' ')).output())?;
+        self.command("ip", arguments)
+    }
+
+    fn command(&self, program: &str, arguments: &str) -> io::Result<()> {
+        let done = self.run(|| Command::new(program).args(arguments.split(' ')).output())?;
         let said = String::from_utf8_lossy(&done.stderr);
-        if done.status.success() { Ok(()) } else { Err(io::Error::other(format!("ip {arguments}: {said}"))) }
+        let failed = || Err(io::Error::other(format!("{program} {arguments}: {said}")));
+        if done.status.success() { Ok(()) } else { failed() }
     }
 
     /// Makes card `number` with one port in it; the kernel calls ports `eth0` and on, and `names` renames them.
@@ -54,6 +59,12 @@ impl Space {
             self.ip(&format!("link set {name} up"))?;
         }
         Ok(())
+    }
+
+    /// Gives card `number` virtual functions, and its switch into the kernel's hands, so that they get representors.
+    pub(crate) fn switchdev(&self, number: u32, functions: u32) -> io::Result<()> {
+        fs::write(format!("{BUS}/devices/netdevsim{number}/sriov_numvfs"), functions.to_string())?;
+        self.command("devlink", &format!("dev eswitch set netdevsim/netdevsim{number} mode switchdev"))
     }
 
     fn index(&self, port: &str) -> io::Result<u32> {

@@ -7,6 +7,7 @@ mod cards;
 mod device;
 mod fabric;
 mod kernel;
+mod probing;
 mod refusals;
 mod site;
 mod story;

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::device::Device;
 use super::fabric::Fabric;
 use super::kernel::{Programs, programs};
+use super::probing;
 use super::refusals;
 use super::site::{CARD, PORTS, Site};
 use super::tally::{Finding, Instead, Tally, equal, says};
@@ -59,6 +60,7 @@ impl Documents {
 
 /// Makes all checks; `Err` is what keeps them from going on.
 pub(crate) fn run(original: &Path, tally: &mut Tally) -> io::Result<()> {
+    probing::run(tally)?;
     let mut documents = Documents::of(original)?;
     let site = Site::make()?;
     let mut fabric = Fabric::start()?;

@@ -3,6 +3,7 @@
 //! [`fit`] is a pure function of what is asked, what the profile says and what was seen. It always ends in a mode, since
 //! generic programs run on every interface; whether that mode is good enough for who asked is said beside it.
 
+mod bypass;
 mod demand;
 mod device;
 mod reason;
@@ -11,15 +12,14 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use bypass::{BypassCheck, BypassState};
 pub use demand::Demand;
 pub use device::{DeviceNeeds, Excess, MapNeed};
 pub use reason::Reason;
 
 use crate::mode::Mode;
 use crate::port::{Feature, Port};
-use crate::profile::{
-    Bypass, Check, Constraint, Frames, Interruption, Netdev, Otherwise, Profile, Role, Support, Tell,
-};
+use crate::profile::{Check, Constraint, Frames, Interruption, Netdev, Otherwise, Profile, Role, Support};
 
 /// What is asked of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,34 +151,6 @@ impl fmt::Display for Cost {
             }
         }
     }
-}
-
-/// A way past a port's program, and whether it is open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct BypassCheck {
-    /// Which packets.
-    pub risk: String,
-    /// Whether it is open.
-    pub state: BypassState,
-    /// What shows that.
-    pub told_by: Tell,
-    /// The command that shuts it, where there is one.
-    pub mend: Option<String>,
-}
-
-/// Whether a way past a program is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BypassState {
-    /// It is shut.
-    Shut,
-    /// Nobody looked, or it can't be seen.
-    Unseen,
-    /// It may be used: what it takes is there.
-    Open,
-    /// It is used: that is what the device is for.
-    Always,
 }
 
 impl Requirement {
@@ -336,29 +308,6 @@ impl<'a> View<'a> {
         let unseen = self.constraints(mode).filter(|(_, check)| *check == Check::Unseen);
         unseen.map(|(constraint, _)| constraint.needs.to_string()).collect()
     }
-
-    fn bypasses(&self) -> Vec<BypassCheck> {
-        let Some(Known { profile, netdev }) = self.known else { return Vec::new() };
-        let here =
-            profile.bypasses.iter().filter(|it| it.roles.is_empty() || it.roles.contains(&netdev.role));
-        here.map(|bypass| self.bypass(bypass)).collect()
-    }
-
-    fn bypass(&self, Bypass { risk, told_by, mend, .. }: &Bypass) -> BypassCheck {
-        let open = |open: Option<bool>| match open {
-            Some(true) => BypassState::Open,
-            Some(false) => BypassState::Shut,
-            None => BypassState::Unseen,
-        };
-        let state = match told_by {
-            Tell::Always => BypassState::Always,
-            Tell::TcOffload => open(self.port.tc_offload.map(|switch| switch == crate::port::Switch::On)),
-            Tell::Vfs => open(self.port.vfs.map(|vfs| vfs > 0)),
-            Tell::Nothing => BypassState::Unseen,
-        };
-        let mend = mend.as_ref().map(|mend| mend.of(self.name));
-        BypassCheck { risk: risk.clone(), state, told_by: *told_by, mend }
-    }
 }
 
 /// The modes to try on a port, best first, and why these.
@@ -373,13 +322,6 @@ pub struct ModeChoice {
 }
 
 impl Fit {
-    /// Ways by which the device forwards packets of others past the port's program, as far as they are known to be open. Virtual
-    /// functions are not among them: what comes from one to this machine comes through the port.
-    pub fn forwarded_past(&self) -> impl Iterator<Item = &BypassCheck> {
-        let forwards = |it: &&BypassCheck| matches!(it.told_by, Tell::Always | Tell::TcOffload);
-        self.bypasses.iter().filter(forwards).filter(|it| it.state >= BypassState::Open)
-    }
-
     /// The modes to try, and why.
     pub fn choice(&self) -> ModeChoice {
         ModeChoice { first: self.mode, fallbacks: self.fallbacks.clone(), reason: self.to_string() }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use arbitrary::{Result as Arbitrary, Unstructured};
 
 use super::*;
-use crate::port::{Channels, PciId, Switch};
-use crate::profile::MapType;
+use crate::port::{Channels, Devlink, Eswitch, EswitchMode, PciId, Switch, Versions};
+use crate::profile::{MapType, Tell};
 use crate::units::{Bytes, Queues};
 use crate::{Profiles, profile};
 
@@ -142,13 +142,76 @@ fn only_what_the_device_forwards_itself_goes_past_a_port() {
     );
 }
 
+#[test]
+fn a_bridge_of_representors_is_forwarded_by_the_device_only_in_switchdev_mode() {
+    let past = |driver: &str, upper: Option<&str>, mode: Option<EswitchMode>| {
+        let fit = best(driver, |port| {
+            port.upper = upper.map(ToOwned::to_owned);
+            port.devlink = mode.map(devlink);
+        });
+        let bridged: Vec<&BypassCheck> =
+            fit.bypasses.iter().filter(|it| it.told_by == Tell::SwitchdevBridge).collect();
+        assert_eq!(bridged.len(), 1);
+        (bridged[0].state, fit.forwarded_past().count(), bridged[0].mend.clone())
+    };
+    let mend = || Some("ip link set dev eth0 nomaster".to_owned());
+    for driver in ["mlx5_core", "mlx5e_rep", "ice"] {
+        let (bridge, bond) = (Some("bridge"), Some("bond"));
+        let switchdev = Some(EswitchMode::Switchdev);
+        assert_eq!(past(driver, bridge, switchdev), (BypassState::Open, 1, mend()), "{driver}");
+        assert_eq!(
+            past(driver, bridge, Some(EswitchMode::Legacy)),
+            (BypassState::Shut, 0, mend()),
+            "{driver}"
+        );
+        assert_eq!(past(driver, bond, switchdev), (BypassState::Shut, 0, mend()), "{driver}");
+        assert_eq!(past(driver, None, switchdev), (BypassState::Shut, 0, mend()), "{driver}");
+        assert_eq!(
+            past(driver, bridge, None),
+            (BypassState::Unseen, 0, mend()),
+            "no devlink, no news: {driver}"
+        );
+    }
+}
+
+fn devlink(mode: EswitchMode) -> Devlink {
+    Devlink {
+        device: "pci/0000:03:00.0".to_owned(),
+        flavour: None,
+        driver: None,
+        versions: Versions::default(),
+        eswitch: Some(Eswitch { mode, inline_mode: None, encap: None }),
+    }
+}
+
+#[test]
+fn where_ethtool_has_no_version_of_the_firmware_devlinks_decide() {
+    let asked = Requirement { device: needs(1, HASH), ..Requirement::best() };
+    let mode = |ethtool: Option<&str>, running: &[(&str, &str)]| {
+        let change = |port: &mut Port| {
+            port.firmware = ethtool.map(ToOwned::to_owned);
+            let running =
+                running.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+            let versions = Versions { running, ..Versions::default() };
+            port.devlink = Some(Devlink { versions, ..devlink(EswitchMode::Legacy) });
+        };
+        fit_of("nfp", change, &asked).mode
+    };
+    let running = [("fw.mgmt", "0.0.5.5"), ("fw.app", "bpf-2.0.6.124 ebpf")];
+    assert_eq!(mode(None, &running[1..]), Mode::Offload);
+    assert_eq!(mode(None, &running[..1]), Mode::Native);
+    assert_eq!(mode(Some("0.0.3.5 nic"), &running[1..]), Mode::Native, "ethtool's word goes first");
+}
+
+const HASH: MapNeed = MapNeed { kind: MapType::Hash, key: 16, value: 8, entries: 2 };
+
 fn needs(maps: usize, map: MapNeed) -> Option<DeviceNeeds> {
     Some(DeviceNeeds { maps: vec![map; maps], instructions: 100 })
 }
 
 #[test]
 fn a_device_program_fits_or_says_what_is_too_much() {
-    let map = MapNeed { kind: MapType::Hash, key: 16, value: 8, entries: 2 };
+    let map = HASH;
     let ebpf = |port: &mut Port| port.firmware = Some("0.0.5.5 0.25 bpf-2.0.6.124 ebpf".to_owned());
     let asked = |device| Requirement { device, ..Requirement::best() };
     let fitting = fit_of("nfp", ebpf, &asked(needs(3, map)));
@@ -236,6 +299,9 @@ fn random_port(u: &mut Unstructured<'_>, Known { drivers, ids }: &Known) -> Arbi
     port.firmware = u.choose(&[None, Some("x ebpf"), Some("x nic")])?.map(ToOwned::to_owned);
     port.phys_port_name =
         u.choose(&[None, Some("p0"), Some("c1pf0"), Some("pf0vf1")])?.map(ToOwned::to_owned);
+    port.upper = u.choose(&[None, Some("bridge")])?.map(ToOwned::to_owned);
+    let modes = [None, Some(EswitchMode::Legacy), Some(EswitchMode::Switchdev)];
+    port.devlink = u.choose(&modes)?.map(devlink);
     port.peer_mtu = u.choose(&[None, Some(Bytes(1500)), Some(Bytes(9000))]).copied()?;
     let bits: Option<u8> = u.arbitrary()?;
     port.xdp_features = bits.map(|bits| Feature::of_bits(bits.into()));

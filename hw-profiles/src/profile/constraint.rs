@@ -184,8 +184,8 @@ impl Need {
                 found(enough, || format!("{queues} for {cpus} CPUs"))
             }),
             Self::NoVfs => seen(port.vfs, |vfs| found(vfs == 0, || format!("{vfs}"))),
-            Self::Firmware(pattern) => seen(port.firmware.as_deref(), |firmware| {
-                found(pattern.matches(firmware), || format!("`{firmware}`"))
+            Self::Firmware(pattern) => seen(port.firmware(), |firmware| {
+                found(pattern.matches(&firmware), || format!("`{firmware}`"))
             }),
             Self::Configuration(_) => Check::Unseen,
         }

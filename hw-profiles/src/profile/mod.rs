@@ -130,7 +130,7 @@ impl Matching {
     /// Whether `port` is of such a device, and by what.
     pub fn of(&self, port: &Port) -> Option<Evidence> {
         let pci = self.pci.is_empty() || port.pci.is_some_and(|id| self.pci.contains(&id));
-        let fits = |pattern: &Pattern| port.firmware.as_deref().is_some_and(|it| pattern.matches(it));
+        let fits = |pattern: &Pattern| port.firmware().is_some_and(|it| pattern.matches(&it));
         let firmware = self.firmware.as_ref().is_none_or(fits);
         (self.drivers.contains(&port.driver) && pci && firmware).then(|| self.evidence())
     }
@@ -209,6 +209,8 @@ pub enum Tell {
     TcOffload,
     /// There are virtual functions.
     Vfs,
+    /// The port is one of a bridge, and the device's switch in switchdev mode.
+    SwitchdevBridge,
     /// Nothing that can be seen of the port.
     Nothing,
 }

@@ -97,6 +97,7 @@ impl When {
         }
         if let (false, [first, ..]) = (self.flavours.contains(&port.flavour()), &self.flavours[..]) {
             narrow.phys_port_name = first.example().map(ToOwned::to_owned);
+            narrow.devlink.iter_mut().for_each(|devlink| devlink.flavour = Some(*first));
         }
         narrow
     }

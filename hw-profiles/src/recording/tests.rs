@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::fit::{BypassState, Fit};
+use crate::port::{EswitchMode, Flavour};
 use crate::{Profiles, Requirement, fit};
 
 fn recording(name: &str) -> Recording {
@@ -31,6 +32,20 @@ fn a_bluefield_runs_native_on_its_wire_generic_on_its_representors_and_the_eswit
     assert_eq!(eswitch("pf0vf0"), BypassState::Shut);
     let mend = ports["pf0hpf"].1.bypasses[0].mend.as_deref();
     assert_eq!(mend, Some("ethtool -K pf0hpf hw-tc-offload off"));
+}
+
+#[test]
+fn devlink_tells_what_a_port_is_on_its_card_and_recordings_without_it_read_as_ever() {
+    let recording = recording("bluefield-3");
+    let seen = |name: &str| recording.ports[name].seen.clone();
+    let flavours = ["p0", "pf0hpf", "pf0vf0"].map(|name| seen(name).flavour());
+    assert_eq!(flavours, [Flavour::Physical, Flavour::PciPf, Flavour::PciVf]);
+    for name in ["p0", "pf0hpf", "pf0vf0"] {
+        let devlink = seen(name).devlink.unwrap();
+        assert_eq!(devlink.device, "pci/0000:03:00.0");
+        assert_eq!(devlink.eswitch.map(|it| it.mode), Some(EswitchMode::Switchdev));
+    }
+    assert!(self::recording("agilio").ports.values().all(|port| port.seen.devlink.is_none()));
 }
 
 #[test]

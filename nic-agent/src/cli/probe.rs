@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use selvedge_hw_profiles::fit::BypassState;
+use selvedge_hw_profiles::port::Devlink;
 use selvedge_hw_profiles::recording::{RecordedPort, Recording, Trial};
 use selvedge_hw_profiles::{Fit, Port, Profiles, Requirement, fit};
 use serde::Serialize;
@@ -87,6 +88,9 @@ fn print(row: &Row) {
     let profile = profile.as_deref().unwrap_or("none");
     let role = role.map_or(String::new(), |role| format!(", {role}"));
     anstream::println!("  driver {}{pci}{firmware}; profile {profile}{role}; MTU {}", seen.driver, seen.mtu);
+    if let Some(devlink) = &seen.devlink {
+        anstream::println!("  {}", on_device(devlink));
+    }
     if let Some(features) = &seen.xdp_features {
         let names: Vec<&str> = features.iter().map(|feature| feature.name()).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -103,4 +107,13 @@ fn print(row: &Row) {
         let mend = bypass.mend.as_ref().map_or(String::new(), |mend| format!(" (`{mend}` shuts it)"));
         anstream::println!("  past it: {}{mend}", bypass.risk);
     }
+}
+
+/// The device, what the port is on it, the versions that run, and the mode of its switch.
+fn on_device(Devlink { device, flavour, driver: _, versions, eswitch }: &Devlink) -> String {
+    let running = versions.running.iter().map(|(name, text)| format!(", {name} {text}"));
+    let flavour = flavour.map(|flavour| format!(", {}", flavour.name()));
+    let eswitch = eswitch.map(|eswitch| format!(", eSwitch {}", eswitch.mode));
+    let facts: String = flavour.into_iter().chain(running).chain(eswitch).collect();
+    format!("device {device}{facts}")
 }

@@ -1,6 +1,7 @@
 //! The machine's interfaces over rtnetlink, and when they change.
 
 mod claims;
+pub(crate) mod devlink;
 pub(crate) mod features;
 mod kind;
 mod pci;
@@ -17,6 +18,7 @@ use selvedge_hw_profiles::units::{Bytes, Queues};
 use selvedge_hw_profiles::{Mode, Port};
 
 use claims::Claims;
+use devlink::{Depth, Devices};
 pub use pci::vfs;
 pub(crate) use tune::{Tuned, Tuner};
 pub use watch::{ClaimEvents, LinkEvents, watch};
@@ -53,6 +55,11 @@ pub async fn interfaces(netlink: &Handle) -> Result<Vec<RawInterface>, MachineEr
     for RawInterface { name, seen, .. } in interfaces.iter_mut().filter(|it| it.seen.pci.is_some()) {
         features::look(name, seen).await;
     }
+    if let Some(mut devices) = Devices::open().await {
+        for RawInterface { index, seen, .. } in &mut interfaces {
+            devices.look(*index, Depth::Deciding, seen).await;
+        }
+    }
     if let Some(mut claims) = Claims::open().await {
         for RawInterface { index, seen, .. } in &mut interfaces {
             seen.xdp_features = claims.of(*index).await;
@@ -87,7 +94,9 @@ fn interface(link: LinkMessage) -> Option<RawInterface> {
             LinkAttribute::NumRxQueues(found) => seen.rx_queues = Some(Queues(found)),
             LinkAttribute::NumTxQueues(found) => seen.tx_queues = Some(Queues(found)),
             LinkAttribute::Xdp(found) => xdp = found.iter().filter_map(program).collect(),
-            LinkAttribute::LinkInfo(found) => kind = kind::of(&found),
+            LinkAttribute::LinkInfo(found) => {
+                (kind, seen.upper) = (kind::of(&found), kind::of_upper(&found));
+            }
             _ => {}
         }
     }

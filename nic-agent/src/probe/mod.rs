@@ -14,6 +14,7 @@ use selvedge_hw_profiles::recording::{Origin, RecordedPort, Recording, Trial, VE
 use selvedge_hw_profiles::units::Bytes;
 use selvedge_hw_profiles::{Port, Profiles};
 
+use crate::machine::devlink::{Depth, Devices};
 use crate::machine::{self, MachineError, RawInterface};
 
 /// Looking failed. Where only part of what is to be seen can't be, it is left out instead.
@@ -58,9 +59,13 @@ pub async fn probe(
         mtus: interfaces.iter().map(|it| (it.index, it.seen.mtu)).collect(),
         cpus: cpus()?,
     };
+    let mut devices = Devices::open().await;
     let mut ports = BTreeMap::new();
     for interface in interfaces.iter().filter(chosen) {
-        let seen = look(interface, &surroundings).await;
+        let mut seen = look(interface, &surroundings).await;
+        if let Some(devices) = &mut devices {
+            devices.look(interface.index, Depth::All, &mut seen).await;
+        }
         let tried = tried(profiles, interface.index, &seen);
         ports.insert(interface.name.clone(), RecordedPort { seen, tried });
     }

@@ -107,8 +107,8 @@ fn call<A>(interface: &str, attributes: &mut A) -> io::Result<()> {
     Ok(())
 }
 
-/// Up to the first NUL.
+/// Up to the first NUL, without the space that the kernel puts after versions of devlink's.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned()
 }
