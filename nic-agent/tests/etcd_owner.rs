@@ -1,5 +1,7 @@
 //! Whoever owns etcd: may write anything there, and changes nothing that a node enforces.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod support;
 
 use selvedge_proto::plan::{EncodedPlan, encode_plan};

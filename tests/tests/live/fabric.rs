@@ -183,6 +183,7 @@ impl Api {
             files: set.files.iter().map(file).collect(),
             dry_run: false,
             allow_unenforced: false,
+            signed: None,
         };
         let answer = self.0.apply(request).await.unwrap().into_inner();
         assert_eq!(answer.outcome(), ApplyOutcome::Applied, "{:#?}", answer.diagnostics);
