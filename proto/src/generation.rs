@@ -70,6 +70,11 @@ impl GenerationRecord {
         self.sources.iter().chain(&self.targets).copied()
     }
 
+    /// Those of them that [`GenerationRecord::targets`] is read from.
+    pub fn target_chunks(&self) -> impl Iterator<Item = Digest> {
+        self.targets.iter().copied()
+    }
+
     /// What is signed: everything the record says, and by the digests of its chunks all that it names.
     pub fn statement(&self, fabric: FabricId) -> Vec<u8> {
         let unsigned = Self { signature: None, ..self.clone() }.encode();

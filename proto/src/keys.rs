@@ -10,6 +10,7 @@
 //! | `/selvedge/v1/identity/labels/<sha256>` | the number of a set of security labels | controller |
 //! | `/selvedge/v1/identity/cidr/<cidr>` | the number of a CIDR | controller |
 //! | `/selvedge/v1/identity/next/labels`, `…/cidr` | the next free number, in decimal | controller |
+//! | `/selvedge/v1/swept` | empty; written whenever garbage is taken away | controller |
 //! | `/selvedge/v1/report/<node>` | [`Report`](crate::Report): what the agent says of itself | agent |
 //!
 //! Chunks and manifests are immutable and shared. Everything the controller writes, it writes in transactions
@@ -29,6 +30,13 @@ pub const PREFIX: &str = "/selvedge/v1/";
 pub const LEADER: &str = "/selvedge/v1/leader";
 /// Before generations.
 pub const GENERATIONS: &str = "/selvedge/v1/generation/";
+/// Before manifests.
+pub const MANIFESTS: &str = "/selvedge/v1/manifest/";
+/// Before chunks.
+pub const CHUNKS: &str = "/selvedge/v1/chunk/";
+/// Written together with every deletion of content, and compared by publications: one that found content present before a
+/// deletion can't come into being after it.
+pub const SWEPT: &str = "/selvedge/v1/swept";
 /// Before targets.
 pub const TARGETS: &str = "/selvedge/v1/target/";
 /// Before reports.
@@ -63,12 +71,12 @@ pub enum KeyError {
 
 /// Key of a chunk.
 pub fn chunk(digest: Digest) -> String {
-    format!("{PREFIX}chunk/{digest}")
+    format!("{CHUNKS}{digest}")
 }
 
 /// Key of a manifest.
 pub fn manifest(digest: Digest) -> String {
-    format!("{PREFIX}manifest/{digest}")
+    format!("{MANIFESTS}{digest}")
 }
 
 /// Key of a node's target.
@@ -115,6 +123,16 @@ pub fn parse_target(key: &[u8]) -> Result<NodeName, KeyError> {
     parse(key, TARGETS, |rest| name("node", rest))
 }
 
+/// The digest of a manifest's key.
+pub fn parse_manifest(key: &[u8]) -> Result<Digest, KeyError> {
+    parse(key, MANIFESTS, str::parse)
+}
+
+/// The digest of a chunk's key.
+pub fn parse_chunk(key: &[u8]) -> Result<Digest, KeyError> {
+    parse(key, CHUNKS, str::parse)
+}
+
 /// The number of a generation's key.
 pub fn parse_generation(key: &[u8]) -> Result<Generation, KeyError> {
     parse(key, GENERATIONS, |rest| {
@@ -144,6 +162,9 @@ mod tests {
         let node: NodeName = "host1".parse().unwrap();
         assert_eq!(parse_report(report(&node).as_bytes()), Ok(node.clone()));
         assert_eq!(parse_target(target(&node).as_bytes()), Ok(node));
+        let digest = Digest::of(b"content");
+        assert_eq!(parse_manifest(manifest(digest).as_bytes()), Ok(digest));
+        assert_eq!(parse_chunk(chunk(digest).as_bytes()), Ok(digest));
         for number in [1, 9, 10, u64::MAX] {
             assert_eq!(parse_generation(generation(Generation(number)).as_bytes()), Ok(Generation(number)));
         }
@@ -161,6 +182,7 @@ mod tests {
         assert_eq!(parse_report(b"/other/host1"), Err(other));
         assert!(matches!(parse_report(b"/selvedge/v1/report/UP"), Err(KeyError::Rest { .. })));
         assert!(matches!(parse_generation(b"/selvedge/v1/generation/+1"), Err(KeyError::Rest { .. })));
+        assert!(matches!(parse_chunk(b"/selvedge/v1/chunk/00"), Err(KeyError::Rest { .. })));
         assert!(matches!(parse_report(b"\xff\xfe"), Err(KeyError::Prefix { .. })));
     }
 }

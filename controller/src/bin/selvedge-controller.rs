@@ -2,11 +2,13 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use selvedge_controller::server::{Authority, AuthorityError, Backing, Controller, Options, Strangers};
+use selvedge_controller::store::Retention;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
@@ -83,6 +85,9 @@ struct Run {
     /// What other controllers see while this one is the leader.
     #[arg(long, value_name = "NAME", default_value_t = default_name())]
     name: String,
+    /// How many of the newest generations stay in etcd. What targets name, and what a node still runs, stays besides.
+    #[arg(long, value_name = "N", default_value_t = Retention::DEFAULT.0, env = "SELVEDGE_KEEP_GENERATIONS")]
+    keep_generations: NonZeroU32,
     /// How log lines look. RUST_LOG chooses which there are.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -147,7 +152,16 @@ enum Unusable {
 
 fn options(run: Run) -> Result<Options, Unusable> {
     let Run {
-        listen, etcd, data_dir, embedded_etcd_listen, insecure_listen, trust_dir, resign, name, ..
+        listen,
+        etcd,
+        data_dir,
+        embedded_etcd_listen,
+        insecure_listen,
+        trust_dir,
+        resign,
+        name,
+        keep_generations,
+        ..
     } = run;
     let listens = [("--listen", listen), ("--embedded-etcd-listen", embedded_etcd_listen)];
     for (flag, address) in listens {
@@ -165,7 +179,7 @@ fn options(run: Run) -> Result<Options, Unusable> {
         warn!("generations are not signed: whoever can write to etcd can change policy");
     }
     let strangers = if resign { Strangers::Resign } else { Strangers::Refuse };
-    Ok(Options { listen, backing, name, authority, strangers })
+    Ok(Options { listen, backing, name, retention: Retention(keep_generations), authority, strangers })
 }
 
 async fn serve(options: Options) -> std::io::Result<ExitCode> {

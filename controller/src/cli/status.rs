@@ -1,7 +1,7 @@
 //! `selvedge status`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -38,6 +38,38 @@ pub(super) struct Args {
 pub(super) struct Status {
     pub(super) generation: u64,
     pub(super) nodes: Vec<NodeStatus>,
+    /// What lies in etcd of generations; none until garbage was collected for the first time.
+    pub(super) store: Option<StoreStatus>,
+}
+
+/// What was kept when garbage was last collected.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StoreStatus {
+    generations: u64,
+    manifests: u64,
+    chunks: u64,
+    /// Keys that were taken away then.
+    removed: u64,
+    age_seconds: u64,
+}
+
+impl From<wire::StoreStatus> for StoreStatus {
+    fn from(store: wire::StoreStatus) -> Self {
+        let wire::StoreStatus { generations, manifests, chunks, removed, age_ms } = store;
+        Self { generations, manifests, chunks, removed, age_seconds: age_ms / 1000 }
+    }
+}
+
+impl fmt::Display for StoreStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generations, manifests, chunks, removed, age_seconds } = self;
+        write!(
+            f,
+            "etcd holds {generations} generations in {manifests} manifests and {chunks} chunks; {removed} keys were taken away \
+             {age_seconds}s ago"
+        )
+    }
 }
 
 /// How far one node is.
@@ -152,8 +184,9 @@ pub(super) async fn fetch(
     let wait_ms = u64::try_from(wait.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
     let request = wire::StatusRequest { generation, wait_ms };
     let response = client.status(request).await.map_err(refused)?.into_inner();
-    let wire::StatusResponse { generation, nodes } = response;
-    Ok(Status { generation, nodes: nodes.into_iter().map(node).collect::<Result<_, _>>()? })
+    let wire::StatusResponse { generation, nodes, store } = response;
+    let nodes = nodes.into_iter().map(node).collect::<Result<_, _>>()?;
+    Ok(Status { generation, nodes, store: store.map(Into::into) })
 }
 
 impl Status {
@@ -270,6 +303,9 @@ pub(super) fn render(status: &Status, width: Width) -> String {
     let _ = writeln!(out, "{style}generation {generation} is in force on {in_force} of {all} nodes{style:#}");
     if let Some(revoked) = revoked(status) {
         let _ = writeln!(out, "{revoked}");
+    }
+    if let Some(store) = status.store.filter(|_| width == Width::Wide) {
+        let _ = writeln!(out, "{store}");
     }
     let red: Style = AnsiColor::Red.on_default();
     for node in &status.nodes {

@@ -63,7 +63,11 @@ impl Fabric for Shared {
         }
         let record = self.store.generation(Generation(generation)).await?;
         let record = record.ok_or_else(|| {
-            Status::not_found(format!("there is no generation {generation}; the newest is {newest}"))
+            Status::not_found(if generation < newest {
+                format!("generation {generation} is not kept any more; `selvedge get generations` lists those that are")
+            } else {
+                format!("there is no generation {generation}; the newest is {newest}")
+            })
         })?;
         let mistrusted = |source| StoreError::Mistrusted { key: keys::generation(record.generation), source };
         self.desired.authority().verify(&record).map_err(mistrusted)?;

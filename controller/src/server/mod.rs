@@ -25,8 +25,8 @@ use tonic::transport::Server;
 use tracing::{info, warn};
 
 use crate::state::{FlowLog, Sightings};
-use crate::store::{Leadership, Store, StoreError, watch_reports};
-use apply::{ApplyError, Desired};
+use crate::store::{Leadership, Retention, Store, StoreError, watch_reports};
+use apply::{ApplyError, Collected, Desired};
 pub use authority::{Authority, AuthorityError};
 pub use etcd::{EmbeddedEtcd, EtcdError};
 
@@ -62,6 +62,8 @@ pub struct Options {
     pub backing: Backing,
     /// What other controllers see as the leader's name.
     pub name: String,
+    /// What stays of generations.
+    pub retention: Retention,
     /// Who signs what is published.
     pub authority: Authority,
     /// What to make of a newest generation that nobody signed whom this fabric trusts.
@@ -133,6 +135,8 @@ struct Shared {
     /// Moves whenever a report came or the desired state changed.
     moved: watch::Sender<()>,
     flows: FlowLog,
+    /// The last time that garbage was collected.
+    collected: watch::Sender<Option<Collected>>,
     /// Becomes true when the controller stops; streams end then.
     stopping: watch::Receiver<bool>,
 }
@@ -145,13 +149,13 @@ pub struct Controller {
     leadership: Leadership,
     stop: watch::Sender<bool>,
     api: JoinHandle<Result<(), tonic::transport::Error>>,
-    tasks: [AbortHandle; 2],
+    tasks: [AbortHandle; 3],
 }
 
 impl Controller {
     /// Starts everything, and returns when the API answers: after any other controller has gone.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { listen, backing, name, authority, strangers } = options;
+        let Options { listen, backing, name, retention, authority, strangers } = options;
         let listen_error = |source| StartError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
@@ -176,8 +180,14 @@ impl Controller {
             sightings: Mutex::default(),
             moved: watch::Sender::new(()),
             flows: FlowLog::default(),
+            collected: watch::Sender::new(None),
             stopping,
         });
+        let cleaned = Arc::clone(&shared);
+        let cleaning = tokio::spawn(async move {
+            cleaned.desired.keep_clean(&cleaned.store, retention, &cleaned.collected).await;
+        })
+        .abort_handle();
         let sink = Arc::clone(&shared);
         let reports = tokio::spawn(watch_reports(store, move |change| sink.sighted(change))).abort_handle();
         let mending = tokio::spawn(mend(Arc::clone(&shared))).abort_handle();
@@ -190,7 +200,7 @@ impl Controller {
             leadership,
             stop,
             api,
-            tasks: [reports, mending],
+            tasks: [reports, mending, cleaning],
         })
     }
 

@@ -9,10 +9,10 @@ use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::SeenNode;
 
 use super::Shared;
-use super::apply::Current;
+use super::apply::{Collected, Current};
 use super::convert;
 use crate::state::{NodeState, judge};
-use crate::store::ReportChange;
+use crate::store::{Kept, ReportChange};
 
 /// No wait is longer.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
@@ -60,7 +60,20 @@ impl Shared {
         let Some(current) = self.desired.current() else { return wire::StatusResponse::default() };
         let nodes =
             current.targets.iter().map(|(node, target)| self.node_status(&current, node, target)).collect();
-        wire::StatusResponse { generation: current.generation.0, nodes }
+        wire::StatusResponse { generation: current.generation.0, nodes, store: self.store_status() }
+    }
+
+    /// What there was to keep when garbage was last collected; nothing where that was never done.
+    fn store_status(&self) -> Option<wire::StoreStatus> {
+        let Collected { kept, removed, at } = (*self.collected.borrow())?;
+        let Kept { generations, manifests, chunks } = kept;
+        Some(wire::StoreStatus {
+            generations: generations as u64,
+            manifests: manifests as u64,
+            chunks: chunks as u64,
+            removed: removed as u64,
+            age_ms: convert::millis(at.elapsed()),
+        })
     }
 
     fn node_status(&self, current: &Current, node: &NodeName, target: &Target) -> wire::NodeStatus {

@@ -1,5 +1,6 @@
 //! The controller's state in etcd: read by anyone, written only by the leader.
 
+mod collect;
 mod error;
 mod identities;
 mod leader;
@@ -15,6 +16,7 @@ use etcd_client::{
 use selvedge_proto::MAX_MESSAGE_BYTES;
 use selvedge_proto::keys::{self, MAX_TXN_OPS};
 
+pub use collect::{Fresh, Garbage, Kept, Retention, Waste};
 pub use error::StoreError;
 pub use identities::Identities;
 pub use leader::{Fence, Leadership};
@@ -25,8 +27,12 @@ pub use reports::{ReportChange, watch_reports};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of values in one transaction: below etcd's limit of 1.5 MiB a request.
 const MAX_TXN_BYTES: usize = 1 << 20;
-/// Keys in one page of a listing.
+/// Small values in one page of a listing.
 const PAGE: i64 = 500;
+/// Values in one page of a listing where one of them may have hundreds of kilobytes.
+const LARGE_PAGE: i64 = 50;
+/// Keys in one page of a listing without values.
+const KEYS_PAGE: i64 = 5000;
 
 /// A connection to etcd.
 #[derive(Clone)]
@@ -36,6 +42,25 @@ pub struct Store {
 
 /// A key and its value.
 type Pair = (Vec<u8>, Vec<u8>);
+
+/// What to read in pages.
+#[derive(Clone, Copy)]
+struct Scan<'p> {
+    /// All keys under this, which ends in a slash.
+    prefix: &'p str,
+    /// As they were at this revision; 0: at the newest.
+    revision: i64,
+    values: Values,
+}
+
+/// Whether a listing needs values.
+#[derive(Clone, Copy)]
+enum Values {
+    /// So many at a time.
+    Read { page: i64 },
+    /// Keys alone.
+    Left,
+}
 
 impl Store {
     /// Connects, and makes sure that somebody answers.
@@ -73,18 +98,41 @@ impl Store {
 
     /// Everything under `prefix`, in pages, at one revision; and that revision.
     async fn list(&self, prefix: &str) -> Result<(Vec<Pair>, i64), StoreError> {
-        let end = prefix_end(prefix);
-        let (mut pairs, mut revision) = (Vec::<Pair>::new(), 0);
+        let mut pairs = Vec::new();
+        let scan = Scan { prefix, revision: 0, values: Values::Read { page: PAGE } };
+        let revision = self
+            .scan(scan, |key, value| {
+                pairs.push((key, value));
+                Ok(())
+            })
+            .await?;
+        Ok((pairs, revision))
+    }
+
+    /// Shows `visit` all keys of `scan`, in order, a page at a time; and says at which revision they were read.
+    async fn scan(
+        &self,
+        scan: Scan<'_>,
+        mut visit: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), StoreError>,
+    ) -> Result<i64, StoreError> {
+        let Scan { prefix, mut revision, values } = scan;
+        let (end, mut from) = (prefix_end(prefix), prefix.as_bytes().to_vec());
+        let options = match values {
+            Values::Read { page } => GetOptions::new().with_limit(page),
+            Values::Left => GetOptions::new().with_limit(KEYS_PAGE).with_keys_only(),
+        };
         loop {
-            let from = pairs.last().map_or_else(|| prefix.as_bytes().to_vec(), |(key, _)| after(key));
-            let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(revision);
-            let mut response = self.kv().get(from, Some(options)).await?;
+            let page = options.clone().with_range(end.clone()).with_revision(revision);
+            let mut response = self.kv().get(from.clone(), Some(page)).await?;
             if revision == 0 {
                 revision = response.header().map_or(0, etcd_client::ResponseHeader::revision);
             }
-            pairs.extend(response.take_kvs().into_iter().map(etcd_client::KeyValue::into_key_value));
+            for (key, value) in response.take_kvs().into_iter().map(etcd_client::KeyValue::into_key_value) {
+                from = after(&key);
+                visit(key, value)?;
+            }
             if !response.more() {
-                return Ok((pairs, revision));
+                return Ok(revision);
             }
         }
     }

@@ -1,5 +1,8 @@
 //! Publishing a generation: chunks first, then manifests, then the record, then targets.
 //!
+//! What is there already is not written again. So that nothing of it is swept in between, the record is written only if
+//! nothing was swept since it was looked for ([`keys::SWEPT`]).
+//!
 //! Whatever interrupts this leaves nothing half in force: chunks and manifests that nobody names harm nobody,
 //! the record appears in one transaction, and [`Store::write_targets`] brings targets in line with the newest
 //! record as often as it is called.
@@ -26,15 +29,25 @@ pub struct Publication {
     pub chunks: Chunks,
 }
 
+impl Publication {
+    /// The content it brings or names, by digest.
+    pub fn content(&self) -> impl Iterator<Item = Digest> {
+        let targets = self.targets.values().map(|target| target.manifest);
+        let brought = self.manifests.keys().chain(self.chunks.keys()).copied();
+        self.record.chunks().chain(targets).chain(brought)
+    }
+}
+
 impl Store {
     /// Publishes a generation; fails without effect on any node where its number is already taken.
     pub async fn publish(&self, fence: Fence, publication: Publication) -> Result<(), StoreError> {
         let Publication { record, targets, gone, manifests, chunks } = publication;
+        let unswept = self.unswept().await?;
         self.write_absent(fence, chunks, keys::chunk).await?;
         self.write_absent(fence, manifests, keys::manifest).await?;
         let key = keys::generation(record.generation);
         let put = TxnOp::put(key.as_str(), record.encode(), None);
-        self.commit(fence, vec![is_absent(&key)], vec![put]).await?.or_conflict()?;
+        self.commit(fence, vec![is_absent(&key), unswept], vec![put]).await?.or_conflict()?;
         let puts = targets.iter().map(|(node, target)| Operation::Put(keys::target(node), target.encode()));
         let deletes = gone.iter().map(|node| Operation::Delete(keys::target(node)));
         self.write(fence, puts.chain(deletes).collect()).await

@@ -1,10 +1,13 @@
 //! Reading generations back.
 
-use etcd_client::{GetOptions, SortOrder, SortTarget};
-use selvedge_proto::{Chunks, GenerationRecord, keys};
+use etcd_client::{GetOptions, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse};
+use selvedge_proto::{Chunks, Digest, GenerationRecord, keys};
 use selvedge_topology::plan::Generation;
 
 use super::{Store, StoreError};
+
+/// Chunks in one answer: 8 MiB where all are as large as they may be.
+const CHUNKS_AT_ONCE: usize = 32;
 
 impl Store {
     /// The newest generation.
@@ -32,11 +35,21 @@ impl Store {
 
     /// The chunks that `record` names.
     pub async fn chunks_of(&self, record: &GenerationRecord) -> Result<Chunks, StoreError> {
+        self.chunks(record.chunks().collect()).await
+    }
+
+    /// Chunks by their digests, all of which have to be there.
+    pub(super) async fn chunks(&self, digests: Vec<Digest>) -> Result<Chunks, StoreError> {
         let mut chunks = Chunks::new();
-        for digest in record.chunks() {
-            let key = keys::chunk(digest);
-            let chunk = self.get(key.clone()).await?.ok_or(StoreError::Missing { key })?;
-            chunks.insert(digest, chunk);
+        for batch in digests.chunks(CHUNKS_AT_ONCE) {
+            let keys: Vec<String> = batch.iter().copied().map(keys::chunk).collect();
+            let gets: Vec<TxnOp> = keys.iter().map(|key| TxnOp::get(key.as_str(), None)).collect();
+            let response = self.kv().txn(Txn::new().and_then(gets)).await?;
+            for ((key, digest), answer) in keys.into_iter().zip(batch).zip(response.op_responses()) {
+                let TxnOpResponse::Get(mut found) = answer else { continue };
+                let pair = found.take_kvs().pop().ok_or(StoreError::Missing { key })?;
+                chunks.insert(*digest, pair.into_key_value().1);
+            }
         }
         Ok(chunks)
     }

@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use etcd_client::GetOptions;
 use selvedge_controller::server::{Authority, Backing, Controller, EmbeddedEtcd, Options, Strangers};
+use selvedge_controller::store::Retention;
 use selvedge_proto::wire::fabric_client::FabricClient;
 use selvedge_proto::wire::{self, ApplyOutcome};
 use selvedge_proto::{Occupancy, Report, Target, keys};
@@ -145,6 +147,22 @@ pub(crate) fn own_address() -> SocketAddr {
     (Ipv4Addr::new(127, first, second, third.clamp(1, 254)), 2379).into()
 }
 
+/// An address on loopback where nobody listens.
+pub(crate) fn free_address() -> String {
+    own_address().to_string().replace(":2379", ":7471")
+}
+
+/// A client of a controller that is about to listen there.
+pub(crate) async fn client_at(address: &str) -> FabricClient<Channel> {
+    for _ in 0..500 {
+        if let Ok(client) = FabricClient::connect(format!("http://{address}")).await {
+            return client;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("no controller came up at {address}");
+}
+
 /// Starts a controller on a free port.
 pub(crate) async fn start(
     backing: Backing,
@@ -161,7 +179,8 @@ pub(crate) async fn start_with(
     strangers: Strangers,
 ) -> Result<Controller, selvedge_controller::server::StartError> {
     let listen = "127.0.0.1:0".parse().unwrap();
-    Controller::start(Options { listen, backing, name: name.to_owned(), authority, strangers }).await
+    let (name, retention) = (name.to_owned(), Retention::DEFAULT);
+    Controller::start(Options { listen, backing, name, retention, authority, strangers }).await
 }
 
 /// A client of a controller.

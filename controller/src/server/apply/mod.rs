@@ -1,5 +1,6 @@
 //! The desired state, and how documents become the next one.
 
+mod collect;
 mod current;
 mod error;
 mod sign;
@@ -19,7 +20,8 @@ use tracing::{info, warn};
 
 use super::Authority;
 use crate::state::{ChangeKind, Owners, Proposal, changes, differing, is_same, summary};
-use crate::store::{Fence, Identities, Store, StoreError};
+use crate::store::{Fence, Fresh, Identities, Store, StoreError};
+pub(super) use collect::Collected;
 pub(super) use current::Current;
 pub(super) use error::ApplyError;
 use sign::Next;
@@ -39,6 +41,8 @@ struct Working {
     identities: Identities,
     /// What is known of the newest generation.
     newest: Newest,
+    /// What must not be swept.
+    fresh: Fresh,
 }
 
 /// Whether what we hold for the newest generation is the newest in the store.
@@ -115,7 +119,11 @@ struct Read {
 impl Desired {
     /// Reads the newest generation, and brings targets in line with it, should its publication have been interrupted.
     pub(super) async fn read(store: &Store, fence: Fence, authority: Authority) -> Result<Self, StoreError> {
-        let working = Working { identities: Identities::read(store).await?, newest: Newest::Known };
+        let working = Working {
+            identities: Identities::read(store).await?,
+            newest: Newest::Known,
+            fresh: Fresh::default(),
+        };
         let current = current::newest(store, fence, &authority).await?;
         Ok(Self { fence, authority, current: watch::Sender::new(current), working: Mutex::new(working) })
     }
@@ -126,7 +134,11 @@ impl Desired {
         fence: Fence,
         authority: Authority,
     ) -> Result<Self, ApplyError> {
-        let working = Working { identities: Identities::read(store).await?, newest: Newest::Known };
+        let working = Working {
+            identities: Identities::read(store).await?,
+            newest: Newest::Known,
+            fresh: Fresh::default(),
+        };
         let Some(found) = current::unsigned(store).await? else {
             return Ok(Self::read(store, fence, authority).await?);
         };
@@ -235,6 +247,7 @@ impl Desired {
             let next = Next { before: before.as_deref(), generation, files: &read.files, summary, proposal };
             let (all, publication) = next.signed_by(&self.authority, signed)?;
             working.newest = Newest::InDoubt;
+            working.fresh.published(&publication);
             store.publish(self.fence, publication).await?;
             working.newest = Newest::Known;
             info!(%generation, nodes = all.len(), changed = nodes.len(), "published");
