@@ -2,6 +2,7 @@
 
 pub mod bpf;
 pub mod cases;
+pub mod etcd;
 pub mod fuzz;
 pub mod history;
 pub mod random;

@@ -177,6 +177,7 @@ impl From<StoreError> for Status {
             StoreError::Deposed => Self::failed_precondition(message),
             StoreError::Conflict => Self::aborted(message),
             StoreError::Missing { .. }
+            | StoreError::WentBack { .. }
             | StoreError::Value { .. }
             | StoreError::Mistrusted { .. }
             | StoreError::Key(_)

@@ -25,6 +25,14 @@ pub enum StoreError {
     /// Somebody else wrote in between.
     #[error("another writer was faster; nothing was written, try again")]
     Conflict,
+    /// etcd has forgotten what it had.
+    #[error("etcd has gone back from revision {from} to {to}: restored from an older snapshot?")]
+    WentBack {
+        /// A revision that it had.
+        from: i64,
+        /// Its revision now.
+        to: i64,
+    },
     /// A key that must be there is not.
     #[error("`{key}` is missing in etcd")]
     Missing {

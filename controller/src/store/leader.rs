@@ -8,7 +8,7 @@ use etcd_client::{
 use selvedge_proto::keys::LEADER;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::{Store, StoreError, is_absent};
@@ -17,6 +17,10 @@ use super::{Store, StoreError, is_absent};
 const LEASE_SECONDS: i64 = 10;
 /// How often the lease is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(3);
+/// How often who waits looks whether the leader is there, although the watch is silent.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How long who waits leaves an etcd alone that failed.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Proof of leadership: the revision at which the leader key was made. A write under a fence is carried out
 /// only while that very key is there.
@@ -43,8 +47,23 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Becomes the leader, after the one before has gone. `name` tells others who it is.
+    /// Becomes the leader, after the one before has gone. `name` tells others who it is. Fails where etcd does not answer; once
+    /// it waits for another leader, it goes on waiting whatever happens to etcd.
     pub async fn acquire(store: &Store, name: &str) -> Result<Self, StoreError> {
+        let mut standby = Standby::No;
+        loop {
+            match Self::stand(store, name, &mut standby).await {
+                Err(error) if standby == Standby::Yes => {
+                    warn!(%error, "can't see whether the leader is there; looking again");
+                    sleep(LOOK_AGAIN_AFTER).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// One candidacy: a lease, for as long as it lasts.
+    async fn stand(store: &Store, name: &str, standby: &mut Standby) -> Result<Self, StoreError> {
         let mut leases = store.client.lease_client();
         let lease = leases.grant(LEASE_SECONDS, None).await?.id();
         let (announce, lost) = watch::channel(false);
@@ -58,7 +77,10 @@ impl Leadership {
                     return Ok(leadership);
                 }
                 Attempt::Held { by, revision } => {
-                    info!(leader = by, "another controller is active; waiting for it to go");
+                    if *standby == Standby::No {
+                        info!(leader = by, "another controller is active; waiting for it to go");
+                    }
+                    *standby = Standby::Yes;
                     wait_until_free(store, revision).await?;
                 }
             }
@@ -92,6 +114,13 @@ impl Drop for Leadership {
     }
 }
 
+/// Whether another leader was seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standby {
+    No,
+    Yes,
+}
+
 enum Attempt {
     Won(Fence),
     Held { by: String, revision: i64 },
@@ -113,18 +142,22 @@ async fn attempt(store: &Store, name: &str, lease: i64) -> Result<Attempt, Store
     Ok(Attempt::Held { by, revision })
 }
 
-/// Returns once the leader key was deleted after `revision`.
+/// Returns once the leader key may have been deleted after `revision`: when a watch says so, when it ends, and every now and then,
+/// since etcd may have been restored from a time before `revision`, and a watch from there would be silent.
 async fn wait_until_free(store: &Store, revision: i64) -> Result<(), StoreError> {
     let options = WatchOptions::new().with_start_revision(revision + 1);
     let mut watch = store.watch().watch(LEADER, Some(options)).await?;
-    while let Some(response) = watch.message().await? {
-        if response.canceled()
-            || response.events().iter().any(|event| event.event_type() == EventType::Delete)
-        {
-            break;
+    let deleted = async {
+        while let Some(response) = watch.message().await? {
+            if response.canceled()
+                || response.events().iter().any(|event| event.event_type() == EventType::Delete)
+            {
+                break;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    timeout(LOOK_EVERY, deleted).await.unwrap_or(Ok(()))
 }
 
 /// Renews the lease until it is lost: expired, or not renewed for as long as it lasts.

@@ -1,6 +1,7 @@
 //! The controller's state in etcd: read by anyone, written only by the leader.
 
 mod collect;
+mod endpoints;
 mod error;
 mod identities;
 mod leader;
@@ -15,8 +16,10 @@ use etcd_client::{
 };
 use selvedge_proto::MAX_MESSAGE_BYTES;
 use selvedge_proto::keys::{self, MAX_TXN_OPS};
+use tokio::time::sleep;
 
 pub use collect::{Fresh, Garbage, Kept, Retention, Waste};
+use endpoints::Endpoints;
 pub use error::StoreError;
 pub use identities::Identities;
 pub use leader::{Fence, Leadership};
@@ -38,6 +41,8 @@ const KEYS_PAGE: i64 = 5000;
 #[derive(Clone)]
 pub struct Store {
     client: Client,
+    /// Which members the client uses.
+    _tended: Endpoints,
 }
 
 /// A key and its value.
@@ -69,12 +74,23 @@ impl Store {
             .with_connect_timeout(REQUEST_TIMEOUT)
             .with_timeout(REQUEST_TIMEOUT)
             .with_keep_alive(Duration::from_secs(5), Duration::from_secs(5))
-            .with_keep_alive_while_idle(true);
+            .with_keep_alive_while_idle(true)
+            // A watch at a member that lost sight of its cluster ends, and is not silent.
+            .with_require_leader(true);
         let unreachable =
             |source| StoreError::Unreachable { endpoints: endpoints.join(","), source: Box::new(source) };
-        let client = Client::connect(endpoints, Some(options)).await.map_err(unreachable)?;
-        let mut store = Self { client };
-        store.client.status().await.map_err(unreachable)?;
+        let client = Client::connect(endpoints, Some(options.clone())).await.map_err(unreachable)?;
+        let tended = Endpoints::tend(&client, endpoints, &options);
+        let mut store = Self { client, _tended: tended };
+        let mut tries = endpoints.len();
+        // Any of several members may be the one that is down.
+        while let Err(error) = store.client.status().await {
+            tries = tries.saturating_sub(1);
+            if tries == 0 {
+                return Err(unreachable(error));
+            }
+            sleep(REQUEST_TIMEOUT / 4).await;
+        }
         Ok(store)
     }
 
@@ -94,6 +110,13 @@ impl Store {
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>, StoreError> {
         let mut response = self.kv().get(key, None).await?;
         Ok(response.take_kvs().pop().map(|pair| pair.into_key_value().1))
+    }
+
+    /// Makes sure that etcd has got as far as `from`, as a whole and not just one member.
+    async fn require_revision(&self, from: i64) -> Result<(), StoreError> {
+        let response = self.kv().get(keys::LEADER, None).await?;
+        let to = response.header().map_or(0, etcd_client::ResponseHeader::revision);
+        if to < from { Err(StoreError::WentBack { from, to }) } else { Ok(()) }
     }
 
     /// Everything under `prefix`, in pages, at one revision; and that revision.

@@ -1,16 +1,23 @@
-//! Following what agents say of themselves.
+//! Following what agents say of themselves, without a gap.
+//!
+//! A watch begins behind the revision of a listing. Where that is not to be had any more (etcd has compacted its history, cancelled
+//! the watch, or was restored from an older snapshot, so that its revisions have gone back), a new listing is made.
 
 use std::time::Duration;
 
 use etcd_client::{EventType, WatchOptions};
 use selvedge_proto::{Report, keys};
 use selvedge_topology::names::NodeName;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::{Store, StoreError};
 
 /// How long to wait before a broken watch is begun anew.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Agents report every few seconds. A watch that is silent for so long may be dead, or wait behind a `grpc-proxy` for a revision
+/// that a restored etcd has not reached again.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// A change of a report.
 #[derive(Debug)]
@@ -45,9 +52,11 @@ async fn follow(store: &Store, sink: &mut impl FnMut(ReportChange)) -> Result<()
     }
     let options = WatchOptions::new().with_prefix().with_start_revision(revision + 1);
     let mut watch = store.watch().watch(keys::REPORTS, Some(options)).await?;
-    while let Some(response) = watch.message().await? {
-        if response.canceled() {
-            return Ok(());
+    while let Ok(response) = timeout(SILENT, watch.message()).await {
+        let Some(response) = response?.filter(|response| !response.canceled()) else { return Ok(()) };
+        if response.created() && response.header().is_some_and(|header| header.revision() < revision) {
+            // This member lags, or all have forgotten.
+            store.require_revision(revision).await?;
         }
         for event in response.events() {
             let Some(pair) = event.kv() else { continue };

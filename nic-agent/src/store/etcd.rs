@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcd_client::{Client, ConnectOptions, EventType, WatchOptions};
+use etcd_client::{Client, ConnectOptions};
 use selvedge_proto::plan::{Manifest, PlanDecodeError};
 use selvedge_proto::{Chunks, DecodeError, Digest, Report, Target, keys};
 use selvedge_topology::names::NodeName;
@@ -10,13 +10,15 @@ use selvedge_trust::{Anchor, Mistrust};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::{Fetched, StateDir};
+use super::{Fetched, KeyWatch, StateDir};
 use crate::retry::Backoff;
 
 /// How long one request may take.
-const REQUEST: Duration = Duration::from_secs(5);
+pub(super) const REQUEST: Duration = Duration::from_secs(5);
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How often the target is looked at although its watch is silent: of 10,000 agents, some 200 tiny reads a second.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Why there is no plan from etcd.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,14 @@ pub enum StoreError {
     /// The plan can't be read.
     #[error(transparent)]
     Plan(#[from] PlanDecodeError),
+    /// etcd has forgotten what it had.
+    #[error("etcd has gone back from revision {from} to {to}: restored from an older snapshot?")]
+    WentBack {
+        /// The newest revision that was seen.
+        from: i64,
+        /// Its revision now.
+        to: i64,
+    },
     /// The watch ended.
     #[error("the watch of {key} ended: {reason}")]
     WatchEnded {
@@ -111,10 +121,11 @@ pub struct Following {
 
 /// Follows the node's target and sends what comes of it, until nobody listens. Never gives up on etcd.
 pub async fn follow(endpoints: Vec<String>, following: Following) {
-    let mut backoff = Backoff::new(LONGEST_WAIT);
+    let mut backoff = Backoff::of_many(LONGEST_WAIT);
+    let mut members = Members::new(endpoints);
     let events = &following.events;
     while !events.is_closed() {
-        if let Err(error) = session(&endpoints, &following, &mut backoff).await
+        if let Err(error) = session(members.next(), &following, &mut backoff).await
             && events.send(StoreEvent::Away(error)).await.is_err()
         {
             return;
@@ -123,41 +134,45 @@ pub async fn follow(endpoints: Vec<String>, following: Following) {
     }
 }
 
+/// The members of a cluster, one after another, beginning at any: one that is down costs a try, and agents spread over them. A
+/// client of all of them would send some requests of every session to the one that is down.
+struct Members {
+    endpoints: Vec<String>,
+    turn: usize,
+}
+
+impl Members {
+    fn new(endpoints: Vec<String>) -> Self {
+        Self { turn: fastrand::usize(..endpoints.len().max(1)), endpoints }
+    }
+
+    /// The one whose turn it is.
+    fn next(&mut self) -> &[String] {
+        self.turn = (self.turn + 1) % self.endpoints.len().max(1);
+        self.endpoints.get(self.turn..=self.turn).unwrap_or_default()
+    }
+}
+
 async fn connect(endpoints: &[String]) -> Result<Client, StoreError> {
     let options = ConnectOptions::new()
         .with_connect_timeout(REQUEST)
         .with_keep_alive(Duration::from_secs(5), Duration::from_secs(5))
-        .with_keep_alive_while_idle(true);
+        .with_keep_alive_while_idle(true)
+        // A watch at a member that lost sight of its cluster ends, and is not silent.
+        .with_require_leader(true);
     Ok(timeout(REQUEST, Client::connect(endpoints, Some(options))).await??)
 }
 
-/// One connection: read the target, then watch from the revision it was read at, so that nothing is missed between.
-async fn session(
-    endpoints: &[String],
-    following: &Following,
-    backoff: &mut Backoff,
-) -> Result<(), StoreError> {
-    let mut client = connect(endpoints).await?;
+/// One connection: the target, as it is and as it changes.
+async fn session(member: &[String], following: &Following, backoff: &mut Backoff) -> Result<(), StoreError> {
+    let mut client = connect(member).await?;
     let key = keys::target(&following.node);
-    let answer = timeout(REQUEST, client.get(key.as_str(), None)).await??;
-    let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
-    let value = answer.kvs().first().map(|entry| entry.value().to_vec());
-    following.consider(&mut client, &key, value.as_deref()).await?;
-
-    let options = WatchOptions::new().with_start_revision(revision + 1);
-    let mut watch = timeout(REQUEST, client.watch(key.as_str(), Some(options))).await??;
-    while let Some(message) = watch.message().await? {
-        if message.canceled() || message.compact_revision() != 0 {
-            return Err(StoreError::WatchEnded { key, reason: message.cancel_reason().to_owned() });
-        }
+    let (mut value, mut watch) = KeyWatch::open(&client, key.clone(), LOOK_EVERY).await?;
+    loop {
+        following.consider(&mut client, &key, value.as_deref()).await?;
         backoff.reset();
-        // Only the last of several changes counts.
-        if let Some(event) = message.events().last() {
-            let put = event.kv().filter(|_| event.event_type() == EventType::Put);
-            following.consider(&mut client, &key, put.map(etcd_client::KeyValue::value)).await?;
-        }
+        value = watch.changed().await?;
     }
-    Err(StoreError::WatchEnded { key, reason: "etcd closed it".to_owned() })
 }
 
 impl Following {
@@ -168,6 +183,11 @@ impl Following {
             Ok(Some(target)) => match self.fetch(client, key, target).await {
                 Ok(fetched) => StoreEvent::Offered(Box::new(fetched)),
                 Err(error @ (StoreError::Etcd(_) | StoreError::Slow(_))) => return Err(error),
+                // Taken away as garbage: the next target, which the watch tells of, was there before that.
+                Err(StoreError::Missing { key: gone }) if is_outdated(client, key, value).await? => {
+                    tracing::debug!(generation = %target.generation, key = gone, "superseded before it was fetched");
+                    return Ok(());
+                }
                 Err(error @ StoreError::Missing { .. }) => {
                     self.events
                         .send(StoreEvent::Unfetchable { target, reason: error.to_string() })
@@ -206,6 +226,12 @@ impl Following {
     }
 }
 
+/// Whether `key` has another value by now.
+async fn is_outdated(client: &mut Client, key: &str, value: Option<&[u8]>) -> Result<bool, StoreError> {
+    let now = timeout(REQUEST, client.get(key, None)).await??;
+    Ok(now.kvs().first().map(etcd_client::KeyValue::value) != value)
+}
+
 async fn content(
     client: &mut Client,
     digest: Digest,
@@ -226,11 +252,12 @@ pub async fn publish_reports(
     mut reports: watch::Receiver<Option<Report>>,
 ) {
     let key = keys::report(&node);
-    let mut backoff = Backoff::new(LONGEST_WAIT);
+    let mut backoff = Backoff::of_many(LONGEST_WAIT);
+    let mut members = Members::new(endpoints);
     let mut client = None;
     while reports.changed().await.is_ok() {
         let Some(value) = reports.borrow_and_update().as_ref().map(Report::encode) else { continue };
-        match put(&mut client, &endpoints, &key, value).await {
+        match put(&mut client, &mut members, &key, value).await {
             Ok(()) => backoff.reset(),
             Err(error) => {
                 tracing::debug!(%error, "the report could not be written");
@@ -244,13 +271,13 @@ pub async fn publish_reports(
 
 async fn put(
     client: &mut Option<Client>,
-    endpoints: &[String],
+    members: &mut Members,
     key: &str,
     value: Vec<u8>,
 ) -> Result<(), StoreError> {
     let client = match client {
         Some(client) => client,
-        None => client.insert(connect(endpoints).await?),
+        None => client.insert(connect(members.next()).await?),
     };
     timeout(REQUEST, client.put(key, value, None)).await??;
     Ok(())

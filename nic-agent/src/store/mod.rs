@@ -2,6 +2,7 @@
 
 mod disk;
 mod etcd;
+mod watch;
 
 use selvedge_agent_core::Digest;
 use selvedge_proto::{Chunks, Target};
@@ -9,6 +10,7 @@ use selvedge_topology::plan::Plan;
 
 pub use disk::{StateDir, StateError};
 pub use etcd::{Following, StoreError, StoreEvent, follow, publish_reports};
+pub use watch::KeyWatch;
 
 /// A plan with the bytes it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
