@@ -2,6 +2,7 @@
 //!
 //! | key | value | written by |
 //! |---|---|---|
+//! | `/selvedge/v1/format` | [`FORMAT`] of the newest controller that led, in decimal | controller |
 //! | `/selvedge/v1/leader` | name of the active controller, under its lease | controller |
 //! | `/selvedge/v1/generation/<20 digits>` | [`GenerationRecord`](crate::GenerationRecord), signed | controller |
 //! | `/selvedge/v1/target/<node>` | [`Target`](crate::Target): what the node has to enforce, signed; written when its plan changes | controller |
@@ -16,6 +17,23 @@
 //! Chunks and manifests are immutable and shared. Everything the controller writes, it writes in transactions
 //! that compare the create revision of its leader key, of at most [`MAX_TXN_OPS`] operations. A node's agent
 //! watches its own target and nothing else.
+//!
+//! # Other versions
+//!
+//! What a later version may change, and how:
+//!
+//! - **A new key, or a new field that who does not know it may pass over**: at any time. Readers pass over both.
+//! - **A meaning that an older controller would get wrong** (of records, identities, targets): with a higher [`FORMAT`]. The new controller
+//!   reads both forms, writes the new one, and writes its number to [`FORMAT_KEY`] when it becomes the leader, before anything
+//!   else. From then on a controller that does not know that number refuses to start, and says which is needed; going back means
+//!   restoring a snapshot of etcd from before. It refuses even where it had waited for the new one to go.
+//! - **A meaning that an older agent would get wrong** (of targets, manifests, chunks): a manifest has a format number of its own. An agent
+//!   refuses one that it does not know, reports so, and goes on enforcing what it has. So agents are upgraded before the controller.
+//! - **Where things lie**: under `/selvedge/v2/`. The controller of that version is the one that migrates, as the leader of both: it holds
+//!   [`LEADER`] here too, so that no older one leads beside it, applies the documents of the newest generation here as a generation there
+//!   with a higher number, and goes on writing targets here, of plans that older agents read, until every node's report has come in
+//!   there. Then it takes `/selvedge/v1/` away. An agent of that version looks there first and here where there is nothing; an
+//!   older one sees nothing but this. Identities keep their numbers.
 
 use selvedge_topology::identity::IdentityKey;
 use selvedge_topology::names::NodeName;
@@ -26,6 +44,10 @@ use crate::digest::Digest;
 
 /// Before every key.
 pub const PREFIX: &str = "/selvedge/v1/";
+/// Which format lies under [`PREFIX`].
+pub const FORMAT_KEY: &str = "/selvedge/v1/format";
+/// The format that this version writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
 /// The active controller.
 pub const LEADER: &str = "/selvedge/v1/leader";
 /// Before generations.

@@ -174,7 +174,7 @@ impl From<StoreError> for Status {
         let message = error.to_string();
         match error {
             StoreError::Unreachable { .. } | StoreError::Request(_) => Self::unavailable(message),
-            StoreError::Deposed => Self::failed_precondition(message),
+            StoreError::Deposed | StoreError::NewerFormat { .. } => Self::failed_precondition(message),
             StoreError::Conflict => Self::aborted(message),
             StoreError::Missing { .. }
             | StoreError::WentBack { .. }

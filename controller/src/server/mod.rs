@@ -168,7 +168,13 @@ impl Controller {
             }
         };
         let store = Store::connect(&endpoints).await?;
+        store.require_known_format().await?;
         let leadership = Leadership::acquire(&store, &name).await?;
+        // The leader that this one waited for may have been a later version.
+        if let Err(error) = store.claim_format(leadership.fence()).await {
+            leadership.resign().await;
+            return Err(error.into());
+        }
         let desired = match strangers {
             Strangers::Refuse => Desired::read(&store, leadership.fence(), authority).await?,
             Strangers::Resign => Desired::resign(&store, leadership.fence(), authority).await?,

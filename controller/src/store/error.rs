@@ -19,6 +19,18 @@ pub enum StoreError {
     /// A request failed.
     #[error("etcd: {0}")]
     Request(#[from] etcd_client::Error),
+    /// A later version has written here.
+    #[error(
+        "etcd holds format {found} of the layout (`{key}`), and this controller knows none after {known}: a later version led \
+         here; start that version, or a later one",
+        key = selvedge_proto::keys::FORMAT_KEY
+    )]
+    NewerFormat {
+        /// What is there.
+        found: u32,
+        /// What this version knows.
+        known: u32,
+    },
     /// Another controller is the leader now.
     #[error("this controller is no longer the leader; nothing was written")]
     Deposed,

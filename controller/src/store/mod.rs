@@ -3,6 +3,7 @@
 mod collect;
 mod endpoints;
 mod error;
+mod format;
 mod identities;
 mod leader;
 mod publish;

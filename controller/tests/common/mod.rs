@@ -113,7 +113,7 @@ impl TestEtcd {
         etcd_client::Client::connect(self.endpoints(), None).await.unwrap()
     }
 
-    /// Everything of ours that lies in it, but for the leader key.
+    /// Everything of ours that lies in it, but for the leader key and the number of the format.
     pub(crate) async fn dump(&self) -> BTreeMap<String, Vec<u8>> {
         let options = GetOptions::new().with_prefix();
         let mut all = self.raw().await.get(keys::PREFIX, Some(options)).await.unwrap();
@@ -121,7 +121,7 @@ impl TestEtcd {
             let (key, value) = pair.into_key_value();
             (String::from_utf8(key).unwrap(), value)
         });
-        pairs.filter(|(key, _)| key != keys::LEADER).collect()
+        pairs.filter(|(key, _)| key != keys::LEADER && key != keys::FORMAT_KEY).collect()
     }
 
     /// The targets that lie in it.
