@@ -12,7 +12,9 @@ use selvedge_controller::server::Controller;
 use selvedge_proto::{Count, EgressReport, PortReport, Refusal, Report};
 use selvedge_topology::identity::Identity;
 use selvedge_topology::model::{PortRole, RuleId};
-use selvedge_topology::placement::{DeviceCost, DeviceKind, Mode, Nic, PortState, Room, Share, ShedDrops};
+use selvedge_topology::placement::{
+    Counting, DeviceCost, DeviceKind, Mode, Nic, PortState, Room, Share, ShedDrops,
+};
 use selvedge_topology::plan::Generation;
 use tempfile::TempDir;
 
@@ -73,6 +75,8 @@ fn in_force() -> Report {
             port("w1", PortRole::Workload, Mode::Generic, "driver dummy has no native XDP"),
         ],
         reasons: vec![("policy-deny".into(), Count { packets: 3, bytes: 180 })],
+        rules: vec![(RuleId(8), Count { packets: 2, bytes: 120 })],
+        device_rules: vec![(RuleId(7), 5), (RuleId(8), 9)],
         ..report("host1", Some(1))
     }
 }
@@ -95,6 +99,7 @@ fn device_cost() -> DeviceCost {
         entries: share(5, Room::Unlimited),
         entries_each: share(2, Room::AtMost(2)),
         entry_bytes: share(16, Room::AtMost(64)),
+        counting: Counting::ByRule,
         shed: vec![shed(Some(RuleId(7)), "web-in/ingress/00000007", Some(12)), shed(None, "", None)],
         shed_more: 0,
         shed_why: "map sources_24 would have 9 entries, and the device takes 2 entries in one map".to_owned(),

@@ -10,7 +10,7 @@ use aya::maps::{Map, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use aya::util::nr_cpus;
 use selvedge_abi::{Counter, RULE_PLACES, RuleCounter, map, rule_place};
 use selvedge_agent::datapath::{Datapath, KernelDatapath, Pins, Sizes};
-use selvedge_agent_core::{Action, Entry, Key};
+use selvedge_agent_core::{Action, Choices, Entry, Key};
 use selvedge_topology::model::RuleId;
 use support::Node;
 use zerocopy::IntoBytes;
@@ -50,7 +50,7 @@ fn count(pins: &Pins, rule: RuleId, packets: u64) {
 }
 
 fn counted(datapath: &mut KernelDatapath) -> BTreeMap<RuleId, u64> {
-    let rules = datapath.counters().unwrap().rules;
+    let rules = datapath.counters(&Choices::new()).unwrap().rules;
     rules.into_iter().map(|(rule, count)| (rule, count.packets / nr_cpus().unwrap() as u64)).collect()
 }
 

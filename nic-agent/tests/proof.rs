@@ -14,7 +14,7 @@ use selvedge_agent::datapath::{Counters, Datapath, DatapathError, Effect, Kernel
 use selvedge_agent::engine::{Engine, Progress, Settings, Tallies};
 use selvedge_agent::machine::{self, RawInterface};
 use selvedge_agent::store::{Fetched, StateDir};
-use selvedge_agent_core::{Action, Entry, ForeignPrograms, Key, Observed, Slot, SlotTables};
+use selvedge_agent_core::{Action, Choices, Entry, ForeignPrograms, Key, Observed, Slot, SlotTables};
 use selvedge_hw_profiles::Profiles;
 use selvedge_proto::plan::encode_plan;
 use selvedge_proto::{ProofReport, Report, Target};
@@ -58,8 +58,8 @@ impl Datapath for Tampered {
         self.kernel.doubt();
     }
 
-    fn counters(&mut self) -> Result<Counters, DatapathError> {
-        self.kernel.counters()
+    fn counters(&mut self, nics: &Choices) -> Result<Counters, DatapathError> {
+        self.kernel.counters(nics)
     }
 }
 

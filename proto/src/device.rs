@@ -2,7 +2,7 @@
 
 use selvedge_topology::identity::Identity;
 use selvedge_topology::model::RuleId;
-use selvedge_topology::placement::{DeviceCost, DeviceKind, Room, Share, ShedDrops};
+use selvedge_topology::placement::{Counting, DeviceCost, DeviceKind, Room, Share, ShedDrops};
 
 use crate::convert::{DecodeError, at_most, present, prose};
 use crate::report::MAX_TEXT;
@@ -19,10 +19,16 @@ pub(crate) fn to_wire(cost: &DeviceCost) -> wire::DeviceCost {
         entries,
         entries_each,
         entry_bytes,
+        counting,
         shed,
         shed_more,
         shed_why,
     } = cost;
+    let (counting, unread) = match counting {
+        Counting::ByRule => (wire::DeviceCounting::ByRule, String::new()),
+        Counting::Nothing => (wire::DeviceCounting::Nothing, String::new()),
+        Counting::Unread { reason } => (wire::DeviceCounting::Unread, reason.clone()),
+    };
     let kind = match kind {
         DeviceKind::Prefilter => wire::DeviceKind::Prefilter,
         DeviceKind::Complete => wire::DeviceKind::Complete,
@@ -37,6 +43,8 @@ pub(crate) fn to_wire(cost: &DeviceCost) -> wire::DeviceCost {
         shed: shed.iter().map(shed_to_wire).collect(),
         shed_more: *shed_more,
         shed_why: shed_why.clone(),
+        counting: counting.into(),
+        unread,
     }
 }
 
@@ -51,6 +59,8 @@ pub(crate) fn from_wire(cost: wire::DeviceCost) -> Result<DeviceCost, DecodeErro
         shed,
         shed_more,
         shed_why,
+        counting,
+        unread,
     } = cost;
     let unknown = || DecodeError::Unknown { field: "kind of a device program", value: kind.into() };
     let kind = match wire::DeviceKind::try_from(kind).map_err(|_| unknown())? {
@@ -66,10 +76,23 @@ pub(crate) fn from_wire(cost: wire::DeviceCost) -> Result<DeviceCost, DecodeErro
         entries: share_from_wire(present("entries", entries)?)?,
         entries_each: share_from_wire(present("entries_each", entries_each)?)?,
         entry_bytes: share_from_wire(present("entry_bytes", entry_bytes)?)?,
+        counting: counting_from_wire(counting, &unread)?,
         shed: shed.into_iter().map(shed_from_wire).collect::<Result<_, _>>()?,
         shed_more,
         shed_why: prose("reason of shedding", &shed_why, MAX_TEXT)?,
     })
+}
+
+fn counting_from_wire(counting: i32, unread: &str) -> Result<Counting, DecodeError> {
+    let unknown = || DecodeError::Unknown { field: "counting of a device", value: counting.into() };
+    match wire::DeviceCounting::try_from(counting).map_err(|_| unknown())? {
+        wire::DeviceCounting::ByRule => Ok(Counting::ByRule),
+        wire::DeviceCounting::Nothing => Ok(Counting::Nothing),
+        wire::DeviceCounting::Unread => {
+            Ok(Counting::Unread { reason: prose("reason of unread counters", unread, MAX_TEXT)? })
+        }
+        wire::DeviceCounting::Unspecified => Err(unknown()),
+    }
 }
 
 fn share_to_wire(Share { used, room }: Share) -> wire::Share {

@@ -48,6 +48,8 @@ pub struct Report {
     pub reasons: Vec<(String, Count)>,
     /// Packets by rule.
     pub rules: Vec<(RuleId, Count)>,
+    /// Packets that NICs dropped before the programs in the kernel, by rule.
+    pub device_rules: Vec<(RuleId, u64)>,
     /// Connections that stay until they end.
     pub connections: Occupancy,
     /// Those whose opener has not gone on after an answer, which give way to each other.
@@ -145,6 +147,7 @@ impl From<&Report> for wire::Report {
             ports,
             reasons,
             rules,
+            device_rules,
             connections,
             half_open,
             draining,
@@ -164,6 +167,7 @@ impl From<&Report> for wire::Report {
             ports: ports.iter().map(port::to_wire).collect(),
             reasons: reasons.iter().map(reason_to_wire).collect(),
             rules: rules.iter().map(rule_to_wire).collect(),
+            device_rules: device_rules.iter().map(drops_to_wire).collect(),
             connections: Some(occupancy_to_wire(connections)),
             half_open: Some(occupancy_to_wire(half_open)),
             draining: *draining,
@@ -188,6 +192,7 @@ impl TryFrom<wire::Report> for Report {
             ports,
             reasons,
             rules,
+            device_rules,
             connections,
             half_open,
             draining,
@@ -199,6 +204,7 @@ impl TryFrom<wire::Report> for Report {
         at_most("ports", ports.len(), MAX_PORTS)?;
         at_most("reasons", reasons.len(), MAX_REASON_COUNTS)?;
         at_most("rules", rules.len(), MAX_RULE_COUNTS)?;
+        at_most("rules of devices", device_rules.len(), MAX_RULE_COUNTS)?;
         let generation = |number: u64| (number != 0).then_some(Generation(number));
         Ok(Self {
             node: name("node", &node)?,
@@ -211,6 +217,7 @@ impl TryFrom<wire::Report> for Report {
             ports: ports.into_iter().map(port::from_wire).collect::<Result<_, _>>()?,
             reasons: reasons.into_iter().map(reason_from_wire).collect::<Result<_, _>>()?,
             rules: rules.into_iter().map(rule_from_wire).collect(),
+            device_rules: device_rules.into_iter().map(drops_from_wire).collect(),
             connections: occupancy_from_wire(connections),
             half_open: occupancy_from_wire(half_open),
             draining,
@@ -259,6 +266,15 @@ fn reason_to_wire((reason, count): &(String, Count)) -> wire::ReasonCount {
 fn reason_from_wire(count: wire::ReasonCount) -> Result<(String, Count), DecodeError> {
     let wire::ReasonCount { reason, packets, bytes } = count;
     Ok((prose("reason", &reason, MAX_TEXT)?, Count { packets, bytes }))
+}
+
+fn drops_to_wire((rule, packets): &(RuleId, u64)) -> wire::RuleDrops {
+    wire::RuleDrops { rule: rule.0, packets: *packets }
+}
+
+fn drops_from_wire(drops: wire::RuleDrops) -> (RuleId, u64) {
+    let wire::RuleDrops { rule, packets } = drops;
+    (RuleId(rule), packets)
 }
 
 fn rule_to_wire((rule, count): &(RuleId, Count)) -> wire::RuleCount {

@@ -14,7 +14,7 @@ use selvedge_topology::identity::Identity;
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::model::{PortRole, RuleId};
 use selvedge_topology::placement::{
-    DeviceCost, DeviceKind, Mode as XdpMode, Nic, PortState, Room, Share, ShedDrops,
+    Counting, DeviceCost, DeviceKind, Mode as XdpMode, Nic, PortState, Room, Share, ShedDrops,
 };
 use selvedge_topology::plan::Generation;
 
@@ -117,6 +117,7 @@ fn device_program() -> DeviceCost {
         entries: share(4, Room::Unlimited),
         entries_each: share(2, Room::AtMost(2)),
         entry_bytes: share(16, Room::AtMost(64)),
+        counting: Counting::Unread { reason: "no such device".into() },
         shed: vec![shed(Some(RuleId(9)), Some(7)), shed(None, None)],
         shed_more: 3,
         shed_why: "the device takes 2 entries".into(),
@@ -139,6 +140,7 @@ fn report() -> Report {
         ],
         reasons: vec![("policy-deny".into(), count)],
         rules: vec![(RuleId(9), count)],
+        device_rules: vec![(RuleId(9), 5)],
         connections: Occupancy { entries: 5, room: 9 },
         half_open: Occupancy { entries: 6, room: 7 },
         draining: 2,

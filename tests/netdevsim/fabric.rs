@@ -129,6 +129,13 @@ impl Fabric {
         Ok((words("hook"), reasons.join("\n")))
     }
 
+    /// The drops that the description of the node has of its cards, over all rules.
+    pub(crate) fn dropped_in_cards(&self) -> io::Result<u64> {
+        let (_, said) = self.selvedge(&["describe", "node", NODE])?;
+        let after = said.split_once("in NICs (xdp-offload), by rule:").map_or("", |(_, after)| after);
+        Ok(after.lines().filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum())
+    }
+
     /// Whether the ledger says that everything managed is enforced at every point.
     pub(crate) fn ledger(&self) -> Finding {
         let (all, said) = self.selvedge(&["placement"])?;

@@ -4,6 +4,7 @@
 //! `selvedge`, `selvedge-controller`, `selvedge-agent` and `etcd` in `PATH`. Each check asks the kernel, or sends packets.
 
 mod cards;
+mod counters;
 mod device;
 mod fabric;
 mod kernel;

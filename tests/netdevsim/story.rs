@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::counters::drop_more;
 use super::device::Device;
 use super::fabric::Fabric;
 use super::kernel::{Programs, programs};
@@ -70,17 +71,26 @@ pub(crate) fn run(original: &Path, tally: &mut Tally) -> io::Result<()> {
     let first = carried(tally, &fabric, "a port")?;
     tally.now("what policy allows passes, what it denies does not", policed(&site, &documents));
 
+    drop_more(PORTS[0], 5)?;
+    tally.soon("what a card drops is told by rule", || equal(&fabric.dropped_in_cards()?, &5));
+
     fabric.kill_agent()?;
     tally.now("a killed agent leaves the programs as they are", equal(&all()?, &first));
     tally.now("and they go on enforcing", policed(&site, &documents));
     fabric.start_agent()?;
     tally.soon("the restarted agent reports", || equal(&fabric.port(PORTS[0])?.state.as_str(), &"enforced"));
     tally.now("it took over the programs that ran, in the card too", equal(&all()?, &first));
+    drop_more(PORTS[0], 2)?;
+    tally.soon("and goes on from what the card had counted", || equal(&fabric.dropped_in_cards()?, &7));
+    drop_more(PORTS[0], 1)?;
 
     documents.edit()?;
     tally.now("an edit is in force", fabric.apply(documents.folder()));
     tally.now("what passes is what it says", policed(&site, &documents));
     tally.soon("the program in the kernel is the same, the one in the card is another", || exchanged(&first));
+    drop_more(PORTS[0], 4)?;
+    tally
+        .soon("what both have counted is told, each packet once", || equal(&fabric.dropped_in_cards()?, &12));
 
     refusals::run(&site, &fabric, &mut documents, tally)?;
 

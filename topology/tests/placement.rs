@@ -12,8 +12,8 @@ use selvedge_topology::identity::{Identity, IdentityTable};
 use selvedge_topology::model::{Direction, Model, RuleId};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::{
-    Carries, DeviceCost, DeviceKind, Entry, Hook, Nic, Point, PortState, Room, SeenNode, SeenPort, Share,
-    ShedDrops, Standing, ledger, obstacles,
+    Carries, Counting, DeviceCost, DeviceKind, Entry, Hook, Nic, Point, PortState, Room, SeenNode, SeenPort,
+    Share, ShedDrops, Standing, ledger, obstacles,
 };
 use selvedge_topology::plan::{Generation, Plan, Table};
 
@@ -257,6 +257,7 @@ fn program() -> DeviceCost {
         entries: share(2, Room::Unlimited),
         entries_each: share(2, Room::AtMost(2)),
         entry_bytes: share(16, Room::AtMost(64)),
+        counting: Counting::ByRule,
         shed: Vec::new(),
         shed_more: 0,
         shed_why: String::new(),
@@ -282,6 +283,8 @@ fn what_a_program_in_a_nic_takes_is_told_with_what_there_is_and_what_did_not_fit
         program.to_string(),
         "prefilter of 45 instructions, 1 map with 2 entries; 3 drops by 2 rules do not fit: 120 instructions, at most 100"
     );
+    program.counting = Counting::Unread { reason: "no such device".to_owned() };
+    assert!(program.to_string().ends_with("; its drops are counted and can't be read: no such device"));
     program.shed_more = 4;
     assert!(program.left().unwrap().starts_with("7 drops by at least 2 rules do not fit"));
     let json = serde_json::to_value(&program).unwrap();

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use selvedge_proto::Count;
 use selvedge_topology::identity::{Identity, IdentityKey};
 use selvedge_topology::model::{
-    Action, Attachment, DefaultAction, Direction, Established, Model, Policy, Rule, Tier, Workload,
+    Action, Attachment, DefaultAction, Direction, Established, Model, Policy, Rule, RuleId, Tier, Workload,
 };
 use selvedge_topology::names::{NodeName, PolicyName, WorkloadName};
 use selvedge_topology::timeouts::Bounds;
@@ -266,11 +266,16 @@ pub(super) fn node(snapshot: &Snapshot, status: &Status, name: &NodeName) -> Res
     let rules = report.rules.iter().filter(|(_, count)| count.packets > 0);
     let rules = rules.map(|(rule, packets)| count(rule_name(model, *rule), packets));
     let _ = write!(out, "Packets by rule:\n{}", indented(&table(&["RULE", "PACKETS", "BYTES"], rules)));
+    if !report.device_rules.is_empty() {
+        let dropped = |(rule, packets): &(RuleId, u64)| vec![rule_name(model, *rule), packets.to_string()];
+        let drops = table(&["RULE", "PACKETS"], report.device_rules.iter().map(dropped));
+        let _ = write!(out, "Dropped before that, in NICs (xdp-offload), by rule:\n{}", indented(&drops));
+    }
     Ok(out)
 }
 
 /// `policy/ingress/name`, as flows show it; the number where this generation has no such rule.
-fn rule_name(model: &Model, id: selvedge_topology::model::RuleId) -> String {
+fn rule_name(model: &Model, id: RuleId) -> String {
     for policy in model.policies.values() {
         for direction in Direction::BOTH {
             let rule = policy.rules(direction).unwrap_or_default().iter().find(|rule| rule.id == id);

@@ -170,14 +170,14 @@ fn devices(entries: &[Entry]) -> String {
         return String::new();
     }
     let rows = devices.into_iter().map(|((node, port), cost)| {
-        let DeviceCost { kind, instructions, maps, entries, entries_each, entry_bytes, .. } = cost;
+        let DeviceCost { kind, instructions, maps, entries, entries_each, entry_bytes, counting, .. } = cost;
         let shares = [instructions, maps, entries, entries_each, entry_bytes].map(ToString::to_string);
         let of_port = [node.to_string(), port.to_string(), kind.to_string()];
-        let shed = [or_dash(cost.left().unwrap_or_default()), or_dash(named(cost))];
-        [&of_port[..], &shares, &shed].concat()
+        let rest = [counting.to_string(), or_dash(cost.left().unwrap_or_default()), or_dash(named(cost))];
+        [&of_port[..], &shares, &rest].concat()
     });
     let head = ["NODE", "PORT", "IN-NIC", "INSTRUCTIONS", "MAPS", "ENTRIES", "ENTRIES-EACH", "ENTRY-BYTES"];
-    table(&[&head[..], &["LEFT-TO-THE-KERNEL", "WORTH-MOST"]].concat(), rows)
+    table(&[&head[..], &["COUNTS", "LEFT-TO-THE-KERNEL", "WORTH-MOST"]].concat(), rows)
 }
 
 /// The rules whose drops did not fit, those that are worth most first.

@@ -113,6 +113,7 @@ mod tests {
             ports: Vec::new(),
             reasons: Vec::new(),
             rules: Vec::new(),
+            device_rules: Vec::new(),
             connections: Occupancy::default(),
             half_open: Occupancy::default(),
             draining: 0,

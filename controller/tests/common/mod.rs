@@ -216,6 +216,7 @@ pub(crate) fn report(node: &str, in_force: Option<u64>) -> Report {
         ports: Vec::new(),
         reasons: Vec::new(),
         rules: Vec::new(),
+        device_rules: Vec::new(),
         connections: Occupancy::default(),
         half_open: Occupancy::default(),
         draining: 0,

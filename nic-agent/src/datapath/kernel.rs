@@ -9,7 +9,9 @@ use aya::maps::{MapError, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, map};
-use selvedge_agent_core::{Action, Egress, Hook, IfIndex, Mismatch, Observed, Precedence, Refused, Support};
+use selvedge_agent_core::{
+    Action, Choices, Egress, Hook, IfIndex, Mismatch, Observed, Precedence, Refused, Support,
+};
 use selvedge_hw_profiles::{Demand, Mode};
 use selvedge_topology::names::PortName;
 
@@ -167,6 +169,8 @@ pub struct KernelDatapath {
     _object: Ebpf,
     /// Interface and mode of what is attached, as last observed.
     modes: BTreeMap<u32, Mode>,
+    /// Where the programs in NICs count.
+    counts: nic::Counts,
 }
 
 impl KernelDatapath {
@@ -201,6 +205,7 @@ impl KernelDatapath {
             support,
             _object: object,
             modes: BTreeMap::new(),
+            counts: nic::Counts::default(),
         })
     }
 
@@ -258,10 +263,15 @@ impl Datapath for KernelDatapath {
             Action::Load { port, index, program } => {
                 let failed = |source| self.in_nic(port, source);
                 let loaded = nic::put(&mut self.nic(), port, *index, program).map_err(failed)?;
-                return Ok(Effect::Loaded(port.clone(), loaded));
+                let last = self.counts.last(port);
+                if loaded.is_ok() {
+                    self.counts.begin(&self.pins, port, program);
+                }
+                return Ok(Effect::Loaded(port.clone(), loaded, last));
             }
             Action::Unload { port } => {
                 self.nic().take_out(port).map_err(|source| self.in_nic(port, source))?;
+                return Ok(Effect::Unloaded(port.clone(), self.counts.last(port)));
             }
             Action::Detach { hook, port } => self.detach(*hook, port)?,
         }
@@ -277,8 +287,9 @@ impl Datapath for KernelDatapath {
         self.tables.doubt();
     }
 
-    fn counters(&mut self) -> Result<Counters, DatapathError> {
-        counters::read(self.tables.kernel())
+    fn counters(&mut self, nics: &Choices) -> Result<Counters, DatapathError> {
+        let counters = counters::read(self.tables.kernel())?;
+        Ok(Counters { nics: self.counts.read(&self.pins, nics)?, ..counters })
     }
 }
 

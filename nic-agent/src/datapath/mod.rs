@@ -21,7 +21,8 @@ mod tables;
 use std::collections::BTreeMap;
 
 use selvedge_abi::{Reason, Revocations};
-use selvedge_agent_core::{Action, Observed, Placement, Proof};
+use selvedge_agent_core::device::Reading;
+use selvedge_agent_core::{Action, Choices, Observed, Placement, Proof};
 use selvedge_topology::model::RuleId;
 use selvedge_topology::names::PortName;
 use selvedge_topology::plan::Generation;
@@ -50,8 +51,8 @@ pub trait Datapath {
     /// Executes one action.
     fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError>;
 
-    /// Packets by reason and rule, and events that found the ring full.
-    fn counters(&mut self) -> Result<Counters, DatapathError>;
+    /// Packets by reason and rule, and events that found the ring full. `nics` says where the programs in NICs count.
+    fn counters(&mut self, nics: &Choices) -> Result<Counters, DatapathError>;
 }
 
 /// What an action did that the action itself does not say.
@@ -64,7 +65,21 @@ pub enum Effect {
     /// A slot was tried and nothing was found wrong.
     Proved(Proof),
     /// A NIC got a program, or refused it and has none.
-    Loaded(PortName, Result<(), NicRefusal>),
+    Loaded(PortName, Result<(), NicRefusal>, Last),
+    /// The program of a NIC was taken out.
+    Unloaded(PortName, Last),
+}
+
+/// What a program that is no longer in a NIC has counted in all; none where there was none, or where it counts was not known.
+pub type Last = Option<Result<Reading, String>>;
+
+/// The program in a NIC, and what it has counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The kernel's number of the program.
+    pub program: u32,
+    /// What it has counted, or why that can't be read.
+    pub reading: Result<Reading, String>,
 }
 
 /// Sums over all CPUs and ports.
@@ -78,4 +93,6 @@ pub struct Counters {
     pub revocations: BTreeMap<Generation, Revocations>,
     /// Events that found the ring full.
     pub events_lost: u64,
+    /// What programs in NICs counted, by port.
+    pub nics: BTreeMap<PortName, Counted>,
 }

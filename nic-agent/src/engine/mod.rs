@@ -1,5 +1,6 @@
 //! The loop of observing, deciding and executing, around one data path.
 
+mod devices;
 mod nics;
 mod report;
 mod revoked;
@@ -7,7 +8,7 @@ mod revoked;
 pub use report::Tallies;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use selvedge_abi::FailsafeKey;
 use selvedge_agent_core::{
@@ -19,9 +20,10 @@ use selvedge_proto::Target;
 use selvedge_topology::names::{NodeName, PortName};
 use selvedge_topology::plan::{Generation, Plan};
 
-use crate::datapath::{Datapath, DatapathError, Effect};
+use crate::datapath::{Datapath, DatapathError, Effect, Last};
 use crate::machine::RawInterface;
 use crate::store::{Fetched, StateDir, StateError};
+use crate::sys;
 
 /// What the user decided.
 #[derive(Clone, Debug)]
@@ -95,6 +97,8 @@ pub struct Engine<D> {
     refused_by_nics: BTreeMap<PortName, nics::Refused>,
     /// The plan that was accepted before, where it was in force then.
     before: Option<(Generation, Plan)>,
+    /// What NICs dropped.
+    devices: devices::Devices,
 }
 
 impl<D: Datapath> Engine<D> {
@@ -105,6 +109,7 @@ impl<D: Datapath> Engine<D> {
             None
         });
         let placements = state.load_placements();
+        let devices = devices::Devices::load(&state, sys::boot());
         Self {
             settings,
             datapath,
@@ -121,6 +126,7 @@ impl<D: Datapath> Engine<D> {
             nics: Choices::new(),
             refused_by_nics: BTreeMap::new(),
             before: None,
+            devices,
         }
     }
 
@@ -239,7 +245,11 @@ impl<D: Datapath> Engine<D> {
                 Effect::Done => {}
                 Effect::Placed(port, placement) => self.place(port, placement),
                 Effect::Proved(proof) => self.proved(proof, begun.elapsed()),
-                Effect::Loaded(port, loaded) => self.loaded(port, loaded),
+                Effect::Loaded(port, loaded, last) => {
+                    self.exchanged(&port, last);
+                    self.loaded(port, loaded);
+                }
+                Effect::Unloaded(port, last) => self.exchanged(&port, last),
             }
         }
         Ok(())
@@ -267,6 +277,13 @@ impl<D: Datapath> Engine<D> {
         }
         self.placements.insert(port, placement);
         self.warn(self.state.save_placements(&self.placements));
+    }
+
+    /// What a program in a NIC counted goes with it.
+    fn exchanged(&mut self, port: &PortName, last: Last) {
+        self.devices.close(port, last);
+        let saved = self.devices.save(&self.state, SystemTime::now());
+        self.warn(saved);
     }
 
     fn warn(&self, result: Result<(), StateError>) {

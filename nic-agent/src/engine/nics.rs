@@ -7,7 +7,7 @@ use selvedge_agent_core::place::Terms;
 use selvedge_agent_core::{Choice, Choices, Grounds, Interface, LowerError, ProgramName};
 use selvedge_proto::MAX_SHED;
 use selvedge_topology::names::PortName;
-use selvedge_topology::placement::{DeviceCost, Nic};
+use selvedge_topology::placement::{Counting, DeviceCost, Nic};
 use selvedge_topology::plan::Generation;
 
 use super::Engine;
@@ -85,7 +85,11 @@ impl<D: Datapath> Engine<D> {
         if let Some((plan, limits)) = known.filter(|_| link.is_some_and(|link| link.program == program.name))
         {
             let cost = cost(&program.program, limits, plan, MAX_SHED);
-            return Nic::Runs { program: DeviceCost { shed_why: cut(cost.shed_why), ..cost } };
+            let counting = match self.devices.unread(port) {
+                Some(reason) => Counting::Unread { reason: cut(reason.clone()) },
+                None => cost.counting,
+            };
+            return Nic::Runs { program: DeviceCost { counting, shed_why: cut(cost.shed_why), ..cost } };
         }
         let refused = self.refused_by_nics.get(port).filter(|refused| refused.program == program.name);
         let reason = refused.map_or_else(|| "not loaded yet".to_owned(), |refused| refused.reason.clone());

@@ -9,8 +9,8 @@ use selvedge_agent_core::prove::Coverage;
 use selvedge_agent_core::{Attachment, Egress, Interface, Placement, Proof, Support, place};
 use selvedge_hw_profiles::Mode;
 use selvedge_proto::{
-    Count, EgressReport, MAX_PAST, MAX_RULE_COUNTS, MAX_TEXT, Occupancy, PortReport, ProofReport, Refusal,
-    Report, RevocationReport,
+    EgressReport, MAX_PAST, MAX_RULE_COUNTS, MAX_TEXT, Occupancy, PortReport, ProofReport, Refusal, Report,
+    RevocationReport,
 };
 use selvedge_topology::model::{PortRole, RuleId};
 use selvedge_topology::names::PortName;
@@ -18,7 +18,7 @@ use selvedge_topology::placement::{Nic, PortState};
 use selvedge_topology::plan::Generation;
 
 use super::Engine;
-use crate::datapath::{Counters, Datapath, DatapathError};
+use crate::datapath::{Counted, Counters, Datapath, DatapathError};
 
 /// What the tasks around the engine counted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,8 +36,10 @@ pub struct Tallies {
 impl<D: Datapath> Engine<D> {
     /// What is in force, and why it is not more. Connections that were revoked since the last report are told to the log.
     pub fn report(&mut self, tallies: Tallies, time: SystemTime) -> Result<Report, DatapathError> {
-        let Counters { reasons, rules, revocations, events_lost } = self.datapath.counters()?;
+        let Counters { reasons, rules, revocations, events_lost, nics } =
+            self.datapath.counters(&self.nics)?;
         self.revoked.tell(&revocations);
+        self.count_devices(nics, time);
         let in_force = Generation(self.observed.tables.config.generation);
         Ok(Report {
             node: self.settings.node.clone(),
@@ -49,7 +51,8 @@ impl<D: Datapath> Engine<D> {
             proof: self.proof.clone().map(proof_report),
             ports: self.ports(),
             reasons: reasons.into_iter().map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
-            rules: busiest(rules),
+            rules: busiest(rules, |count| count.packets),
+            device_rules: busiest(self.devices.packets(), |packets| *packets),
             connections: tallies.connections,
             half_open: tallies.half_open,
             draining: tallies.draining,
@@ -57,6 +60,18 @@ impl<D: Datapath> Engine<D> {
             events_lost: events_lost + tallies.events_lost,
             time,
         })
+    }
+
+    fn count_devices(&mut self, nics: BTreeMap<PortName, Counted>, now: SystemTime) {
+        self.devices.add(nics);
+        if let Some(plan) = self.plan() {
+            let rules: BTreeSet<RuleId> = plan.rules.iter().map(|rule| rule.id).collect();
+            self.devices.keep_rules(&rules);
+        }
+        if self.devices.is_due(now) {
+            let saved = self.devices.save(&self.state, now);
+            self.warn(saved);
+        }
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -182,10 +197,10 @@ fn revocation_report((generation, revocations): (Generation, Revocations)) -> Re
 }
 
 /// The rules with most packets, as many as a report takes, by number.
-fn busiest(rules: BTreeMap<RuleId, Count>) -> Vec<(RuleId, Count)> {
-    let mut rules: Vec<(RuleId, Count)> = rules.into_iter().collect();
+fn busiest<C>(rules: BTreeMap<RuleId, C>, packets: impl Fn(&C) -> u64) -> Vec<(RuleId, C)> {
+    let mut rules: Vec<(RuleId, C)> = rules.into_iter().collect();
     if rules.len() > MAX_RULE_COUNTS {
-        rules.sort_by_key(|(_, count)| std::cmp::Reverse(count.packets));
+        rules.sort_by_key(|(_, count)| std::cmp::Reverse(packets(count)));
         let kept: BTreeSet<RuleId> = rules[..MAX_RULE_COUNTS].iter().map(|(rule, _)| *rule).collect();
         rules.retain(|(rule, _)| kept.contains(rule));
         rules.sort_by_key(|(rule, _)| *rule);
@@ -204,13 +219,15 @@ pub(super) fn cut(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use selvedge_proto::Count;
+
     use super::*;
 
     #[test]
     fn a_report_names_the_busiest_rules_in_order() {
         let count = |packets| Count { packets, bytes: 0 };
         let many = (0..=MAX_RULE_COUNTS as u32).map(|id| (RuleId(id), count(if id == 3 { 0 } else { 1 })));
-        let kept = busiest(many.collect());
+        let kept = busiest(many.collect(), |count| count.packets);
         assert_eq!(kept.len(), MAX_RULE_COUNTS);
         assert!(kept.iter().all(|(rule, _)| *rule != RuleId(3)));
         assert!(kept.is_sorted_by_key(|(rule, _)| *rule));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use selvedge_agent_core::device::Reading;
 use selvedge_agent_core::simulate::Simulation;
 use selvedge_agent_core::{IfIndex, Refused as RefusedMode};
 use selvedge_hw_profiles::{Mode, Profiles};
@@ -9,16 +10,16 @@ use selvedge_proto::Report;
 use selvedge_proto::plan::encode_plan;
 use selvedge_topology::demands::Demands;
 use selvedge_topology::identity::Identity;
-use selvedge_topology::l4::L4Key;
+use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::model::{self as topology, Direction, NodeRole, PortRole, RuleId};
-use selvedge_topology::placement::{Nic, PortState, Room};
+use selvedge_topology::placement::{Counting, Nic, PortState, Room};
 use selvedge_topology::plan::{
     Decision, Outcome, PlanAddress, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload, SetId,
 };
 use selvedge_topology::timeouts::Timeouts;
 
 use super::*;
-use crate::datapath::{Counters, NicRefusal};
+use crate::datapath::{Counted, Counters, Last, NicRefusal};
 
 /// A simulated node that fails at the `fault`th action, once.
 struct Faulty {
@@ -28,6 +29,9 @@ struct Faulty {
     proof: Option<Proof>,
     /// Why NICs take no program now.
     nic_refuses: Option<String>,
+    /// What they have counted, and what the next that is exchanged has at its end.
+    counted: BTreeMap<PortName, Counted>,
+    last: Last,
 }
 
 impl Datapath for Faulty {
@@ -46,7 +50,7 @@ impl Datapath for Faulty {
         if let Action::Load { port, .. } = action
             && let Some(reason) = self.nic_refuses.clone()
         {
-            return Ok(Effect::Loaded(port.clone(), Err(NicRefusal::Program { reason })));
+            return Ok(Effect::Loaded(port.clone(), Err(NicRefusal::Program { reason }), None));
         }
         self.simulation.execute(action).unwrap();
         Ok(match action {
@@ -56,7 +60,8 @@ impl Datapath for Faulty {
             Action::Prove(trial) => {
                 Effect::Proved(self.proof.clone().unwrap_or(Proof::Proven(trial.coverage)))
             }
-            Action::Load { port, .. } => Effect::Loaded(port.clone(), Ok(())),
+            Action::Load { port, .. } => Effect::Loaded(port.clone(), Ok(()), self.last.take()),
+            Action::Unload { port } => Effect::Unloaded(port.clone(), self.last.take()),
             _ => Effect::Done,
         })
     }
@@ -67,8 +72,8 @@ impl Datapath for Faulty {
 
     fn doubt(&mut self) {}
 
-    fn counters(&mut self) -> Result<Counters, DatapathError> {
-        Ok(Counters::default())
+    fn counters(&mut self, _: &Choices) -> Result<Counters, DatapathError> {
+        Ok(Counters { nics: self.counted.clone(), ..Counters::default() })
     }
 }
 
@@ -113,7 +118,15 @@ fn engine(simulation: Simulation, directory: &Path) -> Engine<Faulty> {
     let state = StateDir::open(directory, &settings.node, None).unwrap();
     Engine::new(
         settings,
-        Faulty { simulation, fault: None, executed: 0, proof: None, nic_refuses: None },
+        Faulty {
+            simulation,
+            fault: None,
+            executed: 0,
+            proof: None,
+            nic_refuses: None,
+            counted: BTreeMap::new(),
+            last: None,
+        },
         state,
     )
 }
@@ -261,6 +274,43 @@ fn what_a_nic_refuses_costs_no_policy_is_reported_and_is_tried_again_when_it_is_
     assert!(program.to_string().starts_with("prefilter of "), "{program}");
     assert_eq!((program.entries_each.room, program.entries.room), (Room::AtMost(2), Room::Unlimited));
     assert_eq!(engine.converge(&[]).unwrap(), Progress::Settled);
+}
+
+#[test]
+fn what_nics_drop_is_added_up_over_programs_and_agents_and_what_can_not_be_read_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut simulation = with_ports(&["eth0", "w1"]);
+    simulation.change_driver(&name("w1"), "netdevsim");
+    let mut engine = engine(simulation, directory.path());
+    engine.offer(fetched(1, closed()));
+    engine.converge(&[]).unwrap();
+    let reading = |program, word| Reading { program, words: [(RuleId(7), word)].into() };
+    let counted = |program, reading| [(name("w1"), Counted { program, reading })].into();
+    engine.datapath().counted = counted(3, Ok(reading(3, 5)));
+    assert_eq!(report(&mut engine).device_rules, [(RuleId(7), 5)]);
+    assert_eq!(report(&mut engine).device_rules, [(RuleId(7), 5)], "no packet is counted twice");
+
+    // Another policy is another program, and the old one went on to its end.
+    engine.datapath().last = Some(Ok(reading(3, 6)));
+    engine.datapath().counted = counted(4, Ok(reading(4, 2)));
+    let mut other = closed();
+    let decision = Decision { outcome: Outcome::Allowed, rule: RuleId(7), logged: false };
+    other.sets[0].intervals.push(PlanInterval { first: L4Key::new(Protocol::UDP, 53), decision });
+    engine.offer(fetched(2, other));
+    engine.converge(&[]).unwrap();
+    assert_eq!(engine.datapath().last, None, "the program was exchanged");
+    assert_eq!(report(&mut engine).device_rules, [(RuleId(7), 8)]);
+
+    let simulation = engine.datapath().simulation.clone();
+    let mut restarted = super::tests::engine(simulation, directory.path());
+    assert_eq!(restarted.converge(&[]).unwrap(), Progress::Settled);
+    restarted.datapath().counted = counted(4, Ok(reading(4, 3)));
+    assert_eq!(report(&mut restarted).device_rules, [(RuleId(7), 9)]);
+    restarted.datapath().counted = counted(4, Err("no such device".to_owned()));
+    let told = report(&mut restarted);
+    assert_eq!(told.device_rules, [(RuleId(7), 9)], "what was read stays");
+    let Nic::Runs { program } = &told.ports[1].nic else { panic!("{:?}", told.ports[1].nic) };
+    assert_eq!(program.counting, Counting::Unread { reason: "no such device".to_owned() });
 }
 
 #[test]

@@ -9,11 +9,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use selvedge_agent_core::Placement;
+use selvedge_agent_core::device::DeviceCounts;
 use selvedge_proto::plan::{Manifest, PlanDecodeError, decode_plan};
 use selvedge_proto::{Chunks, Digest, Target};
 use selvedge_topology::names::{NodeName, PortName};
 use selvedge_topology::plan::Generation;
 use selvedge_trust::{Anchor, Mistrust};
+use serde::{Deserialize, Serialize};
 
 use super::Fetched;
 
@@ -59,6 +61,13 @@ pub enum StateError {
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
     move |source| StateError::File { what, path, source }
+}
+
+/// What NICs have dropped, and since which start of the machine, by the kernel's `boot_id`.
+#[derive(Serialize, Deserialize)]
+struct KeptCounts {
+    boot: String,
+    counts: DeviceCounts,
 }
 
 /// One node's files.
@@ -162,6 +171,25 @@ impl StateDir {
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
+    /// What NICs had dropped by rule, if this machine has not started anew since: what they count goes with it.
+    pub fn load_device_counts(&self, boot: &str) -> DeviceCounts {
+        let text = fs::read(self.device_counts()).unwrap_or_default();
+        let kept: Option<KeptCounts> = serde_json::from_slice(&text).ok();
+        kept.filter(|kept| kept.boot == boot).map(|kept| kept.counts).unwrap_or_default()
+    }
+
+    /// Keeps what NICs have dropped by rule.
+    pub fn save_device_counts(&self, boot: &str, counts: &DeviceCounts) -> Result<(), StateError> {
+        let path = self.device_counts();
+        let kept = KeptCounts { boot: boot.to_owned(), counts: counts.clone() };
+        let text = serde_json::to_vec_pretty(&kept).map_err(|error| failed("write", &path)(error.into()))?;
+        write(&path, &text)
+    }
+
+    fn device_counts(&self) -> PathBuf {
+        self.root.join("device-counts.json")
+    }
+
     /// Keeps what each port was granted and why.
     pub fn save_placements(&self, placements: &BTreeMap<PortName, Placement>) -> Result<(), StateError> {
         let path = self.placements();
@@ -242,6 +270,19 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDir::open(directory.path(), &"n".parse().unwrap(), None).unwrap();
         (directory, state)
+    }
+
+    #[test]
+    fn what_nics_dropped_is_taken_up_again_unless_the_machine_started_anew() {
+        use selvedge_agent_core::device::Reading;
+        let (_directory, state) = state();
+        assert_eq!(state.load_device_counts("one"), DeviceCounts::default());
+        let mut counts = DeviceCounts::default();
+        let words = [(selvedge_topology::model::RuleId(7), 5)].into();
+        counts.add(&"eth0".parse().unwrap(), Reading { program: 3, words });
+        state.save_device_counts("one", &counts).unwrap();
+        assert_eq!(state.load_device_counts("one"), counts);
+        assert_eq!(state.load_device_counts("two"), DeviceCounts::default());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! bpf(2) for programs and maps that are bound to a device: aya binds none (kernel/bpf/offload.c says what such a program may be).
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -11,10 +12,12 @@ use selvedge_hw_profiles::profile::MapType;
 use super::bpf::{call, descriptor};
 
 const BPF_MAP_CREATE: libc::c_int = 0;
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_MAP_TYPE_HASH: u32 = 1;
@@ -176,30 +179,93 @@ pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     call(BPF_OBJ_PIN, &mut Attributes { path: path.as_ptr() as u64, fd, flags: 0 }).map(drop)
 }
 
+/// What the kernel says of an object: the first 256 bytes of its info struct, as words of eight.
+type Info = [u64; 32];
+
 /// The name of the program of this number, as the kernel keeps it.
 pub(crate) fn program_name(id: u32) -> io::Result<String> {
+    let info = program_info(id, &mut [])?;
+    Ok(name_in(&info, 64))
+}
+
+/// The maps of the program of this number, by name.
+pub(crate) fn maps_of(program: u32) -> io::Result<BTreeMap<String, OwnedFd>> {
+    /// `MAX_USED_MAPS`, include/linux/bpf_verifier.h.
+    const MOST: usize = 64;
+    let mut ids = [0_u32; MOST];
+    // The high half of the word at 48 bytes says how many there are.
+    let count =
+        (program_info(program, &mut ids)?[6].to_ne_bytes()[4..]).try_into().map_or(0, u32::from_ne_bytes);
+    let open = |id: &u32| {
+        let map = by_id(BPF_MAP_GET_FD_BY_ID, *id)?;
+        let info = info(map.as_fd(), Info::default())?;
+        Ok((name_in(&info, 24), map))
+    };
+    ids.iter().take(count as usize).map(open).collect()
+}
+
+/// `struct bpf_prog_info`: type, id, tag, two lengths, two pointers, the load time, the user, the number of maps (at 52 bytes), their
+/// ids (at 56), the name (at 64). As many ids as there is room for are written to `maps`.
+fn program_info(id: u32, maps: &mut [u32]) -> io::Result<Info> {
+    let program = by_id(BPF_PROG_GET_FD_BY_ID, id)?;
+    let mut asked = Info::default();
+    asked[6] = u64::from_ne_bytes(words([0, maps.len() as u32]));
+    asked[7] = maps.as_mut_ptr() as u64;
+    info(program.as_fd(), asked)
+}
+
+fn words([low, high]: [u32; 2]) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&low.to_ne_bytes());
+    bytes[4..].copy_from_slice(&high.to_ne_bytes());
+    bytes
+}
+
+/// The name at `offset` bytes of an info struct.
+fn name_in(info: &Info, offset: usize) -> String {
+    let bytes: Vec<u8> = info.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let name = bytes[offset..offset + 16].split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}
+
+fn by_id(command: libc::c_int, id: u32) -> io::Result<OwnedFd> {
     #[repr(C)]
-    struct ById {
+    struct Attributes {
         id: u32,
         next: u32,
         flags: u32,
     }
+    descriptor(call(command, &mut Attributes { id, next: 0, flags: 0 })?)
+}
+
+/// What the kernel says of `object`; `asked` has the pointers that it is to write through, and how much room is there.
+fn info(object: BorrowedFd<'_>, asked: Info) -> io::Result<Info> {
     #[repr(C)]
-    struct Info {
+    struct Attributes {
         fd: u32,
         length: u32,
         info: u64,
     }
-    /// Of `struct bpf_prog_info`: type, id, tag, two lengths, two pointers, the load time, the user, the number of maps, their ids.
-    const NAME: std::ops::Range<usize> = 64..80;
-    let program = descriptor(call(BPF_PROG_GET_FD_BY_ID, &mut ById { id, next: 0, flags: 0 })?)?;
-    let mut info = [0_u64; 32];
-    let fd = program.as_raw_fd() as u32;
+    let mut info = asked;
+    let fd = object.as_raw_fd() as u32;
     let (length, at) = (size_of_val(&info) as u32, info.as_mut_ptr() as u64);
-    call(BPF_OBJ_GET_INFO_BY_FD, &mut Info { fd, length, info: at })?;
-    let bytes: Vec<u8> = info.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let name = bytes[NAME].split(|byte| *byte == 0).next().unwrap_or_default();
-    Ok(String::from_utf8_lossy(name).into_owned())
+    call(BPF_OBJ_GET_INFO_BY_FD, &mut Attributes { fd, length, info: at })?;
+    Ok(info)
+}
+
+/// Reads an entry; `key` and `value` have the sizes of the map's.
+pub(crate) fn look_up(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        map: u32,
+        hole: u32,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+    let (key, value) = (key.as_ptr() as u64, value.as_mut_ptr() as u64);
+    let mut attributes = Attributes { map: map.as_raw_fd() as u32, hole: 0, key, value, flags: 0 };
+    call(BPF_MAP_LOOKUP_ELEM, &mut attributes).map(drop)
 }
 
 #[cfg(test)]

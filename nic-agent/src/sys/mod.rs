@@ -7,3 +7,9 @@ pub(crate) mod device;
 pub(crate) mod ethtool;
 pub(crate) mod extack;
 pub(crate) mod shared;
+
+/// This start of the machine, as the kernel calls it; empty where it does not say.
+pub(crate) fn boot() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}

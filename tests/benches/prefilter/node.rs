@@ -104,7 +104,7 @@ impl Node {
 
     /// Packets that the full program denied.
     pub(crate) fn denied(&mut self) -> Result<u64> {
-        let counters = self.datapath.counters()?;
+        let counters = self.datapath.counters(&Choices::new())?;
         Ok(counters.reasons.get(&Reason::PolicyDeny).map_or(0, |count| count.packets))
     }
 }

@@ -8,7 +8,7 @@ use selvedge_agent::datapath::{Counters, Datapath, DatapathError, Effect, Kernel
 use selvedge_agent::engine::{Engine, Progress, Settings, Tallies};
 use selvedge_agent::machine::RawInterface;
 use selvedge_agent::store::{Fetched, StateDir};
-use selvedge_agent_core::{Action, ForeignPrograms, Observed};
+use selvedge_agent_core::{Action, Choices, ForeignPrograms, Observed};
 use selvedge_hw_profiles::Profiles;
 use selvedge_proto::Target;
 use selvedge_proto::plan::encode_plan;
@@ -77,8 +77,8 @@ impl Datapath for Timed {
         self.kernel.doubt();
     }
 
-    fn counters(&mut self) -> Result<Counters, DatapathError> {
-        self.kernel.counters()
+    fn counters(&mut self, nics: &Choices) -> Result<Counters, DatapathError> {
+        self.kernel.counters(nics)
     }
 }
 

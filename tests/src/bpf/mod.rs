@@ -11,8 +11,8 @@ use selvedge_codegen::assembler::Assembler;
 use selvedge_codegen::instruction::Reg;
 
 pub use syscall::{
-    Functions, LiveRun, MapKind, Run, attach_xdp, create_map, live_run, load_xdp, lookup, object_at,
-    program_of_interface, test_run, update,
+    Functions, LiveRun, MapKind, MapOf, Run, attach_xdp, create_map, live_run, load_xdp, lookup, maps_of,
+    object_at, program_of_interface, test_run, update,
 };
 
 /// An ARRAY of one element: the memory that hand-written programs count and read in.

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -13,6 +13,8 @@ const PROG_LOAD: i32 = 5;
 const OBJ_GET: i32 = 7;
 const PROG_TEST_RUN: i32 = 10;
 const PROG_GET_FD_BY_ID: i32 = 13;
+const MAP_GET_FD_BY_ID: i32 = 14;
+const OBJ_GET_INFO_BY_FD: i32 = 15;
 const BTF_LOAD: i32 = 18;
 const LINK_CREATE: i32 = 28;
 
@@ -70,6 +72,54 @@ pub fn create_map(kind: MapKind, key: usize, value: usize, entries: u32) -> io::
     let flags = if kind == MapKind::LpmTrie { F_NO_PREALLOC } else { 0 };
     let (key_size, value_size) = (key as u32, value as u32);
     bpf(MAP_CREATE, &mut CreateMap { kind: kind as u32, key_size, value_size, entries, flags }).map(owned)
+}
+
+/// A map of a program.
+pub struct MapOf {
+    /// The map.
+    pub map: OwnedFd,
+    /// Its name.
+    pub name: String,
+    /// Bytes of a value.
+    pub value_size: usize,
+}
+
+/// The maps of a loaded program, by its number.
+pub fn maps_of(program: u32) -> io::Result<Vec<MapOf>> {
+    /// `MAX_USED_MAPS`, include/linux/bpf_verifier.h.
+    const MOST: usize = 64;
+    let program = by_id(PROG_GET_FD_BY_ID, program)?;
+    // struct bpf_prog_info, in words of eight bytes: nr_map_ids is the high half of the seventh, map_ids the eighth.
+    let (mut ids, mut asked) = ([0_u32; MOST], [0_u64; 32]);
+    asked[6] = (MOST as u64) << 32;
+    asked[7] = ids.as_mut_ptr() as u64;
+    let count = info(program.as_fd(), asked)?[6] >> 32;
+    let open = |id: &u32| {
+        let map = by_id(MAP_GET_FD_BY_ID, *id)?;
+        // struct bpf_map_info: value_size is the high half of the second word, the name is in the fourth and fifth.
+        let info = info(map.as_fd(), [0; 32])?;
+        let name: Vec<u8> = info[3..5].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let name = String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default());
+        Ok(MapOf { map, name: name.into_owned(), value_size: (info[1] >> 32) as usize })
+    };
+    ids.iter().take(count as usize).map(open).collect()
+}
+
+fn by_id(command: i32, id: u32) -> io::Result<OwnedFd> {
+    bpf(command, &mut ById { id, next: 0, flags: 0 }).map(owned)
+}
+
+/// What the kernel says of an object; `asked` has what it is told first. Of a little-endian machine, as BPF targets of ours are.
+fn info(object: BorrowedFd<'_>, mut asked: [u64; 32]) -> io::Result<[u64; 32]> {
+    #[repr(C)]
+    struct Info {
+        fd: u32,
+        length: u32,
+        info: u64,
+    }
+    let (length, info) = (size_of_val(&asked) as u32, asked.as_mut_ptr() as u64);
+    bpf(OBJ_GET_INFO_BY_FD, &mut Info { fd: object.as_raw_fd() as u32, length, info })?;
+    Ok(asked)
 }
 
 #[repr(C)]
@@ -188,7 +238,7 @@ struct ById {
 
 /// The program with this number.
 pub fn program_of_interface(id: u32) -> io::Result<OwnedFd> {
-    bpf(PROG_GET_FD_BY_ID, &mut ById { id, next: 0, flags: 0 }).map(owned)
+    by_id(PROG_GET_FD_BY_ID, id)
 }
 
 #[repr(C)]

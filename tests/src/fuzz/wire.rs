@@ -134,6 +134,7 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
         }],
         reasons: vec![("policy-deny".into(), count)],
         rules: vec![(RuleId(9), count)],
+        device_rules: vec![(RuleId(9), 5)],
         connections: Occupancy { entries: 5, room: 9 },
         half_open: Occupancy { entries: 6, room: 7 },
         draining: 2,

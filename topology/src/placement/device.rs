@@ -24,6 +24,8 @@ pub struct DeviceCost {
     pub entries_each: Share,
     /// Bytes of the largest entry: key and value, each rounded up to eight.
     pub entry_bytes: Share,
+    /// Whether it counts what it drops.
+    pub counting: Counting,
     /// What it would drop, had it found room; those that are worth most first, and no more than a report has room for.
     pub shed: Vec<ShedDrops>,
     /// How many more were shed.
@@ -48,6 +50,31 @@ impl fmt::Display for DeviceKind {
             Self::Prefilter => "prefilter",
             Self::Complete => "complete",
         })
+    }
+}
+
+/// Whether a program in a NIC counts what it drops.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Counting {
+    /// By rule.
+    ByRule,
+    /// The device has no room for counters.
+    Nothing,
+    /// It does, and nobody can tell how much.
+    Unread {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Counting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByRule => f.pad("by rule"),
+            Self::Nothing => f.pad("nothing"),
+            Self::Unread { reason } => write!(f, "unread: {reason}"),
+        }
     }
 }
 
@@ -117,9 +144,13 @@ impl fmt::Display for DeviceCost {
             of(maps.used, "map", "maps"),
             of(entries.used, "entry", "entries")
         )?;
-        match self.left() {
-            Some(left) => write!(f, "; {left}"),
-            None => Ok(()),
+        if let Some(left) = self.left() {
+            write!(f, "; {left}")?;
+        }
+        match &self.counting {
+            Counting::ByRule => Ok(()),
+            Counting::Nothing => f.write_str("; its drops are not counted: there is no room for counters"),
+            Counting::Unread { reason } => write!(f, "; its drops are counted and can't be read: {reason}"),
         }
     }
 }

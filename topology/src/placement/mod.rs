@@ -16,7 +16,7 @@ pub use selvedge_hw_profiles::Mode;
 use serde::Serialize;
 
 pub use cost::{Budget, Cost};
-pub use device::{DeviceCost, DeviceKind, Room, Share, ShedDrops};
+pub use device::{Counting, DeviceCost, DeviceKind, Room, Share, ShedDrops};
 pub use obstacle::{Hole, Obstacles, UnmetDemand, obstacles};
 pub use seen::{Nic, PortState, SeenNode, SeenPort};
 

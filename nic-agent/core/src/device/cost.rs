@@ -7,13 +7,13 @@ use selvedge_codegen::{DeviceProgram, Drops, Kind, Limits, Map, Shed, Worth};
 use selvedge_hw_profiles::profile::{Limit, OffloadLimits};
 use selvedge_topology::identity::Identity;
 use selvedge_topology::model::RuleId;
-use selvedge_topology::placement::{DeviceCost, DeviceKind, Room, Share, ShedDrops};
+use selvedge_topology::placement::{Counting, DeviceCost, DeviceKind, Room, Share, ShedDrops};
 use selvedge_topology::plan::Plan;
 
 /// What `program` takes of a device with `limits`. Of what it leaves out, the `named` drops that are worth most are named, by the
 /// rules of `plan`.
 pub fn cost(program: &DeviceProgram, limits: &OffloadLimits, plan: &Plan, named: usize) -> DeviceCost {
-    let DeviceProgram { kind, instructions, maps, shed, .. } = program;
+    let DeviceProgram { kind, instructions, maps, counters, shed, .. } = program;
     let taken = Limits::of(limits);
     let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     let largest = |of: fn(&Map) -> u32| maps.iter().map(of).max().unwrap_or_default();
@@ -32,6 +32,7 @@ pub fn cost(program: &DeviceProgram, limits: &OffloadLimits, plan: &Plan, named:
         entries: share(entries, &limits.entries, taken.entries.0),
         entries_each: share(largest(|map| map.max_entries), &limits.entries_each, taken.entries_each.0),
         entry_bytes: share(largest(entry), &limits.entry, taken.entry.0),
+        counting: if counters.is_empty() { Counting::Nothing } else { Counting::ByRule },
         shed: by_worth.iter().take(named).map(|shed| left(shed, &rules)).collect(),
         shed_more: count(shed.len().saturating_sub(named)),
         shed_why: shed.first().map(|shed| shed.why.to_string()).unwrap_or_default(),

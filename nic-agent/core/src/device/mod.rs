@@ -4,6 +4,7 @@
 //! time and no policy; what must not be is a program there that drops what the one in the kernel would pass.
 
 mod cost;
+mod counts;
 mod name;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use selvedge_topology::names::PortName;
 use selvedge_topology::plan::Plan;
 
 pub use cost::cost;
+pub use counts::{DeviceCounts, Reading};
 pub use name::ProgramName;
 
 use crate::lower::{LowerError, port_policy};

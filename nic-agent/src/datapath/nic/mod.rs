@@ -3,6 +3,7 @@
 //! Whatever it refuses, the program in the kernel is there and judges everything. So a refusal is told and is no error; an error is
 //! only what would leave a program in the NIC that has to go.
 
+mod counts;
 mod hardware;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use selvedge_agent_core::{IfIndex, NicLink, NicProgram, ProgramName};
 use selvedge_codegen::Map;
 use selvedge_topology::names::PortName;
 
+pub(super) use counts::Counts;
 pub(super) use hardware::Kernel;
 
 use super::pins::{PinError, Pins};

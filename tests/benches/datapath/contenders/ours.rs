@@ -134,7 +134,7 @@ fn handshake(program: BorrowedFd<'_>, flow: &Flow, stage: &Stage) -> Result<()> 
 
 impl Ready for Ours {
     fn counted(&mut self) -> Result<u64> {
-        let counters = self.node.datapath.counters()?;
+        let counters = self.node.datapath.counters(&Choices::new())?;
         Ok(counters.reasons.get(&self.reason).map_or(0, |count| count.packets))
     }
 
