@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const FILES: [&str; 4] = ["plan", "store", "flow", "fabric"];
+const FILES: [&str; 5] = ["plan", "store", "flow", "fabric", "trust"];
 
 fn main() -> ExitCode {
     let protos: Vec<PathBuf> =
         FILES.iter().map(|name| PathBuf::from(format!("proto/selvedge/v1/{name}.proto"))).collect();
-    match tonic_prost_build::configure().compile_protos(&protos, &[PathBuf::from("proto")]) {
+    let descriptors = std::env::var_os("OUT_DIR").map(|folder| PathBuf::from(folder).join("descriptors.bin"));
+    let configured = descriptors
+        .iter()
+        .fold(tonic_prost_build::configure(), tonic_prost_build::Builder::file_descriptor_set_path);
+    match configured.compile_protos(&protos, &[PathBuf::from("proto")]) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             eprintln!(

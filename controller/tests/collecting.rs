@@ -106,7 +106,7 @@ impl<'e> History<'e> {
         let mut rng = Rng::with_seed(seed);
         let options = etcd_client::DeleteOptions::new().with_prefix();
         etcd.raw().await.delete(keys::PREFIX, Some(options)).await.unwrap();
-        let store = Store::connect(&etcd.endpoints()).await.unwrap();
+        let store = Store::connect(etcd.etcd.access()).await.unwrap();
         let leader = Leadership::acquire(&store, "history").await.unwrap();
         let keep = rng.u32(1..4);
         Self { etcd, store, leader, model: Model::default(), keep, fresh: Fresh::default(), rng }

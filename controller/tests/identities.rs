@@ -35,7 +35,7 @@ fn model(range: std::ops::Range<u32>) -> Model {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_allocators_never_give_a_number_or_a_key_twice() {
     let etcd = TestEtcd::start().await;
-    let store = Store::connect(&etcd.endpoints()).await.unwrap();
+    let store = Store::connect(etcd.etcd.access()).await.unwrap();
     let leadership = Leadership::acquire(&store, "test").await.unwrap();
     let fence = leadership.fence();
     // Each overlaps its neighbours, so they fight over keys as well as over numbers.

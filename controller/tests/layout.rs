@@ -18,7 +18,7 @@ async fn value(etcd: &TestEtcd, key: &str) -> Option<String> {
 }
 
 fn backing(etcd: &TestEtcd) -> Backing {
-    Backing::Cluster { endpoints: etcd.endpoints() }
+    Backing::Cluster { access: etcd.etcd.access().clone() }
 }
 
 #[tokio::test]

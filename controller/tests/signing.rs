@@ -54,7 +54,7 @@ async fn controller(
     authority: Authority,
     strangers: Strangers,
 ) -> Result<Controller, StartError> {
-    let backing = Backing::Cluster { endpoints: etcd.endpoints() };
+    let backing = Backing::Cluster { access: etcd.etcd.access().clone() };
     start_with(backing, "test", authority, strangers).await
 }
 

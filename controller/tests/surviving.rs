@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{TestEtcd, apply, client, documents, own_address, start};
 use selvedge_controller::server::{Backing, EtcdError, Failure, StartError};
-use selvedge_controller::store::{Identities, Leadership, Store, StoreError};
+use selvedge_controller::store::{Access, Identities, Leadership, Store, StoreError};
 use selvedge_proto::wire::{self, ApplyOutcome};
 use selvedge_proto::{GenerationRecord, keys};
 use selvedge_topology::documents::{SourceFile, load};
@@ -65,7 +65,7 @@ async fn a_publication_that_was_interrupted_before_its_targets_is_completed_at_t
 async fn a_second_controller_waits_until_the_first_has_gone() {
     let etcd = TestEtcd::start().await;
     let first = etcd.controller().await;
-    let backing = Backing::Cluster { endpoints: etcd.endpoints() };
+    let backing = Backing::Cluster { access: etcd.etcd.access().clone() };
     let mut second = Box::pin(start(backing, "second"));
     // Long enough for it to connect and find the key held; a short wait can only hide a failure, not make one.
     let early = tokio::time::timeout(Duration::from_millis(500), &mut second).await;
@@ -78,7 +78,7 @@ async fn a_second_controller_waits_until_the_first_has_gone() {
 #[tokio::test]
 async fn a_deposed_leader_can_write_nothing_more() {
     let etcd = TestEtcd::start().await;
-    let store = Store::connect(&etcd.endpoints()).await.unwrap();
+    let store = Store::connect(etcd.etcd.access()).await.unwrap();
     let old = Leadership::acquire(&store, "old").await.unwrap();
     // What happens when its lease runs out while it hangs.
     etcd.raw().await.delete(keys::LEADER, None).await.unwrap();
@@ -140,7 +140,10 @@ async fn a_controller_whose_etcd_is_gone_says_so_and_changes_nothing() {
 async fn an_etcd_that_does_not_answer_is_named() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let endpoint = format!("http://{free}");
-    let error = start(Backing::Cluster { endpoints: vec![endpoint.clone()] }, "test").await.err().unwrap();
+    let error = start(Backing::Cluster { access: Access::plain(vec![endpoint.clone()]) }, "test")
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(error, StartError::Store(StoreError::Unreachable { .. })));
     assert!(error.to_string().starts_with(&format!("etcd does not answer at {endpoint}")), "{error}");
 }
@@ -237,7 +240,14 @@ async fn a_publication_of_unknown_end_is_looked_at_again_before_the_next_one() {
 async fn a_killed_controller_takes_its_etcd_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut controller = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"))
-        .args(["--listen", "127.0.0.1:0", "--embedded-etcd-listen", &own_address().to_string(), "--data-dir"])
+        .args([
+            "--insecure",
+            "--listen",
+            "127.0.0.1:0",
+            "--embedded-etcd-listen",
+            &own_address().to_string(),
+            "--data-dir",
+        ])
         .arg(directory.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -259,7 +259,16 @@ fn missing_rights_are_named_before_anything_is_touched() {
         .namespace
         .command("setpriv")
         .args(["--bounding-set", "-net_admin,-sys_admin,-bpf", "--inh-caps", "-net_admin,-sys_admin,-bpf"])
-        .args([support::AGENT, "run", "--node", "host1", "--etcd", "http://127.0.0.1:2379", "--bpffs"])
+        .args([
+            support::AGENT,
+            "run",
+            "--insecure",
+            "--node",
+            "host1",
+            "--etcd",
+            "http://127.0.0.1:2379",
+            "--bpffs",
+        ])
         .arg(node.bpffs())
         .output()
         .unwrap();

@@ -12,6 +12,8 @@
 //! | `/selvedge/v1/identity/cidr/<cidr>` | the number of a CIDR | controller |
 //! | `/selvedge/v1/identity/next/labels`, `…/cidr` | the next free number, in decimal | controller |
 //! | `/selvedge/v1/swept` | empty; written whenever garbage is taken away | controller |
+//! | `/selvedge/v1/enrolment/<sha256 of a secret>` | [`Invitation`](crate::wire::Invitation) that nobody has used yet | controller |
+//! | `/selvedge/v1/member/node/<node>`, `…/operator/<operator>` | [`Member`](crate::wire::Member) of the fabric | controller |
 //! | `/selvedge/v1/report/<node>` | [`Report`](crate::Report): what the agent says of itself | agent |
 //!
 //! Chunks and manifests are immutable and shared. Everything the controller writes, it writes in transactions
@@ -36,7 +38,7 @@
 //!   older one sees nothing but this. Identities keep their numbers.
 
 use selvedge_topology::identity::IdentityKey;
-use selvedge_topology::names::NodeName;
+use selvedge_topology::names::{NodeName, OperatorName};
 use selvedge_topology::plan::Generation;
 
 use crate::convert::{DecodeError, name};
@@ -67,6 +69,10 @@ pub const REPORTS: &str = "/selvedge/v1/report/";
 pub const LABEL_IDENTITIES: &str = "/selvedge/v1/identity/labels/";
 /// Before allocated identities of CIDRs.
 pub const CIDR_IDENTITIES: &str = "/selvedge/v1/identity/cidr/";
+/// Before invitations.
+pub const INVITATIONS: &str = "/selvedge/v1/enrolment/";
+/// Before members.
+pub const MEMBERS: &str = "/selvedge/v1/member/";
 /// Operations in one transaction; etcd's own default limit.
 pub const MAX_TXN_OPS: usize = 128;
 
@@ -109,6 +115,21 @@ pub fn target(node: &NodeName) -> String {
 /// Key of a node's report.
 pub fn report(node: &NodeName) -> String {
     format!("{REPORTS}{node}")
+}
+
+/// Key of an invitation, by the digest of its secret.
+pub fn invitation(secret: Digest) -> String {
+    format!("{INVITATIONS}{secret}")
+}
+
+/// Key of a member that is a node.
+pub fn member_node(node: &NodeName) -> String {
+    format!("{MEMBERS}node/{node}")
+}
+
+/// Key of a member that is an operator.
+pub fn member_operator(operator: &OperatorName) -> String {
+    format!("{MEMBERS}operator/{operator}")
 }
 
 /// Key of a generation: twenty digits, so that keys sort as numbers do.

@@ -41,6 +41,9 @@ pub use target::Target;
 /// The largest message either side of the API takes: documents of a whole fabric fit.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
+/// All services and messages, as a `FileDescriptorSet`: for whoever has to go through every method that there is.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// The generated types, clients and servers of package `selvedge.v1`.
 #[allow(missing_docs, reason = "generated; the .proto files document them")]
 #[allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]

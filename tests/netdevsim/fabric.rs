@@ -43,7 +43,7 @@ impl Fabric {
     pub(crate) fn start() -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new("selvedge-controller");
-        command.arg("--data-dir").arg(folder.path().join("controller"));
+        command.arg("--insecure").arg("--data-dir").arg(folder.path().join("controller"));
         let controller = logged(&mut command, folder.path(), "controller")?;
         let fabric = Self { folder, controller, agent: None };
         let deadline = Instant::now() + START;
@@ -59,7 +59,17 @@ impl Fabric {
     /// Starts the agent.
     pub(crate) fn start_agent(&mut self) -> io::Result<()> {
         let mut command = Command::new("selvedge-agent");
-        command.args(["run", "--node", NODE, "--etcd", ETCD, "--controller", API, "--state-dir"]);
+        command.args([
+            "run",
+            "--insecure",
+            "--node",
+            NODE,
+            "--etcd",
+            ETCD,
+            "--controller",
+            API,
+            "--state-dir",
+        ]);
         command.arg(self.folder.path().join("agent"));
         self.agent = Some(logged(&mut command, self.folder.path(), "agent")?);
         Ok(())

@@ -7,7 +7,9 @@ mod store;
 use std::time::Duration;
 
 use selvedge_agent::store::{KeyWatch, StoreError as AgentError};
-use selvedge_controller::store::{Leadership, ReportChange, Retention, Store, StoreError, watch_reports};
+use selvedge_controller::store::{
+    Access, Leadership, ReportChange, Retention, Store, StoreError, watch_reports,
+};
 use selvedge_proto::keys;
 use selvedge_proto::wire::NodeState;
 use selvedge_tests::etcd::{Servers, Shape};
@@ -46,9 +48,9 @@ over_shapes!(
 );
 
 async fn a_standby_takes_over_at_once_from_a_leader_that_resigns(servers: Servers) {
-    let store = Store::connect(&servers.endpoints()).await.unwrap();
+    let store = Store::connect(&Access::plain(servers.endpoints())).await.unwrap();
     let first = Leadership::acquire(&store, "first").await.unwrap();
-    let other = Store::connect(&servers.endpoints()).await.unwrap();
+    let other = Store::connect(&Access::plain(servers.endpoints())).await.unwrap();
     let mut second = Box::pin(Leadership::acquire(&other, "second"));
     // A short wait can only hide a failure, not make one.
     assert!(tokio::time::timeout(Duration::from_millis(500), &mut second).await.is_err(), "two leaders");
@@ -57,7 +59,7 @@ async fn a_standby_takes_over_at_once_from_a_leader_that_resigns(servers: Server
 }
 
 async fn a_standby_takes_over_from_a_leader_that_is_gone_without_a_word(servers: Servers) {
-    let store = Store::connect(&servers.endpoints()).await.unwrap();
+    let store = Store::connect(&Access::plain(servers.endpoints())).await.unwrap();
     let first = Leadership::acquire(&store, "first").await.unwrap();
     // As long as it is there, it keeps its lease beyond the time for which that was granted.
     assert!(tokio::time::timeout(Duration::from_secs(12), first.lost()).await.is_err(), "the lease is lost");
@@ -67,7 +69,7 @@ async fn a_standby_takes_over_from_a_leader_that_is_gone_without_a_word(servers:
 }
 
 async fn a_deposed_leader_is_refused(servers: Servers) {
-    let store = Store::connect(&servers.endpoints()).await.unwrap();
+    let store = Store::connect(&Access::plain(servers.endpoints())).await.unwrap();
     let old = Leadership::acquire(&store, "old").await.unwrap();
     servers.client().await.delete(keys::LEADER, None).await.unwrap();
     let new = Leadership::acquire(&store, "new").await.unwrap();
@@ -160,7 +162,7 @@ async fn a_watch_from_the_future_does_not_wait_in_silence(servers: Servers) {
 }
 
 async fn a_cancelled_watch_of_reports_begins_anew(mut servers: Servers) {
-    let store = Store::connect(&servers.endpoints()).await.unwrap();
+    let store = Store::connect(&Access::plain(servers.endpoints())).await.unwrap();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let watching = tokio::spawn(watch_reports(store, move |change| drop(tell.send(change))));
     let mut next = async || within(Duration::from_secs(40), "a change is told", told.recv()).await.unwrap();

@@ -122,6 +122,8 @@ names! {
     RackName;
     /// A hardware profile: a family of devices.
     ProfileName;
+    /// Somebody who works with the fabric through the controller.
+    OperatorName;
 }
 
 #[cfg(test)]

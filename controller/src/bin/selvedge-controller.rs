@@ -5,24 +5,42 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use selvedge_controller::server::{Authority, AuthorityError, Backing, Controller, Options, Strangers};
-use selvedge_controller::store::Retention;
+use selvedge_controller::store::{Access, Retention};
+use selvedge_controller::trust::{
+    Folder, Init, Security, Trust, TrustError, client, client_from_files, init,
+};
+use selvedge_trust::FileError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tonic::transport::ClientTlsConfig;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 const EXAMPLES: &str = "\
 Examples:
-  # All on this machine: a single-member etcd runs as a child, its data in a directory
-  selvedge-controller --data-dir /var/lib/selvedge
+  # Once: the fabric's certificate authority, and the addresses that agents will reach the controller by
+  selvedge-controller init --san 10.0.0.5
+
+  # A single-member etcd runs as a child, its data in the data directory
+  selvedge-controller --listen 10.0.0.5:7471 --embedded-etcd-listen 10.0.0.5:2379
 
   # With a cluster that is there already
-  selvedge-controller --etcd http://10.0.0.1:2379,http://10.0.0.2:2379
+  selvedge-controller --listen 10.0.0.5:7471 --etcd https://10.0.0.1:2379,https://10.0.0.2:2379 \\
+    --etcd-ca ca.pem --etcd-cert client.pem --etcd-key client.key
 
-  # Reachable for agents on a private management network (no TLS yet: hence the second flag)
-  selvedge-controller --listen 172.31.0.1:7471 --embedded-etcd-listen 172.31.0.1:2379 --insecure-listen";
+  # To try things out on one machine: nothing is encrypted, and whoever reaches it may do anything
+  selvedge-controller --data-dir /tmp/selvedge --insecure";
+
+const INIT_EXAMPLES: &str = "\
+What is there stays as it is; names that are missing in a certificate are added to it.
+
+Examples:
+  selvedge-controller init --san 10.0.0.5,controller.example.net
+  selvedge-controller init --ca-cert ca.pem --ca-key ca.key --san 10.0.0.5";
 
 /// The Selvedge controller: turns documents into one plan per node and publishes them through etcd.
 #[derive(Parser)]
@@ -39,6 +57,9 @@ enum Command {
     /// Run the controller (what happens without a command, too).
     #[command(after_help = EXAMPLES)]
     Run(Run),
+    /// Make the fabric's certificate authority and the first identities.
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(Init),
 }
 
 #[derive(Args)]
@@ -49,7 +70,16 @@ struct Run {
     /// Client URLs of an etcd cluster. Without it, a single-member etcd runs as a child of the controller.
     #[arg(long, value_name = "URL,…", value_delimiter = ',', env = "SELVEDGE_ETCD")]
     etcd: Vec<String>,
-    /// Where the embedded etcd keeps its data.
+    /// The authority of that cluster's certificates, in PEM; without it, the fabric's own.
+    #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_cert", "etcd_key"])]
+    etcd_ca: Option<PathBuf>,
+    /// What is shown to that cluster, in PEM; without it, the controller's own.
+    #[arg(long, value_name = "FILE", requires = "etcd_ca")]
+    etcd_cert: Option<PathBuf>,
+    /// The key of it, in PEM (PKCS #8).
+    #[arg(long, value_name = "FILE", requires = "etcd_ca")]
+    etcd_key: Option<PathBuf>,
+    /// Where `init` made the fabric's authority; the embedded etcd keeps its data there, too.
     #[arg(
         long,
         value_name = "DIR",
@@ -66,19 +96,12 @@ struct Run {
         conflicts_with = "etcd"
     )]
     embedded_etcd_listen: SocketAddr,
-    /// Listen on other addresses than loopback although nothing is encrypted or authenticated: whoever
-    /// reaches them can change policy. For private networks and labs only.
-    #[arg(long)]
-    insecure_listen: bool,
-    /// The folder that says who signs generations: `fabric.json`, and `signing.key` where this controller does. Without them
-    /// nobody signs, and agents have to be told to believe what is not signed.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/var/lib/selvedge/controller/trust",
-        env = "SELVEDGE_TRUST_DIR"
-    )]
-    trust_dir: PathBuf,
+    /// Encrypt nothing and ask nobody who they are: whoever reaches the API or etcd may do anything. For trials and labs.
+    #[arg(long, conflicts_with = "etcd_ca", env = "SELVEDGE_INSECURE")]
+    insecure: bool,
+    /// How long the certificates of nodes and operators hold; they are renewed after two thirds of that.
+    #[arg(long, value_name = "TIME", default_value = "30d", env = "SELVEDGE_CERTIFICATE_LIFETIME")]
+    certificate_lifetime: humantime::Duration,
     /// Take the documents in etcd for the fabric's, whoever signed them, and sign them: after an exchange of the signing key.
     #[arg(long)]
     resign: bool,
@@ -111,14 +134,15 @@ async fn main() -> ExitCode {
     let Cli { command, run } = Cli::parse();
     let run = match command {
         Some(Command::Run(run)) => run,
+        Some(Command::Init(options)) => return initialise(&options),
         None => run,
     };
     start_logging(run.log_format);
-    let options = match options(run) {
+    let options = match options(&run) {
         Ok(options) => options,
         Err(refusal) => {
             eprintln!("error: {refusal}");
-            return ExitCode::from(2);
+            return ExitCode::FAILURE;
         }
     };
     match serve(options).await {
@@ -130,56 +154,105 @@ async fn main() -> ExitCode {
     }
 }
 
-/// An address that others can reach, without the word that this is meant.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{flag} {address} is not a loopback address, and nothing is encrypted or authenticated yet: whoever reaches it \
-     can change policy. Add --insecure-listen if the network is private"
-)]
-struct Exposed {
-    flag: &'static str,
-    address: SocketAddr,
+/// Makes what is missing, and says what to do next.
+fn initialise(options: &Init) -> ExitCode {
+    let made = match init(options, SystemTime::now()) {
+        Ok(made) => made,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for thing in made {
+        println!("{thing}");
+    }
+    let data_dir = options.data_dir.display();
+    println!(
+        "\nNext:\n  selvedge-controller --data-dir {data_dir} --listen ADDRESS:7471 --embedded-etcd-listen ADDRESS:2379\n  \
+         SELVEDGE_DATA_DIR={data_dir} selvedge --server https://ADDRESS:7471 version    # as the administrator, on this machine"
+    );
+    ExitCode::SUCCESS
 }
 
-/// Why the controller can't run like that.
+/// Why the command line can't be followed.
 #[derive(Debug, thiserror::Error)]
-enum Unusable {
+enum Refusal {
     #[error(transparent)]
-    Exposed(#[from] Exposed),
+    Trust(#[from] TrustError),
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    #[error("{url}: {problem}")]
+    Url { url: String, problem: &'static str },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
-fn options(run: Run) -> Result<Options, Unusable> {
+fn options(run: &Run) -> Result<Options, Refusal> {
     let Run {
         listen,
         etcd,
         data_dir,
         embedded_etcd_listen,
-        insecure_listen,
-        trust_dir,
-        resign,
-        name,
         keep_generations,
+        insecure,
+        name,
+        certificate_lifetime,
+        resign,
         ..
     } = run;
-    let listens = [("--listen", listen), ("--embedded-etcd-listen", embedded_etcd_listen)];
-    for (flag, address) in listens {
-        if !insecure_listen && !address.ip().is_loopback() {
-            return Err(Exposed { flag, address }.into());
+    let (listen, name, certificate_lifetime) = (*listen, name.clone(), **certificate_lifetime);
+    let retention = Retention(*keep_generations);
+    let scheme = if *insecure { "http://" } else { "https://" };
+    if let Some(url) = etcd.iter().find(|url| !url.starts_with(scheme)) {
+        let problem = if *insecure {
+            "with --insecure, etcd's URLs begin with http://"
+        } else {
+            "etcd's URLs begin with https://, or, where everything is open to anybody, --insecure is said"
+        };
+        return Err(Refusal::Url { url: url.clone(), problem });
+    }
+    let authority = Authority::load(Folder::of(data_dir).path())?;
+    let strangers = if *resign { Strangers::Resign } else { Strangers::Refuse };
+    let embedded = Backing::Embedded { data_dir: data_dir.clone(), listen: *embedded_etcd_listen };
+    if *insecure {
+        if matches!(authority, Authority::Nobody) {
+            warn!("generations are not signed: whoever can write to etcd can change policy");
         }
+        warn!("--insecure: nothing is encrypted, and whoever reaches {listen} or etcd may do anything");
+        let plain = || Backing::Cluster { access: Access::plain(etcd.clone()) };
+        let backing = if etcd.is_empty() { embedded } else { plain() };
+        let security = Security::Insecure;
+        return Ok(Options {
+            listen,
+            backing,
+            name,
+            retention,
+            authority,
+            strangers,
+            security,
+            certificate_lifetime,
+        });
     }
+    let mut trust = Trust::load(data_dir)?;
+    trust.covers(data_dir, listen.ip(), etcd.is_empty().then(|| embedded_etcd_listen.ip()))?;
     let backing = if etcd.is_empty() {
-        Backing::Embedded { data_dir, listen: embedded_etcd_listen }
+        embedded
     } else {
-        Backing::Cluster { endpoints: etcd }
+        Backing::Cluster { access: Access::tls(etcd.clone(), cluster(run, &mut trust)?) }
     };
-    let authority = Authority::load(&trust_dir)?;
-    if matches!(authority, Authority::Nobody) {
-        warn!("generations are not signed: whoever can write to etcd can change policy");
+    let security = Security::Mutual(Arc::new(trust));
+    Ok(Options { listen, backing, name, retention, authority, strangers, security, certificate_lifetime })
+}
+
+/// What is shown to a cluster, and what is believed of it.
+fn cluster(run: &Run, trust: &mut Trust) -> Result<ClientTlsConfig, Refusal> {
+    match (&run.etcd_ca, &run.etcd_cert, &run.etcd_key) {
+        (Some(authority), Some(certificate), Some(key)) => {
+            trust.known_by(certificate)?;
+            Ok(client_from_files(authority, certificate, key)?)
+        }
+        _ => Ok(client(trust.controller())),
     }
-    let strangers = if resign { Strangers::Resign } else { Strangers::Refuse };
-    Ok(Options { listen, backing, name, retention: Retention(keep_generations), authority, strangers })
 }
 
 async fn serve(options: Options) -> std::io::Result<ExitCode> {

@@ -8,9 +8,15 @@ use selvedge_hw_profiles::recording::RecordingError;
 use selvedge_proto::{ChunkError, DecodeError};
 use selvedge_topology::compile::CompileError;
 use selvedge_topology::identity::IdentityError;
+use selvedge_trust::pki::PkiError;
+use selvedge_trust::token::TokenError;
 use selvedge_trust::{AnchorError, KeyError};
 
 use crate::state::ProposalError;
+
+fn paths(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or ")
+}
 
 /// Why a command fails, with what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +32,49 @@ pub enum CliError {
         reason: String,
     },
     /// Not an address.
-    #[error("`{server}` is no address of a controller; it looks like http://127.0.0.1:7471")]
+    #[error("`{server}` is no address of a controller; it looks like https://127.0.0.1:7471")]
     Server {
         /// What was given.
         server: String,
     },
+    /// No identity to show.
+    #[error(
+        "this takes an identity, and there is none in {}; `selvedge login` makes one of an administrator's token, and on the controller's machine root has one from `selvedge-controller init`",
+        paths(looked_in)
+    )]
+    Nobody {
+        /// Where it was looked for.
+        looked_in: Vec<PathBuf>,
+    },
+    /// An identity that can't be used.
+    #[error("the identity in {}: {source}", folder.display())]
+    Identity {
+        /// Its folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        source: PkiError,
+    },
+    /// A token that is none.
+    #[error("{0}")]
+    Token(#[source] TokenError),
+    /// A token that is too old.
+    #[error("the token ended; ask for a new one (`selvedge operator invite`)")]
+    TokenOver,
+    /// A token for a machine.
+    #[error("that token is a node's; it goes to `selvedge-agent enroll`")]
+    NodesToken,
+    /// A secret that is none.
+    #[error("the controller's answer can't be read: a secret of {length} bytes")]
+    Secret {
+        /// How many it has.
+        length: usize,
+    },
+    /// A key or certificate that can't be had.
+    #[error("{0}")]
+    Pki(#[source] PkiError),
+    /// No place for an identity.
+    #[error("there is no home directory to keep an identity in; $SELVEDGE_CONFIG names a folder for it")]
+    Homeless,
     /// The controller says no.
     #[error("{}", .0.message())]
     Refused(Box<tonic::Status>),
@@ -112,7 +156,7 @@ pub enum CliError {
     Answer(#[from] DecodeError),
     /// The controller's identities contradict each other.
     #[error("the controller's identities can't be: {0}")]
-    Identity(#[from] IdentityError),
+    Numbers(#[from] IdentityError),
     /// What nodes trust can't be read.
     #[error(transparent)]
     Anchor(#[from] AnchorError),

@@ -5,6 +5,7 @@
 
 mod apply;
 mod client;
+mod config;
 mod describe;
 mod diff;
 mod error;
@@ -12,6 +13,8 @@ mod findings;
 mod get;
 mod graph;
 mod hw;
+mod login;
+mod members;
 mod observe;
 mod output;
 mod placement;
@@ -41,15 +44,9 @@ Examples:
 #[derive(Parser)]
 #[command(name = "selvedge", version, after_help = EXAMPLES, infer_long_args = true)]
 pub struct Cli {
-    /// The controller.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7471",
-        env = "SELVEDGE_SERVER"
-    )]
-    server: String,
+    /// The controller [default: https://127.0.0.1:7471]. One that was started with --insecure has an http:// URL.
+    #[arg(long, global = true, value_name = "URL", env = "SELVEDGE_SERVER")]
+    server: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -75,6 +72,12 @@ enum Command {
     Placement(placement::Args),
     /// Show flows: who was allowed and denied what, and why.
     Observe(observe::Args),
+    /// Say which machines are of the fabric: enroll, revoke, list.
+    Node(members::Nodes),
+    /// Say who may do what: invite, revoke, list.
+    Operator(members::Operators),
+    /// Become somebody at the controller, with a token that an administrator made.
+    Login(login::Args),
     /// Draw the fabric of documents.
     Graph(graph::Args),
     /// Show what NICs, DPUs and switches can do, and what a port would get. Needs no controller.
@@ -121,6 +124,7 @@ pub fn run(cli: Cli) -> ExitCode {
 fn execute(Cli { server, command }: Cli) -> Result<Answer, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(CliError::Runtime)?;
+    let server = config::server(server);
     match command {
         Command::Validate(args) => validate::run(&args),
         Command::Schema => validate::schema(),
@@ -134,6 +138,9 @@ fn execute(Cli { server, command }: Cli) -> Result<Answer, CliError> {
         Command::Status(args) => runtime.block_on(status::run(&server, &args)),
         Command::Placement(args) => runtime.block_on(placement::run(&server, &args)),
         Command::Observe(args) => runtime.block_on(observe::run(&server, args)),
+        Command::Node(args) => runtime.block_on(members::nodes(&server, args)),
+        Command::Operator(args) => runtime.block_on(members::operators(&server, args)),
+        Command::Login(args) => runtime.block_on(login::run(&args)),
         Command::Version(args) => runtime.block_on(version::run(&server, &args)),
     }
 }

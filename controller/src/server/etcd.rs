@@ -14,7 +14,8 @@ use nix::unistd::{Pid, getppid};
 use tokio::process::{Child, Command};
 use tracing::{info, warn};
 
-use crate::store::Store;
+use crate::store::{Access, Store};
+use crate::trust::{Security, client};
 
 /// How long etcd may take until it answers.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -88,23 +89,33 @@ pub enum EtcdError {
 pub struct EmbeddedEtcd {
     child: Child,
     endpoint: String,
+    access: Access,
     log: PathBuf,
 }
 
 impl EmbeddedEtcd {
     /// Starts etcd on `data_dir` and returns when it answers. It ends with the thread that calls this, whatever
     /// becomes of the process: call it from one that lives as long as etcd is to.
-    pub async fn start(data_dir: &Path, listen: SocketAddr) -> Result<Self, EtcdError> {
+    pub async fn start(data_dir: &Path, listen: SocketAddr, security: &Security) -> Result<Self, EtcdError> {
         let unusable = |source| EtcdError::DataDir { path: data_dir.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(unusable)?;
         let log = data_dir.join(LOG);
         let output = File::options().create(true).append(true).open(&log).map_err(unusable)?;
         require_free(listen)?;
-        let endpoint = format!("http://{listen}");
-        let child = spawn(data_dir, &endpoint, output)?;
-        let mut etcd = Self { child, endpoint, log };
+        let (endpoint, access) = match security {
+            Security::Insecure => {
+                let endpoint = format!("http://{listen}");
+                (endpoint.clone(), Access::plain(vec![endpoint]))
+            }
+            Security::Mutual(trust) => {
+                let endpoint = format!("https://{listen}");
+                (endpoint.clone(), Access::tls(vec![endpoint], client(trust.controller())))
+            }
+        };
+        let child = spawn(data_dir, &endpoint, security, output)?;
+        let mut etcd = Self { child, endpoint, access, log };
         tokio::select! {
-            () = answers(&etcd.endpoint) => {}
+            () = answers(&etcd.access) => {}
             status = etcd.child.wait() => return Err(ended(status, &etcd.log)),
             () = tokio::time::sleep(START_WITHIN) => {
                 let Self { endpoint, log, .. } = &etcd;
@@ -118,6 +129,11 @@ impl EmbeddedEtcd {
     /// Its client URL.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// How it is reached.
+    pub fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Its process.
@@ -149,7 +165,7 @@ impl EmbeddedEtcd {
     }
 }
 
-fn spawn(data_dir: &Path, endpoint: &str, output: File) -> Result<Child, EtcdError> {
+fn spawn(data_dir: &Path, endpoint: &str, security: &Security, output: File) -> Result<Child, EtcdError> {
     let mut command = Command::new("etcd");
     command
         .args(["--name", "selvedge", "--log-level", "warn", "--logger", "zap"])
@@ -170,6 +186,13 @@ fn spawn(data_dir: &Path, endpoint: &str, output: File) -> Result<Child, EtcdErr
         .stdout(output.try_clone().map_err(EtcdError::Spawn)?)
         .stderr(output)
         .kill_on_drop(true);
+    if let Security::Mutual(trust) = security {
+        let folder = trust.etcd_folder();
+        // One file has the key and the certificate: etcd takes of it what it looks for.
+        command.arg("--cert-file").arg(folder.join("identity.pem"));
+        command.arg("--key-file").arg(folder.join("identity.pem"));
+        command.arg("--trusted-ca-file").arg(folder.join("ca.pem")).arg("--client-cert-auth");
+    }
     die_with_parent(&mut command);
     command.spawn().map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => EtcdError::NotInstalled,
@@ -206,9 +229,8 @@ fn require_free(address: SocketAddr) -> Result<(), EtcdError> {
 }
 
 /// Returns when somebody answers as etcd does.
-async fn answers(endpoint: &str) {
-    let endpoints = [endpoint.to_owned()];
-    while Store::connect(&endpoints).await.is_err() {
+async fn answers(access: &Access) {
+    while Store::connect(access).await.is_err() {
         tokio::time::sleep(ASK_EVERY).await;
     }
 }

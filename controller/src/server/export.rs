@@ -5,6 +5,7 @@ use selvedge_proto::{Flow, MAX_BATCH_FLOWS, wire};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
+use super::authorize::Caller;
 use super::convert::invalid;
 
 #[tonic::async_trait]
@@ -13,6 +14,7 @@ impl Export for Shared {
         &self,
         request: Request<Streaming<wire::FlowBatch>>,
     ) -> Result<Response<wire::ExportResponse>, Status> {
+        let caller = Caller::of(&request)?.clone();
         let mut batches = request.into_inner();
         let mut stopping = self.stopping.clone();
         let mut received = 0;
@@ -22,7 +24,11 @@ impl Export for Shared {
                 _ = stopping.wait_for(|stop| *stop) => None,
             };
             let Some(batch) = batch else { break };
-            let (mut flows, lost) = read(batch)?;
+            // Streams outlast certificates.
+            if !self.still_counts(&caller) {
+                return Err(Status::unauthenticated("your certificate no longer counts"));
+            }
+            let (mut flows, lost) = read(batch, &caller)?;
             if let Some(current) = self.desired.current() {
                 flows.iter_mut().for_each(|flow| current.owners.name(flow));
             }
@@ -33,14 +39,17 @@ impl Export for Shared {
     }
 }
 
-/// Reads a batch: of bounded size, and of one node.
-fn read(batch: wire::FlowBatch) -> Result<(Vec<Flow>, u64), Status> {
+/// Reads a batch: of bounded size, and of one node, which is the caller.
+fn read(batch: wire::FlowBatch, caller: &Caller) -> Result<(Vec<Flow>, u64), Status> {
     let wire::FlowBatch { node, flows, lost } = batch;
     if flows.len() > MAX_BATCH_FLOWS {
         return Err(invalid(format!(
             "a batch of {} flows; at most {MAX_BATCH_FLOWS} are taken",
             flows.len()
         )));
+    }
+    if !caller.is_node(&node) {
+        return Err(Status::permission_denied(format!("only node `{node}` itself tells its flows")));
     }
     if let Some(flow) = flows.iter().find(|flow| flow.node != node) {
         return Err(invalid(format!("a flow of node `{}` in a batch of node `{node}`", flow.node)));

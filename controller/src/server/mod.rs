@@ -2,10 +2,12 @@
 
 mod apply;
 mod authority;
+mod authorize;
 mod convert;
 mod etcd;
 mod export;
 mod fabric;
+mod members;
 mod status;
 
 use std::net::SocketAddr;
@@ -14,21 +16,27 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use selvedge_proto::MAX_MESSAGE_BYTES;
+use selvedge_proto::wire::enrol_server::EnrolServer;
 use selvedge_proto::wire::export_server::ExportServer;
 use selvedge_proto::wire::fabric_server::FabricServer;
+use selvedge_proto::wire::members_server::MembersServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
+use tower::layer::util::{Identity, Stack};
 use tracing::{info, warn};
 
 use crate::state::{FlowLog, Sightings};
-use crate::store::{Leadership, Retention, Store, StoreError, watch_reports};
+use crate::store::{Access, Leadership, Retention, Store, StoreError, watch_reports};
+use crate::trust::{Security, Trust};
 use apply::{ApplyError, Collected, Desired};
 pub use authority::{Authority, AuthorityError};
+use authorize::Authorize;
 pub use etcd::{EmbeddedEtcd, EtcdError};
+use members::Members;
 
 /// How long requests that are under way may take when the controller stops.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -41,8 +49,8 @@ const MEND_EVERY: Duration = Duration::from_secs(10);
 pub enum Backing {
     /// In an etcd that somebody else runs.
     Cluster {
-        /// Its client URLs.
-        endpoints: Vec<String>,
+        /// How it is reached.
+        access: Access,
     },
     /// In a single-member etcd that the controller runs as its child.
     Embedded {
@@ -68,6 +76,10 @@ pub struct Options {
     pub authority: Authority,
     /// What to make of a newest generation that nobody signed whom this fabric trusts.
     pub strangers: Strangers,
+    /// Who may talk to the API and to the embedded etcd.
+    pub security: Security,
+    /// How long the certificates of nodes and operators hold.
+    pub certificate_lifetime: Duration,
 }
 
 /// What to make of documents in etcd that are not signed as they should be.
@@ -99,6 +111,9 @@ pub enum StartError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The API's TLS can't be set up.
+    #[error("the API's certificate can't be used: {0}")]
+    Tls(#[source] tonic::transport::Error),
     /// What lies in the store can't be signed anew.
     #[error("can't sign anew: {0}")]
     Resign(String),
@@ -137,6 +152,13 @@ struct Shared {
     flows: FlowLog,
     /// The last time that garbage was collected.
     collected: watch::Sender<Option<Collected>>,
+    /// The fabric's authority; none where everybody is let in.
+    trust: Option<Arc<Trust>>,
+    /// Who is of the fabric; nobody is asked where everybody is let in.
+    members: Option<Arc<Members>>,
+    certificate_lifetime: Duration,
+    /// Client URLs of etcd.
+    etcd_endpoints: Vec<String>,
     /// Becomes true when the controller stops; streams end then.
     stopping: watch::Receiver<bool>,
 }
@@ -155,19 +177,29 @@ pub struct Controller {
 impl Controller {
     /// Starts everything, and returns when the API answers: after any other controller has gone.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { listen, backing, name, retention, authority, strangers } = options;
+        let Options {
+            listen,
+            backing,
+            name,
+            retention,
+            authority,
+            strangers,
+            security,
+            certificate_lifetime,
+        } = options;
         let listen_error = |source| StartError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
-        let (etcd, endpoints) = match backing {
-            Backing::Cluster { endpoints } => (None, endpoints),
+        let server = builder(&security).map_err(StartError::Tls)?;
+        let (etcd, access) = match backing {
+            Backing::Cluster { access } => (None, access),
             Backing::Embedded { data_dir, listen } => {
-                let etcd = EmbeddedEtcd::start(&data_dir, listen).await?;
-                let endpoint = etcd.endpoint().to_owned();
-                (Some(etcd), vec![endpoint])
+                let etcd = EmbeddedEtcd::start(&data_dir, listen, &security).await?;
+                let access = etcd.access().clone();
+                (Some(etcd), access)
             }
         };
-        let store = Store::connect(&endpoints).await?;
+        let store = Store::connect(&access).await?;
         store.require_known_format().await?;
         let leadership = Leadership::acquire(&store, &name).await?;
         // The leader that this one waited for may have been a later version.
@@ -179,6 +211,14 @@ impl Controller {
             Strangers::Refuse => Desired::read(&store, leadership.fence(), authority).await?,
             Strangers::Resign => Desired::resign(&store, leadership.fence(), authority).await?,
         };
+        let (trust, members) = match &security {
+            Security::Insecure => (None, None),
+            Security::Mutual(trust) => {
+                let members = Members::establish(&store, leadership.fence(), trust).await?;
+                (Some(Arc::clone(trust)), Some(Arc::new(members)))
+            }
+        };
+        let authorize = Authorize::new(members.clone());
         let (stop, stopping) = watch::channel(false);
         let shared = Arc::new(Shared {
             store: store.clone(),
@@ -187,6 +227,10 @@ impl Controller {
             moved: watch::Sender::new(()),
             flows: FlowLog::default(),
             collected: watch::Sender::new(None),
+            trust,
+            members,
+            certificate_lifetime,
+            etcd_endpoints: access.endpoints().to_vec(),
             stopping,
         });
         let cleaned = Arc::clone(&shared);
@@ -197,11 +241,11 @@ impl Controller {
         let sink = Arc::clone(&shared);
         let reports = tokio::spawn(watch_reports(store, move |change| sink.sighted(change))).abort_handle();
         let mending = tokio::spawn(mend(Arc::clone(&shared))).abort_handle();
-        let api = tokio::spawn(serve(shared, listener));
-        info!(%address, etcd = endpoints.join(","), "serving");
+        let api = tokio::spawn(serve(shared, server.layer(authorize), listener));
+        info!(%address, etcd = %access, "serving");
         Ok(Self {
             address,
-            etcd_endpoints: endpoints,
+            etcd_endpoints: access.endpoints().to_vec(),
             etcd,
             leadership,
             stop,
@@ -272,16 +316,32 @@ async fn mend(shared: Arc<Shared>) {
     }
 }
 
-async fn serve(shared: Arc<Shared>, listener: TcpListener) -> Result<(), tonic::transport::Error> {
+/// What serves the API, with TLS where that is wanted.
+fn builder(security: &Security) -> Result<Server, tonic::transport::Error> {
+    let server = Server::builder().http2_keepalive_interval(Some(Duration::from_secs(20)));
+    match security {
+        Security::Insecure => Ok(server),
+        Security::Mutual(trust) => server.tls_config(trust.server()),
+    }
+}
+
+async fn serve(
+    shared: Arc<Shared>,
+    mut server: Server<Stack<Authorize, Identity>>,
+    listener: TcpListener,
+) -> Result<(), tonic::transport::Error> {
     let mut stopping = shared.stopping.clone();
     let fabric = FabricServer::from_arc(Arc::clone(&shared))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let enrol = EnrolServer::from_arc(Arc::clone(&shared));
+    let members = MembersServer::from_arc(Arc::clone(&shared));
     let export = ExportServer::from_arc(shared);
-    Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+    server
         .add_service(fabric)
         .add_service(export)
+        .add_service(enrol)
+        .add_service(members)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
             // An error means that the controller is gone: stop as well.
             let _ = stopping.wait_for(|stop| *stop).await;

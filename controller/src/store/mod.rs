@@ -1,31 +1,35 @@
 //! The controller's state in etcd: read by anyone, written only by the leader.
 
+mod access;
 mod collect;
 mod endpoints;
 mod error;
 mod format;
 mod identities;
 mod leader;
+mod members;
 mod publish;
 mod read;
 mod reports;
+mod users;
 
 use std::time::Duration;
 
-use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, GetOptions, KvClient, Txn, TxnOp, TxnOpResponse, WatchClient,
-};
+use etcd_client::{Client, Compare, CompareOp, GetOptions, KvClient, Txn, TxnOp, TxnOpResponse, WatchClient};
 use selvedge_proto::MAX_MESSAGE_BYTES;
 use selvedge_proto::keys::{self, MAX_TXN_OPS};
 use tokio::time::sleep;
 
+pub use access::Access;
 pub use collect::{Fresh, Garbage, Kept, Retention, Waste};
 use endpoints::Endpoints;
 pub use error::StoreError;
 pub use identities::Identities;
 pub use leader::{Fence, Leadership};
+pub use members::Open;
 pub use publish::Publication;
 pub use reports::{ReportChange, watch_reports};
+pub use users::{Users, permissions};
 
 /// How long one request to etcd may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,8 +74,9 @@ enum Values {
 
 impl Store {
     /// Connects, and makes sure that somebody answers.
-    pub async fn connect(endpoints: &[String]) -> Result<Self, StoreError> {
-        let options = ConnectOptions::new()
+    pub async fn connect(access: &Access) -> Result<Self, StoreError> {
+        let options = access
+            .options()
             .with_connect_timeout(REQUEST_TIMEOUT)
             .with_timeout(REQUEST_TIMEOUT)
             .with_keep_alive(Duration::from_secs(5), Duration::from_secs(5))
@@ -79,7 +84,8 @@ impl Store {
             // A watch at a member that lost sight of its cluster ends, and is not silent.
             .with_require_leader(true);
         let unreachable =
-            |source| StoreError::Unreachable { endpoints: endpoints.join(","), source: Box::new(source) };
+            |source| StoreError::Unreachable { endpoints: access.to_string(), source: Box::new(source) };
+        let endpoints = access.endpoints();
         let client = Client::connect(endpoints, Some(options.clone())).await.map_err(unreachable)?;
         let tended = Endpoints::tend(&client, endpoints, &options);
         let mut store = Self { client, _tended: tended };

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod secure;
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,6 +12,7 @@ use std::time::Duration;
 use etcd_client::GetOptions;
 use selvedge_controller::server::{Authority, Backing, Controller, EmbeddedEtcd, Options, Strangers};
 use selvedge_controller::store::Retention;
+use selvedge_controller::trust::Security;
 use selvedge_proto::wire::fabric_client::FabricClient;
 use selvedge_proto::wire::{self, ApplyOutcome};
 use selvedge_proto::{Occupancy, Report, Target, keys};
@@ -95,7 +98,7 @@ pub(crate) struct TestEtcd {
 impl TestEtcd {
     pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let etcd = EmbeddedEtcd::start(directory.path(), own_address()).await;
+        let etcd = EmbeddedEtcd::start(directory.path(), own_address(), &Security::Insecure).await;
         Self { etcd: etcd.unwrap(), directory }
     }
 
@@ -105,7 +108,7 @@ impl TestEtcd {
 
     /// A controller on it, on a free port.
     pub(crate) async fn controller(&self) -> Controller {
-        let backing = Backing::Cluster { endpoints: self.endpoints() };
+        let backing = Backing::Cluster { access: self.etcd.access().clone() };
         start(backing, "test").await.unwrap()
     }
 
@@ -179,8 +182,19 @@ pub(crate) async fn start_with(
     strangers: Strangers,
 ) -> Result<Controller, selvedge_controller::server::StartError> {
     let listen = "127.0.0.1:0".parse().unwrap();
-    let (name, retention) = (name.to_owned(), Retention::DEFAULT);
-    Controller::start(Options { listen, backing, name, retention, authority, strangers }).await
+    let (name, security, retention) = (name.to_owned(), Security::Insecure, Retention::DEFAULT);
+    let certificate_lifetime = Duration::from_secs(3600);
+    Controller::start(Options {
+        listen,
+        backing,
+        name,
+        retention,
+        authority,
+        strangers,
+        security,
+        certificate_lifetime,
+    })
+    .await
 }
 
 /// A client of a controller.

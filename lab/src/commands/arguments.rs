@@ -75,13 +75,16 @@ pub(super) struct Down {
 #[command(after_help = "Examples:
   selvedge-lab exec web1 -- ping -c 1 10.2.0.41
   selvedge-lab exec --lab second host1 -- ip route
-  selvedge-lab exec controller -- selvedge-controller
+  selvedge-lab exec --insecure controller -- selvedge-controller
 
 Only the network namespace is entered: files, processes and bpffs are those of the machine.")]
 pub(super) struct Exec {
     /// The lab; may be left out when there is one
     #[arg(long)]
     pub(super) lab: Option<LabName>,
+    /// Have controller and agents speak unencrypted, and nobody be asked who they are
+    #[arg(long)]
+    pub(super) insecure: bool,
     /// A node, a workload, an external, or `controller`
     pub(super) target: String,
     /// The command and its arguments

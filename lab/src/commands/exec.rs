@@ -17,6 +17,13 @@ const ETCD_PORT: u16 = 2379;
 /// Where the controller's API listens.
 const API_PORT: u16 = 7471;
 
+/// Whether controller and agents speak TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    Encrypted,
+    Insecure,
+}
+
 /// Becomes the command; returns only if it can't.
 pub(super) fn run(arguments: &Exec) -> Result<ExitCode, CommandError> {
     let record = super::lab(arguments.lab.as_ref())?;
@@ -26,16 +33,24 @@ pub(super) fn run(arguments: &Exec) -> Result<ExitCode, CommandError> {
     // The network namespace only: a mount namespace of its own, as `ip netns exec` makes, would hide the bpffs.
     let mut command = Command::new(program);
     command.args(rest).env(MARK, record.lab.as_str());
-    command.envs(servers(&place.target)).envs(folders(&record.lab, &place.target));
+    let wire = if arguments.insecure { Wire::Insecure } else { Wire::Encrypted };
+    command.envs(servers(&place.target, wire)).envs(folders(&record.lab, &place.target));
     let source = command.exec();
     Err(CommandError::Start { program: program.clone(), source })
 }
 
 /// Who `selvedge`, `selvedge-controller` and `selvedge-agent` talk to at a place of a lab, so that they need not be told.
-pub(super) fn servers(target: &Target) -> Vec<(&'static str, String)> {
+pub(super) fn servers(target: &Target, wire: Wire) -> Vec<(&'static str, String)> {
     let etcd = SocketAddr::from((CONTROLLER, ETCD_PORT));
     let api = SocketAddr::from((CONTROLLER, API_PORT));
-    let mut servers = vec![("SELVEDGE_SERVER", format!("http://{api}"))];
+    let scheme = match wire {
+        Wire::Encrypted => "https",
+        Wire::Insecure => "http",
+    };
+    let mut servers = vec![("SELVEDGE_SERVER", format!("{scheme}://{api}"))];
+    if wire == Wire::Insecure {
+        servers.push(("SELVEDGE_INSECURE", "true".to_owned()));
+    }
     match target {
         Target::Controller => servers.extend([
             ("SELVEDGE_LISTEN", api.to_string()),
@@ -43,8 +58,8 @@ pub(super) fn servers(target: &Target) -> Vec<(&'static str, String)> {
         ]),
         Target::Node(node) => servers.extend([
             ("SELVEDGE_NODE", node.to_string()),
-            ("SELVEDGE_ETCD", format!("http://{etcd}")),
-            ("SELVEDGE_CONTROLLER", format!("http://{api}")),
+            ("SELVEDGE_ETCD", format!("{scheme}://{etcd}")),
+            ("SELVEDGE_CONTROLLER", format!("{scheme}://{api}")),
         ]),
         Target::Workload(_) | Target::External(_) | Target::Segment(_) => {}
     }

@@ -17,7 +17,8 @@ pub(super) fn run(arguments: Vm) -> Result<ExitCode, CommandError> {
         arguments;
     let kit = Kit::open(&kit)?;
     let seat = node.map(|node| {
-        let servers = exec::servers(&Target::Node(node.clone())).into_iter();
+        // A machine has no disk to keep an identity on from one boot to the next.
+        let servers = exec::servers(&Target::Node(node.clone()), exec::Wire::Insecure).into_iter();
         environment.extend(servers.map(|(name, value)| Variable { name: name.to_owned(), value }));
         seat(lab.as_ref(), &node)
     });

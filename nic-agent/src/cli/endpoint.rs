@@ -29,6 +29,11 @@ impl FromStr for EndpointUrl {
 }
 
 impl EndpointUrl {
+    /// Whether it is spoken to over TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
+
     pub(super) fn uri(&self) -> &Uri {
         &self.0
     }

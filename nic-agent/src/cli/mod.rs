@@ -2,7 +2,9 @@
 
 mod detach;
 mod endpoint;
+mod enroll;
 mod probe;
+mod reach;
 mod run;
 mod status;
 
@@ -14,11 +16,14 @@ use selvedge_topology::names::NodeName;
 
 const EXAMPLES: &str = "\
 Examples:
+  # Once: become one of the fabric, with the token that `selvedge node enroll host1` printed
+  selvedge-agent enroll --token-file host1.token
+
   # Enforce what the controller plans for host1:
-  selvedge-agent run --node host1 --etcd http://10.0.0.1:2379 --controller http://10.0.0.1:7471
+  selvedge-agent run --node host1
 
   # Shut eth0 until the first plan is in force (what reaches etcd and the controller still passes):
-  selvedge-agent run --node host1 --etcd http://10.0.0.1:2379 --fail-closed eth0
+  selvedge-agent run --node host1 --fail-closed eth0
 
   # What is in force on this machine, whether or not an agent runs:
   selvedge-agent status --node host1
@@ -41,6 +46,12 @@ enum Command {
         after_help = "SIGTERM and SIGINT end the agent and leave enforcement in place. `selvedge-agent detach` removes it."
     )]
     Run(Box<run::Options>),
+    /// Become one of a fabric, with a token that `selvedge node enroll` made
+    #[command(
+        visible_alias = "enrol",
+        after_help = "The node's key is made here and stays here. Example:\n  selvedge-agent enroll --token-file host1.token"
+    )]
+    Enroll(enroll::Options),
     /// Remove enforcement: take every program off and its pins away
     #[command(
         after_help = "The agent must not be running. Every port that is named in the output is open afterwards."
@@ -72,6 +83,7 @@ struct Place {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(options) => run::run(*options),
+        Command::Enroll(options) => enroll::run(&options),
         Command::Detach(place) => detach::run(&place),
         Command::Status(options) => status::run(&options),
         Command::Probe(options) => probe::run(&options),

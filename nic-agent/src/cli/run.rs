@@ -19,13 +19,15 @@ use tonic::transport::Endpoint;
 use tracing_subscriber::EnvFilter;
 
 use super::endpoint::EndpointUrl;
+use super::reach::Reach;
 use super::{Outcome, Place};
 use crate::datapath::{KernelDatapath, Pins, Sizes, Sweep, Sweeper};
 use crate::engine::{Engine, Settings};
 use crate::flows::{self, Directory, Lost};
 use crate::machine::ClaimEvents;
+use crate::membership::{self, Credentials, Membership};
 use crate::service::{Outlets, Service, Sources, Stop};
-use crate::store::{self, Following, StateDir};
+use crate::store::{self, Access, Following, StateDir};
 use crate::{machine, surroundings};
 
 /// How often expired connections are deleted.
@@ -40,18 +42,21 @@ const ROOM: RangeInclusive<i64> = 1 << 10..=1 << 22;
 #[derive(clap::Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    place: Place,
-    /// etcd's endpoints
-    #[arg(long, value_name = "URL", value_delimiter = ',', required = true, env = "SELVEDGE_ETCD")]
-    etcd: Vec<EndpointUrl>,
-    /// The controller, which flows are told to; without one they are not told
+    pub(super) place: Place,
+    /// etcd's endpoints, where they are others than the enrolment token said
+    #[arg(long, value_name = "URL", value_delimiter = ',', env = "SELVEDGE_ETCD")]
+    pub(super) etcd: Vec<EndpointUrl>,
+    /// The controller, which flows are told to, where it is another than the enrolment token said
     #[arg(long, value_name = "URL", env = "SELVEDGE_CONTROLLER")]
-    controller: Option<EndpointUrl>,
+    pub(super) controller: Option<EndpointUrl>,
     /// Where the last accepted plan is kept
     #[arg(long, value_name = "DIR", default_value = "/var/lib/selvedge", env = "SELVEDGE_STATE_DIR")]
-    state_dir: PathBuf,
-    /// What the node trusts: the fabric and the public key that signs for it, as `selvedge-controller init` wrote it. What is
-    /// not signed by that key is refused
+    pub(super) state_dir: PathBuf,
+    /// Encrypt nothing and show nobody who this is: --etcd and --controller are http:// URLs. For trials and labs
+    #[arg(long, requires = "etcd", env = "SELVEDGE_INSECURE")]
+    pub(super) insecure: bool,
+    /// What the node trusts, where it is something else than the enrolment token said: the fabric and the public key that
+    /// signs for it, as `selvedge-controller init` wrote it. What is not signed by that key is refused
     #[arg(long, value_name = "FILE", env = "SELVEDGE_FABRIC")]
     fabric: Option<PathBuf>,
     /// Take somebody else's XDP programs off the ports of the plan, instead of refusing it
@@ -88,8 +93,8 @@ impl Options {
         Sizes { connections, half_open }
     }
 
-    fn settings(&self) -> Result<Settings, ProfileError> {
-        let endpoints = self.etcd.iter().chain(&self.controller);
+    fn settings(&self, reach: &Reach) -> Result<Settings, ProfileError> {
+        let endpoints = reach.etcd.iter().chain(&reach.controller);
         Ok(Settings {
             node: self.place.node.clone(),
             fail_closed: self.fail_closed.iter().cloned().collect(),
@@ -105,10 +110,12 @@ pub(super) fn run(options: Options) -> Outcome {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
     surroundings::check()?;
-    let settings = options.settings()?;
+    let (reach, membership) = Reach::of(&options)?;
+    let settings = options.settings(&reach)?;
     let pins = Pins::prepare(&options.place.bpffs, &options.place.node)?;
     let _lock = pins.lock()?;
-    let anchor = options.fabric.as_deref().map(Anchor::load).transpose()?;
+    let said = options.fabric.as_deref().map(Anchor::load).transpose()?;
+    let anchor = said.or(membership.as_ref().map(|membership| membership.anchor));
     if anchor.is_none() {
         tracing::warn!(
             "plans are taken unsigned (no --fabric): whoever can write to etcd can change what is enforced"
@@ -117,10 +124,15 @@ pub(super) fn run(options: Options) -> Outcome {
     let state = StateDir::open(&options.state_dir, &options.place.node, anchor)?;
     let datapath = KernelDatapath::open(pins, options.sizes())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(options, settings, state, datapath))
+    runtime.block_on(serve(options, (reach, membership), settings, (state, datapath)))
 }
 
-async fn serve(options: Options, settings: Settings, state: StateDir, datapath: KernelDatapath) -> Outcome {
+async fn serve(
+    options: Options,
+    (reach, membership): (Reach, Option<Membership>),
+    settings: Settings,
+    (state, datapath): (StateDir, KernelDatapath),
+) -> Outcome {
     let stop = Stop::new()?;
     let node = settings.node.clone();
     let (ring, sweeper) = (datapath.events()?, datapath.sweeper()?);
@@ -134,14 +146,23 @@ async fn serve(options: Options, settings: Settings, state: StateDir, datapath: 
     let lost = Lost::default();
     let (queue, flows) = mpsc::channel(QUEUED_FLOWS);
     let (found_offers, offers) = mpsc::channel(4);
-    let endpoints: Vec<String> = options.etcd.iter().map(|url| url.uri().to_string()).collect();
+    let credentials = match membership {
+        Some(membership) => {
+            let (credentials, renewal) = membership::keep(membership);
+            tokio::spawn(renewal);
+            credentials
+        }
+        None => Credentials::none(),
+    };
+    let endpoints: Vec<String> = reach.etcd.iter().map(|url| url.uri().to_string()).collect();
+    let access = Access { endpoints, credentials: credentials.clone() };
 
     let following =
         Following { node: node.clone(), anchor: state.anchor(), cache: state, events: found_offers };
-    tokio::spawn(store::follow(endpoints.clone(), following));
-    tokio::spawn(store::publish_reports(endpoints, node.clone(), to_publish));
+    tokio::spawn(store::follow(access.clone(), following));
+    tokio::spawn(store::publish_reports(access, node.clone(), to_publish));
     tokio::spawn(flows::read_ring(ring, names.subscribe(), queue, lost.clone()));
-    match options.controller.map(|url| Endpoint::from(url.uri().clone())) {
+    match reach.controller.map(|url| (Endpoint::from(url.uri().clone()), credentials)) {
         Some(controller) => tokio::spawn(flows::export(controller, node.clone(), flows, lost.clone())),
         None => tokio::spawn(flows::discard(flows)),
     };

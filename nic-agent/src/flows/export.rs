@@ -7,11 +7,12 @@ use selvedge_proto::wire::export_client::ExportClient;
 use selvedge_proto::{Flow, wire};
 use selvedge_topology::names::NodeName;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Lost;
+use crate::membership::Credentials;
 use crate::retry::Backoff;
 
 /// Most flows in one batch.
@@ -22,15 +23,25 @@ const WINDOW: usize = 4;
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Sends what is queued to `controller`, whenever it is reachable, until the queue ends. What was lost is told with the next batch.
-pub async fn export(controller: Endpoint, node: NodeName, mut queue: mpsc::Receiver<Flow>, lost: Lost) {
+pub async fn export(
+    (controller, mut credentials): (Endpoint, Credentials),
+    node: NodeName,
+    mut queue: mpsc::Receiver<Flow>,
+    lost: Lost,
+) {
     let mut backoff = Backoff::new(LONGEST_WAIT);
     let mut told = 0;
     while !queue.is_closed() || !queue.is_empty() {
         let endpoint = controller.clone().connect_timeout(Duration::from_secs(3));
-        match endpoint.connect().await {
+        let endpoint = match credentials.tls() {
+            Some(tls) => endpoint.tls_config(tls),
+            None => Ok(endpoint),
+        };
+        let connected = async { endpoint?.connect().await };
+        match connected.await {
             Ok(channel) => {
                 backoff.reset();
-                stream(channel, &node, &mut queue, &lost, &mut told).await;
+                stream((channel, &mut credentials), &node, &mut queue, &lost, &mut told).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "the controller is not reachable; flows wait, then are lost");
@@ -42,7 +53,7 @@ pub async fn export(controller: Endpoint, node: NodeName, mut queue: mpsc::Recei
 
 /// One stream, until it or the queue ends.
 async fn stream(
-    channel: Channel,
+    (channel, credentials): (Channel, &mut Credentials),
     node: &NodeName,
     queue: &mut mpsc::Receiver<Flow>,
     lost: &Lost,
@@ -58,10 +69,12 @@ async fn stream(
         let room = tokio::select! {
             _ended = &mut call => return,
             room = batches.reserve() => room,
+            () = credentials.renewed() => break,
         };
         let Ok(room) = room else { return };
         let read = tokio::select! {
             _ended = &mut call => return,
+            () = credentials.renewed() => break,
             read = queue.recv_many(&mut flows, BATCH) => read,
         };
         if read == 0 {
@@ -72,6 +85,9 @@ async fn stream(
         room.send(FlowBatch { node: node.to_string(), flows, lost: total - *told });
         *told = total;
     }
+    // A new connection is wanted: what is under way on this one arrives first.
+    drop(batches);
+    timeout(LONGEST_WAIT, call).await.ok();
 }
 
 /// Takes what is queued and tells nobody.

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::{Fetched, KeyWatch, StateDir};
+use crate::membership::Credentials;
 use crate::retry::Backoff;
 
 /// How long one request may take.
@@ -120,12 +121,17 @@ pub struct Following {
 }
 
 /// Follows the node's target and sends what comes of it, until nobody listens. Never gives up on etcd.
-pub async fn follow(endpoints: Vec<String>, following: Following) {
+pub async fn follow(access: Access, following: Following) {
     let mut backoff = Backoff::of_many(LONGEST_WAIT);
-    let mut members = Members::new(endpoints);
+    let mut credentials = access.credentials.clone();
+    let mut members = Members::new(access);
     let events = &following.events;
     while !events.is_closed() {
-        if let Err(error) = session(members.next(), &following, &mut backoff).await
+        let ended = tokio::select! {
+            ended = session(&mut members, &following, &mut backoff) => ended,
+            () = credentials.renewed() => continue,
+        };
+        if let Err(error) = ended
             && events.send(StoreEvent::Away(error)).await.is_err()
         {
             return;
@@ -137,35 +143,57 @@ pub async fn follow(endpoints: Vec<String>, following: Following) {
 /// The members of a cluster, one after another, beginning at any: one that is down costs a try, and agents spread over them. A
 /// client of all of them would send some requests of every session to the one that is down.
 struct Members {
-    endpoints: Vec<String>,
+    access: Access,
     turn: usize,
 }
 
-impl Members {
-    fn new(endpoints: Vec<String>) -> Self {
-        Self { turn: fastrand::usize(..endpoints.len().max(1)), endpoints }
-    }
+/// How etcd is reached.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Client URLs.
+    pub endpoints: Vec<String>,
+    /// What is shown there.
+    pub credentials: Credentials,
+}
 
-    /// The one whose turn it is.
-    fn next(&mut self) -> &[String] {
-        self.turn = (self.turn + 1) % self.endpoints.len().max(1);
-        self.endpoints.get(self.turn..=self.turn).unwrap_or_default()
+impl Access {
+    /// Unencrypted, and showing nothing.
+    pub fn plain(endpoints: Vec<String>) -> Self {
+        Self { endpoints, credentials: Credentials::none() }
     }
 }
 
-async fn connect(endpoints: &[String]) -> Result<Client, StoreError> {
-    let options = ConnectOptions::new()
-        .with_connect_timeout(REQUEST)
-        .with_keep_alive(Duration::from_secs(5), Duration::from_secs(5))
-        .with_keep_alive_while_idle(true)
-        // A watch at a member that lost sight of its cluster ends, and is not silent.
-        .with_require_leader(true);
-    Ok(timeout(REQUEST, Client::connect(endpoints, Some(options))).await??)
+impl Members {
+    fn new(access: Access) -> Self {
+        Self { turn: fastrand::usize(..access.endpoints.len().max(1)), access }
+    }
+
+    /// Connects to the one whose turn it is.
+    async fn connect(&mut self) -> Result<Client, StoreError> {
+        let Access { endpoints, credentials } = &mut self.access;
+        self.turn = (self.turn + 1) % endpoints.len().max(1);
+        let member = endpoints.get(self.turn..=self.turn).unwrap_or_default();
+        let options = ConnectOptions::new()
+            .with_connect_timeout(REQUEST)
+            .with_keep_alive(Duration::from_secs(5), Duration::from_secs(5))
+            .with_keep_alive_while_idle(true)
+            // A watch at a member that lost sight of its cluster ends, and is not silent.
+            .with_require_leader(true);
+        let options = match credentials.tls() {
+            Some(tls) => options.with_tls(tls),
+            None => options,
+        };
+        Ok(timeout(REQUEST, Client::connect(member, Some(options))).await??)
+    }
 }
 
 /// One connection: the target, as it is and as it changes.
-async fn session(member: &[String], following: &Following, backoff: &mut Backoff) -> Result<(), StoreError> {
-    let mut client = connect(member).await?;
+async fn session(
+    members: &mut Members,
+    following: &Following,
+    backoff: &mut Backoff,
+) -> Result<(), StoreError> {
+    let mut client = members.connect().await?;
     let key = keys::target(&following.node);
     let (mut value, mut watch) = KeyWatch::open(&client, key.clone(), LOOK_EVERY).await?;
     loop {
@@ -246,17 +274,16 @@ async fn content(
 }
 
 /// Writes each report, the newest only, until there are none any more. Never gives up on etcd.
-pub async fn publish_reports(
-    endpoints: Vec<String>,
-    node: NodeName,
-    mut reports: watch::Receiver<Option<Report>>,
-) {
+pub async fn publish_reports(access: Access, node: NodeName, mut reports: watch::Receiver<Option<Report>>) {
     let key = keys::report(&node);
     let mut backoff = Backoff::of_many(LONGEST_WAIT);
-    let mut members = Members::new(endpoints);
+    let mut members = Members::new(access);
     let mut client = None;
     while reports.changed().await.is_ok() {
         let Some(value) = reports.borrow_and_update().as_ref().map(Report::encode) else { continue };
+        if members.access.credentials.are_new() {
+            client = None;
+        }
         match put(&mut client, &mut members, &key, value).await {
             Ok(()) => backoff.reset(),
             Err(error) => {
@@ -277,7 +304,7 @@ async fn put(
 ) -> Result<(), StoreError> {
     let client = match client {
         Some(client) => client,
-        None => client.insert(connect(members.next()).await?),
+        None => client.insert(members.connect().await?),
     };
     timeout(REQUEST, client.put(key, value, None)).await??;
     Ok(())

@@ -9,7 +9,7 @@ use selvedge_proto::{Chunks, Target};
 use selvedge_topology::plan::Plan;
 
 pub use disk::{StateDir, StateError};
-pub use etcd::{Following, StoreError, StoreEvent, follow, publish_reports};
+pub use etcd::{Access, Following, StoreError, StoreEvent, follow, publish_reports};
 pub use watch::KeyWatch;
 
 /// A plan with the bytes it was read from.

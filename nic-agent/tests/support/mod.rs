@@ -147,7 +147,7 @@ impl Node {
         let log = self.directory.path().join(format!("log{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let stderr = fs::File::create(&log).unwrap();
         let mut command = self.namespace.command(AGENT);
-        command.args(["run", "--node", "host1", "--etcd", etcd]);
+        command.args(["run", "--insecure", "--node", "host1", "--etcd", etcd]);
         command.arg("--state-dir").arg(self.state()).arg("--bpffs").arg(self.bpffs()).args(more);
         let child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         Agent { child, log, _node: self }

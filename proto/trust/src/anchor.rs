@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use ring::rand::{SecureRandom, SystemRandom};
 use selvedge_proto::{FabricId, GenerationRecord, Target};
 use selvedge_topology::names::NodeName;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{FileError, read, write_public};
-use crate::signing::VerifyingKey;
+use crate::signing::{KeyError, VerifyingKey};
 
 /// The fabric a node belongs to, and the key whose signature it takes orders by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,13 @@ pub enum Mistrust {
 }
 
 impl Anchor {
+    /// A new fabric, of which `signing_key` signs the generations.
+    pub fn of_new_fabric(signing_key: VerifyingKey) -> Result<Self, KeyError> {
+        let mut fabric = [0; 16];
+        SystemRandom::new().fill(&mut fabric).map_err(|_| KeyError::NoRandomness)?;
+        Ok(Self { fabric: FabricId(fabric), signing_key })
+    }
+
     /// Reads it.
     pub fn load(path: &Path) -> Result<Self, AnchorError> {
         let wrong = |source| AnchorError::Form { path: path.to_owned(), source };

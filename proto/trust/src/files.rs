@@ -1,8 +1,8 @@
 //! Files of keys: made whole, never over another, secret ones readable by their owner alone.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Something wrong with a file.
@@ -53,12 +53,12 @@ fn create(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
 }
 
 /// Reads a text.
-pub(crate) fn read(path: &Path) -> Result<String, FileError> {
+pub fn read(path: &Path) -> Result<String, FileError> {
     fs::read_to_string(path).map_err(failed("read", path))
 }
 
 /// Reads a secret; one that others can read is none.
-pub(crate) fn read_private(path: &Path) -> Result<String, FileError> {
+pub fn read_private(path: &Path) -> Result<String, FileError> {
     let about = fs::metadata(path).map_err(failed("read", path))?;
     let mode = about.permissions().mode() & 0o7777;
     // What only root's group can read, root's own tools make so; everybody else is others.
@@ -66,4 +66,23 @@ pub(crate) fn read_private(path: &Path) -> Result<String, FileError> {
         return Err(FileError::Exposed { path: path.to_owned(), mode });
     }
     read(path)
+}
+
+/// Makes a folder that its owner alone can enter. One that is there stays as it is.
+pub fn make_private_folder(path: &Path) -> Result<(), FileError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create", path))
+}
+
+/// Puts a file that its owner alone can read in the place of what is there: whole or not at all, whatever happens.
+pub fn replace_private(path: &Path, text: &str) -> Result<(), FileError> {
+    let beside = path.with_extension("new");
+    // What an interrupted attempt left.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("remove", &beside)(error));
+        }
+        _ => {}
+    }
+    write_private(&beside, text)?;
+    fs::rename(&beside, path).map_err(failed("replace", path))
 }

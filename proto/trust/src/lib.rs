@@ -1,11 +1,17 @@
-//! Who may say what a fabric enforces: the key that signs generations, and what a node holds against it.
+//! Who may say what in a fabric: the key that signs generations, the certificates of whoever talks to whom, and what
+//! everybody holds against them.
 //!
 //! Keys are made where they are used and lie in files that only their owner can read.
 
 mod anchor;
 mod files;
+pub mod member;
+pub mod pki;
 mod signing;
+pub mod token;
 
 pub use anchor::{Anchor, AnchorError, Mistrust};
-pub use files::{FileError, write_private, write_public};
+pub use files::{
+    FileError, make_private_folder, read, read_private, replace_private, write_private, write_public,
+};
 pub use signing::{KeyError, SigningKey, VerifyingKey};

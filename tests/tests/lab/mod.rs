@@ -34,7 +34,7 @@ impl Fabric {
             Self { name, logs: tempfile::tempdir().unwrap(), controller: None, agents: Vec::new() };
         let up = fabric.lab(&["up", documents("metal").to_str().unwrap(), "--name", &fabric.name]);
         assert!(up.good, "{}", up.out);
-        fabric.controller = Some(fabric.spawn("controller", "selvedge-controller", &["--insecure-listen"]));
+        fabric.controller = Some(fabric.spawn("controller", "selvedge-controller", &[]));
         for node in AGENTS {
             fabric.start_agent(node);
         }
@@ -89,7 +89,8 @@ impl Fabric {
     /// `selvedge …`, where the controller is.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Done {
         let selvedge = built("selvedge");
-        let program = ["exec", "--lab", &self.name, "controller", "--", selvedge.to_str().unwrap()];
+        let program =
+            ["exec", "--insecure", "--lab", &self.name, "controller", "--", selvedge.to_str().unwrap()];
         self.lab(&[&program[..], arguments].concat())
     }
 
@@ -109,7 +110,10 @@ impl Fabric {
         let log = self.logs.path().join(format!("{program}-{place}.log"));
         let log = File::options().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(built("selvedge-lab"));
-        command.args(["exec", "--lab", &self.name, place, "--"]).arg(built(program)).args(arguments);
+        command
+            .args(["exec", "--insecure", "--lab", &self.name, place, "--"])
+            .arg(built(program))
+            .args(arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 }

@@ -53,7 +53,7 @@ impl Fabric {
             Command::new(built("selvedge-lab")).arg("up").arg(demo()).args(["--name", &fabric.name]).output();
         let up = up.unwrap();
         assert!(up.status.success(), "selvedge-lab up: {}", String::from_utf8_lossy(&up.stderr));
-        fabric.controller = Some(fabric.exec("controller", "selvedge-controller", &["--insecure-listen"]));
+        fabric.controller = Some(fabric.exec("controller", "selvedge-controller", &[]));
         for node in AGENTS {
             fabric.start_agent(node);
         }
@@ -84,7 +84,7 @@ impl Fabric {
         let log = self.logs.path().join(format!("{program}-{place}.log"));
         let log = File::options().create(true).append(true).open(log).unwrap();
         Command::new(built("selvedge-lab"))
-            .args(["exec", "--lab", &self.name, place, "--"])
+            .args(["exec", "--insecure", "--lab", &self.name, place, "--"])
             .arg(built(program))
             .args(arguments)
             // Often, so that what agents know of their tables is held to the kernel's while they change.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use selvedge_agent::store::{Following, StateDir, StoreEvent, follow};
+use selvedge_agent::store::{Access, Following, StateDir, StoreEvent, follow};
 use selvedge_tests::etcd::{Servers, Shape};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -63,7 +63,7 @@ async fn agents_that_lost_etcd_together_come_back_one_after_another() {
         let node = format!("host{index}").parse().unwrap();
         let cache = StateDir::open(directory.path(), &node, None).unwrap();
         tokio::spawn(follow(
-            endpoints.clone(),
+            Access::plain(endpoints.clone()),
             Following { node, anchor: None, cache, events: events.clone() },
         ))
     });

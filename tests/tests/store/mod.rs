@@ -5,9 +5,10 @@ mod herd;
 use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
-use selvedge_agent::store::{Following, StateDir, StoreEvent, follow, publish_reports};
+use selvedge_agent::store::{Access, Following, StateDir, StoreEvent, follow, publish_reports};
 use selvedge_controller::server::{Authority, Backing, Controller, Options, Strangers};
-use selvedge_controller::store::Retention;
+use selvedge_controller::store::{self, Retention};
+use selvedge_controller::trust::Security;
 use selvedge_proto::wire::fabric_client::FabricClient;
 use selvedge_proto::wire::{self, ApplyOutcome};
 use selvedge_proto::{Occupancy, Report};
@@ -83,10 +84,21 @@ impl Fabric {
     }
 
     pub(crate) async fn start_keeping(servers: &Servers, retention: Retention) -> Self {
-        let backing = Backing::Cluster { endpoints: servers.endpoints() };
+        let backing = Backing::Cluster { access: store::Access::plain(servers.endpoints()) };
         let listen = "127.0.0.1:0".parse().unwrap();
         let (authority, strangers) = (Authority::Nobody, Strangers::Refuse);
-        let options = Options { listen, backing, name: "test".to_owned(), retention, authority, strangers };
+        let (name, security) = ("test".to_owned(), Security::Insecure);
+        let certificate_lifetime = Duration::from_secs(3600);
+        let options = Options {
+            listen,
+            backing,
+            name,
+            retention,
+            authority,
+            strangers,
+            security,
+            certificate_lifetime,
+        };
         let controller = Controller::start(options).await.unwrap();
         let client = FabricClient::connect(format!("http://{}", controller.address())).await.unwrap();
         Self { controller, client }
@@ -144,8 +156,9 @@ impl Agent {
         let (found, events) = mpsc::channel(4);
         let (reports, to_publish) = watch::channel(None);
         let following = Following { node: node.clone(), anchor: None, cache: state, events: found };
-        let following = tokio::spawn(follow(endpoints.clone(), following));
-        let publishing = tokio::spawn(publish_reports(endpoints, node, to_publish));
+        let access = Access::plain(endpoints);
+        let following = tokio::spawn(follow(access.clone(), following));
+        let publishing = tokio::spawn(publish_reports(access, node, to_publish));
         let tasks = [following, publishing];
         Self { node: name.to_owned(), events, reports, tasks, _state: directory }
     }

@@ -154,6 +154,11 @@ impl Desired {
         }
     }
 
+    /// What every write compares.
+    pub(super) fn fence(&self) -> Fence {
+        self.fence
+    }
+
     pub(super) fn current(&self) -> Option<Arc<Current>> {
         self.current.borrow().clone()
     }
