@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use common::{TestEtcd, apply, client_at, documents, free_address, report};
 use fastrand::Rng;
 use selvedge_controller::state::{Proposal, targets};
-use selvedge_controller::store::{Fresh, Leadership, Publication, Retention, Store, StoreError};
+use selvedge_controller::store::{Fresh, Leadership, NewEntry, Publication, Retention, Store, StoreError};
 use selvedge_proto::plan::Manifest;
 use selvedge_proto::wire::{self, ApplyOutcome};
 use selvedge_proto::{Digest, GenerationRecord, Summary, TargetList, keys};
@@ -50,6 +50,11 @@ impl Model {
     fn needed(&self, keep: u32) -> BTreeSet<String> {
         self.generations(keep).into_iter().flat_map(|number| self.published[&number].clone()).collect()
     }
+}
+
+/// What the audit record says of a publication; its form is of no matter here.
+fn entry(publication: &Publication) -> NewEntry {
+    NewEntry { number: publication.record.generation.0, bytes: b"published".to_vec() }
 }
 
 /// One of a few states of the small fabric, so that content goes and is wanted again; and the keys it takes.
@@ -118,7 +123,8 @@ impl<'e> History<'e> {
         self.model.targets.clone_from(&publication.targets);
         self.model.told.insert(number, publication.targets.clone());
         self.fresh.published(&publication);
-        self.store.publish(self.leader.fence(), publication).await.unwrap();
+        let entry = entry(&publication);
+        self.store.publish(self.leader.fence(), publication, entry).await.unwrap();
         self.model.published.insert(number, published);
     }
 
@@ -205,7 +211,8 @@ async fn a_publication_during_which_something_is_swept_is_refused() {
         .extend((0..6000_u32).map(|each| (Digest::of(&each.to_be_bytes()), each.to_be_bytes().to_vec())));
     let before = etcd.dump().await.len();
     let (store, fence) = (history.store.clone(), history.leader.fence());
-    let publishing = tokio::spawn(async move { store.publish(fence, slow).await });
+    let told = entry(&slow);
+    let publishing = tokio::spawn(async move { store.publish(fence, slow, told).await });
     eventually("it begins to write", || async { etcd.dump().await.len() > before }).await;
     etcd.raw().await.put(keys::SWEPT, "", None).await.unwrap();
     let refused = publishing.await.unwrap().unwrap_err();

@@ -14,6 +14,7 @@
 //! | `/selvedge/v1/swept` | empty; written whenever garbage is taken away | controller |
 //! | `/selvedge/v1/enrolment/<sha256 of a secret>` | [`Invitation`](crate::wire::Invitation) that nobody has used yet | controller |
 //! | `/selvedge/v1/member/node/<node>`, `…/operator/<operator>` | [`Member`](crate::wire::Member) of the fabric | controller |
+//! | `/selvedge/v1/audit/<20 digits>` | [`AuditEntry`](crate::wire::AuditEntry): one thing that was done, with the digest of the entry before | controller |
 //! | `/selvedge/v1/report/<node>` | [`Report`](crate::Report): what the agent says of itself | agent |
 //!
 //! Chunks and manifests are immutable and shared. Everything the controller writes, it writes in transactions
@@ -54,6 +55,8 @@ pub const FORMAT: u32 = 1;
 pub const LEADER: &str = "/selvedge/v1/leader";
 /// Before generations.
 pub const GENERATIONS: &str = "/selvedge/v1/generation/";
+/// Before entries of the audit record.
+pub const AUDIT: &str = "/selvedge/v1/audit/";
 /// Before manifests.
 pub const MANIFESTS: &str = "/selvedge/v1/manifest/";
 /// Before chunks.
@@ -115,6 +118,11 @@ pub fn target(node: &NodeName) -> String {
 /// Key of a node's report.
 pub fn report(node: &NodeName) -> String {
     format!("{REPORTS}{node}")
+}
+
+/// Key of an entry of the audit record: twenty digits, so that keys sort as numbers do.
+pub fn audit(number: u64) -> String {
+    format!("{AUDIT}{number:020}")
 }
 
 /// Key of an invitation, by the digest of its secret.

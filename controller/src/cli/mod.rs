@@ -4,6 +4,7 @@
 //! code is 0 for yes, 1 for no or failed, 2 for a command line that makes no sense.
 
 mod apply;
+mod audit;
 mod client;
 mod config;
 mod describe;
@@ -76,6 +77,8 @@ enum Command {
     Node(members::Nodes),
     /// Say who may do what: invite, revoke, list.
     Operator(members::Operators),
+    /// Show who did what to the fabric, when and from where.
+    Audit(audit::Args),
     /// Become somebody at the controller, with a token that an administrator made.
     Login(login::Args),
     /// Draw the fabric of documents.
@@ -140,6 +143,7 @@ fn execute(Cli { server, command }: Cli) -> Result<Answer, CliError> {
         Command::Observe(args) => runtime.block_on(observe::run(&server, args)),
         Command::Node(args) => runtime.block_on(members::nodes(&server, args)),
         Command::Operator(args) => runtime.block_on(members::operators(&server, args)),
+        Command::Audit(args) => runtime.block_on(audit::run(&server, args)),
         Command::Login(args) => runtime.block_on(login::run(&args)),
         Command::Version(args) => runtime.block_on(version::run(&server, &args)),
     }

@@ -29,7 +29,7 @@ pub(super) enum Admitted {
 }
 
 /// Every method of the API. One that is not here nobody may call.
-const METHODS: [(&str, Admitted); 14] = [
+const METHODS: [(&str, Admitted); 15] = [
     ("/selvedge.v1.Fabric/Apply", Admitted::Operators(Role::Operator)),
     ("/selvedge.v1.Fabric/Draft", Admitted::Operators(Role::Operator)),
     ("/selvedge.v1.Fabric/Documents", Admitted::Operators(Role::Viewer)),
@@ -43,6 +43,7 @@ const METHODS: [(&str, Admitted); 14] = [
     ("/selvedge.v1.Enrol/Renew", Admitted::Members),
     ("/selvedge.v1.Members/Invite", Admitted::Operators(Role::Admin)),
     ("/selvedge.v1.Members/Revoke", Admitted::Operators(Role::Admin)),
+    ("/selvedge.v1.Audit/Read", Admitted::Operators(Role::Viewer)),
     ("/selvedge.v1.Members/List", Admitted::Operators(Role::Viewer)),
 ];
 

@@ -6,11 +6,13 @@ use futures::{Stream, StreamExt, stream};
 use selvedge_proto::wire::fabric_server::Fabric;
 use selvedge_proto::{keys, targets_to_wire, wire};
 use selvedge_topology::plan::Generation;
+use selvedge_trust::audit::Author;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
 use super::apply::{self, Gaps, Intent};
+use super::audit;
 use super::convert::invalid;
 use super::{Shared, convert};
 use crate::store::{Identities, StoreError};
@@ -26,11 +28,15 @@ impl Fabric for Shared {
         &self,
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::ApplyResponse>, Status> {
+        let author = audit::author(&request)?;
         let wire::ApplyRequest { files, dry_run, allow_unenforced, signed } = request.into_inner();
         let intent = if dry_run { Intent::DryRun } else { Intent::Apply };
         let signed = signed.map(convert::signed).transpose().map_err(invalid)?;
-        let request = self.applying(files, allow_unenforced);
-        let applied = self.desired.apply(&self.store, apply::Request { intent, signed, ..request }).await?;
+        let request = self.applying(author, files, allow_unenforced);
+        let applied = self
+            .desired
+            .apply(&self.store, &self.audit, apply::Request { intent, signed, ..request })
+            .await?;
         self.moved.send_replace(());
         Ok(Response::new(convert::applied(applied, intent)))
     }
@@ -39,8 +45,12 @@ impl Fabric for Shared {
         &self,
         request: Request<wire::DraftRequest>,
     ) -> Result<Response<wire::DraftResponse>, Status> {
+        let author = audit::author(&request)?;
         let wire::DraftRequest { files, allow_unenforced } = request.into_inner();
-        let applied = self.desired.apply(&self.store, self.applying(files, allow_unenforced)).await?;
+        let applied = self
+            .desired
+            .apply(&self.store, &self.audit, self.applying(author, files, allow_unenforced))
+            .await?;
         let would = Some(convert::applied(applied, Intent::Draft));
         let current = self.desired.current();
         let targets = current.map(|current| targets_to_wire(&current.targets)).unwrap_or_default();
@@ -136,9 +146,14 @@ impl Fabric for Shared {
 }
 
 impl Shared {
-    fn applying(&self, files: Vec<wire::SourceFile>, allow_unenforced: bool) -> apply::Request {
+    fn applying(
+        &self,
+        author: Author,
+        files: Vec<wire::SourceFile>,
+        allow_unenforced: bool,
+    ) -> apply::Request {
         let gaps = if allow_unenforced { Gaps::Allowed } else { Gaps::Refused };
         let (intent, seen) = (Intent::Draft, self.seen());
-        apply::Request { files: convert::files(files), intent, gaps, seen, signed: None }
+        apply::Request { author, files: convert::files(files), intent, gaps, seen, signed: None }
     }
 }

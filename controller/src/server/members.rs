@@ -10,6 +10,7 @@ use selvedge_proto::wire::enrol_server::Enrol;
 use selvedge_proto::wire::members_server::Members as MembersApi;
 use selvedge_topology::names::NodeName;
 use selvedge_trust::Anchor;
+use selvedge_trust::audit::{Author, Deed};
 use selvedge_trust::member::{Invitation, Invitee, Member, MemberName, Standing, millis};
 use selvedge_trust::pki::{Enrolment, Request as CertificateRequest, Role, Subject, Term};
 use selvedge_trust::token::Secret;
@@ -18,9 +19,10 @@ use tonic::{Request, Response, Status};
 use tracing::info;
 
 use super::Shared;
+use super::audit::{self, Turn};
 use super::authorize::Caller;
 use super::convert::invalid;
-use crate::store::{Fence, Store, StoreError, Users};
+use crate::store::{Fence, NewEntry, Store, StoreError, Users};
 use crate::trust::{ADMIN, Trust};
 
 /// The longest an invitation may hold.
@@ -45,7 +47,7 @@ impl Members {
             since: SystemTime::now(),
         };
         if let Entry::Vacant(nobody) = table.entry(first.who.name()) {
-            store.write_member(fence, &first, &[]).await?;
+            store.write_member(fence, &first).await?;
             nobody.insert(first);
         }
         let enrolled: BTreeMap<NodeName, Enrolment> = table.values().filter_map(enrolled_node).collect();
@@ -110,6 +112,17 @@ impl Shared {
         Ok((self.trust.as_deref().ok_or_else(nobody)?, self.members.as_deref().ok_or_else(nobody)?))
     }
 
+    /// What the audit record says of something that is about to be done.
+    async fn tell(
+        &self,
+        author: Author,
+        method: &'static str,
+        summary: String,
+    ) -> Result<(NewEntry, Turn<'_>), StoreError> {
+        let deed = Deed { author, method, summary, generation: None, diff: String::new() };
+        self.audit.next(&self.store, deed).await
+    }
+
     fn certify(
         &self,
         trust: &Trust,
@@ -127,6 +140,7 @@ impl Shared {
 #[tonic::async_trait]
 impl Enrol for Shared {
     async fn enrol(&self, request: Request<wire::EnrolRequest>) -> Result<Response<wire::Certified>, Status> {
+        let mut author = audit::author(&request)?;
         let wire::EnrolRequest { secret, request } = request.into_inner();
         let (trust, members) = self.guarded()?;
         let secret = Secret::from_bytes(&secret).ok_or_else(|| invalid("a secret has 32 bytes"))?.digest();
@@ -151,12 +165,16 @@ impl Enrol for Shared {
         if let Invitee::Node(node) = &member.who {
             users.add(node, enrolment).await?;
         }
-        self.store.enrol(self.desired.fence(), secret, &member).await?;
+        let subject = member.who.subject(enrolment);
+        (author.name, author.organisation) = (subject.common_name(), subject.organisation());
+        let (entry, turn) = self.tell(author, "Enrol/Enrol", format!("{subject} enrolled")).await?;
+        self.store.enrol(self.desired.fence(), secret, &member, entry).await?;
+        turn.done();
         members.note(member.clone());
         if let Invitee::Node(node) = &member.who {
             users.supersede(node, enrolment).await?;
         }
-        Ok(Response::new(self.certify(trust, &request, &member.who.subject(enrolment))?))
+        Ok(Response::new(self.certify(trust, &request, &subject)?))
     }
 
     async fn renew(&self, request: Request<wire::RenewRequest>) -> Result<Response<wire::Certified>, Status> {
@@ -175,6 +193,7 @@ impl MembersApi for Shared {
         &self,
         request: Request<wire::InviteRequest>,
     ) -> Result<Response<wire::InviteResponse>, Status> {
+        let author = audit::author(&request)?;
         let wire::InviteRequest { invitee, valid_ms } = request.into_inner();
         let (trust, members) = self.guarded()?;
         let invitee =
@@ -197,7 +216,13 @@ impl MembersApi for Shared {
         let over = self.store.invitations().await?.into_iter().filter(|open| open.invitation.expires <= now);
         let over: Vec<String> = over.map(|open| open.key).collect();
         let invitation = Invitation { invitee, expires };
-        self.store.invite(self.desired.fence(), (secret.digest(), &invitation), &over).await?;
+        let what = match &invitation.invitee {
+            Invitee::Node(node) => format!("invited node {node}"),
+            Invitee::Operator { name, role } => format!("invited operator {name} ({role})"),
+        };
+        let (entry, turn) = self.tell(author, "Members/Invite", what).await?;
+        self.store.invite(self.desired.fence(), (secret.digest(), &invitation), &over, entry).await?;
+        turn.done();
         info!(who = %invitation.invitee.name(), "invited");
         Ok(Response::new(wire::InviteResponse {
             secret: secret.to_bytes(),
@@ -214,6 +239,7 @@ impl MembersApi for Shared {
         request: Request<wire::RevokeRequest>,
     ) -> Result<Response<wire::RevokeResponse>, Status> {
         let (_, members) = self.guarded()?;
+        let author = audit::author(&request)?;
         let name = request.into_inner().name.ok_or_else(|| invalid("nobody is named"))?;
         let name = MemberName::try_from(name).map_err(invalid)?;
         let _one = members.changing.lock().await;
@@ -224,13 +250,13 @@ impl MembersApi for Shared {
         if member.is_none() && void.is_empty() {
             return Err(Status::not_found(format!("{name} is not of this fabric, and not invited")));
         }
-        if let Some(mut member) = member {
-            member.standing = Standing::Revoked;
-            member.since = SystemTime::now();
-            self.store.write_member(self.desired.fence(), &member, &void).await?;
+        let revoked = |member| Member { standing: Standing::Revoked, since: SystemTime::now(), ..member };
+        let member = member.map(revoked);
+        let (entry, turn) = self.tell(author, "Members/Revoke", format!("revoked {name}")).await?;
+        self.store.revoke(self.desired.fence(), member.as_ref(), &void, entry).await?;
+        turn.done();
+        if let Some(member) = member {
             members.note(member);
-        } else {
-            self.store.withdraw(self.desired.fence(), &void).await?;
         }
         if let MemberName::Node(node) = &name {
             Users::of(&self.store).expel(node).await?;

@@ -1,6 +1,7 @@
 //! The daemon: one leader, its store, and the API.
 
 mod apply;
+mod audit;
 mod authority;
 mod authorize;
 mod convert;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use selvedge_proto::MAX_MESSAGE_BYTES;
+use selvedge_proto::wire::audit_server::AuditServer;
 use selvedge_proto::wire::enrol_server::EnrolServer;
 use selvedge_proto::wire::export_server::ExportServer;
 use selvedge_proto::wire::fabric_server::FabricServer;
@@ -33,6 +35,7 @@ use crate::state::{FlowLog, Sightings};
 use crate::store::{Access, Leadership, Retention, Store, StoreError, watch_reports};
 use crate::trust::{Security, Trust};
 use apply::{ApplyError, Collected, Desired};
+use audit::Audit;
 pub use authority::{Authority, AuthorityError};
 use authorize::Authorize;
 pub use etcd::{EmbeddedEtcd, EtcdError};
@@ -152,6 +155,8 @@ struct Shared {
     flows: FlowLog,
     /// The last time that garbage was collected.
     collected: watch::Sender<Option<Collected>>,
+    /// What was done, and by whom.
+    audit: Arc<Audit>,
     /// The fabric's authority; none where everybody is let in.
     trust: Option<Arc<Trust>>,
     /// Who is of the fabric; nobody is asked where everybody is let in.
@@ -207,9 +212,10 @@ impl Controller {
             leadership.resign().await;
             return Err(error.into());
         }
+        let audit = Arc::new(Audit::read(&store).await?);
         let desired = match strangers {
             Strangers::Refuse => Desired::read(&store, leadership.fence(), authority).await?,
-            Strangers::Resign => Desired::resign(&store, leadership.fence(), authority).await?,
+            Strangers::Resign => Desired::resign(&store, leadership.fence(), authority, &audit).await?,
         };
         let (trust, members) = match &security {
             Security::Insecure => (None, None),
@@ -226,6 +232,7 @@ impl Controller {
             sightings: Mutex::default(),
             moved: watch::Sender::new(()),
             flows: FlowLog::default(),
+            audit,
             collected: watch::Sender::new(None),
             trust,
             members,
@@ -336,12 +343,14 @@ async fn serve(
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let enrol = EnrolServer::from_arc(Arc::clone(&shared));
     let members = MembersServer::from_arc(Arc::clone(&shared));
+    let audit = AuditServer::from_arc(Arc::clone(&shared));
     let export = ExportServer::from_arc(shared);
     server
         .add_service(fabric)
         .add_service(export)
         .add_service(enrol)
         .add_service(members)
+        .add_service(audit)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
             // An error means that the controller is gone: stop as well.
             let _ = stopping.wait_for(|stop| *stop).await;

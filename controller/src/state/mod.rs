@@ -1,6 +1,7 @@
 //! What there is to know without any I/O: what documents change, how far nodes are, which flows were seen.
 
 mod changes;
+mod diff;
 mod flows;
 mod owners;
 mod progress;
@@ -8,6 +9,7 @@ mod proposal;
 mod targets;
 
 pub use changes::{Change, ChangeKind, changes, summary};
+pub use diff::unified_diff;
 pub use flows::{Filter, FlowItem, FlowLog};
 pub use owners::Owners;
 pub use progress::{NodeState, SILENT_AFTER, Sighting, Sightings, judge};

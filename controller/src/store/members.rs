@@ -4,7 +4,7 @@ use etcd_client::{Compare, CompareOp, TxnOp};
 use selvedge_proto::{Digest, keys};
 use selvedge_trust::member::{Invitation, Member, MemberName};
 
-use super::{Fence, Operation, Store, StoreError};
+use super::{Fence, NewEntry, Operation, Store, StoreError};
 
 /// An invitation, and the digest of its secret by its key.
 pub struct Open {
@@ -61,35 +61,51 @@ impl Store {
         fence: Fence,
         (secret, invitation): (Digest, &Invitation),
         void: &[String],
+        audit: NewEntry,
     ) -> Result<(), StoreError> {
-        let put = Operation::Put(keys::invitation(secret), invitation.encode());
-        let deletes = void.iter().cloned().map(Operation::Delete);
-        self.write(fence, deletes.chain([put]).collect()).await
+        self.withdraw(fence, void).await?;
+        let put = TxnOp::put(keys::invitation(secret), invitation.encode(), None);
+        let (unwritten, entry) = audit.operations();
+        self.commit(fence, vec![unwritten], vec![put, entry]).await?.or_conflict()
     }
 
     /// Uses an invitation up and makes `member` one of the fabric, both or neither.
-    pub async fn enrol(&self, fence: Fence, secret: Digest, member: &Member) -> Result<(), StoreError> {
+    pub async fn enrol(
+        &self,
+        fence: Fence,
+        secret: Digest,
+        member: &Member,
+        audit: NewEntry,
+    ) -> Result<(), StoreError> {
         let invitation = keys::invitation(secret);
         let unused = Compare::create_revision(invitation.as_str(), CompareOp::Greater, 0);
-        let operations =
-            [TxnOp::delete(invitation, None), TxnOp::put(key(&member.who.name()), member.encode(), None)];
-        self.commit(fence, vec![unused], operations.into()).await?.or_conflict()
+        let (unwritten, entry) = audit.operations();
+        let put = TxnOp::put(key(&member.who.name()), member.encode(), None);
+        let operations = vec![TxnOp::delete(invitation, None), put, entry];
+        self.commit(fence, vec![unused, unwritten], operations).await?.or_conflict()
     }
 
     /// Takes invitations away.
-    pub async fn withdraw(&self, fence: Fence, void: &[String]) -> Result<(), StoreError> {
+    async fn withdraw(&self, fence: Fence, void: &[String]) -> Result<(), StoreError> {
         self.write(fence, void.iter().cloned().map(Operation::Delete).collect()).await
     }
 
-    /// Writes down how somebody stands, and takes invitations away.
-    pub async fn write_member(
+    /// Writes down that somebody is revoked; `member` is nobody who was only invited.
+    pub async fn revoke(
         &self,
         fence: Fence,
-        member: &Member,
+        member: Option<&Member>,
         void: &[String],
+        audit: NewEntry,
     ) -> Result<(), StoreError> {
-        let put = Operation::Put(key(&member.who.name()), member.encode());
-        let deletes = void.iter().cloned().map(Operation::Delete);
-        self.write(fence, deletes.chain([put]).collect()).await
+        self.withdraw(fence, void).await?;
+        let (unwritten, entry) = audit.operations();
+        let put = member.map(|member| TxnOp::put(key(&member.who.name()), member.encode(), None));
+        self.commit(fence, vec![unwritten], put.into_iter().chain([entry]).collect()).await?.or_conflict()
+    }
+
+    /// Writes down who the first administrator is.
+    pub async fn write_member(&self, fence: Fence, member: &Member) -> Result<(), StoreError> {
+        self.write(fence, vec![Operation::Put(key(&member.who.name()), member.encode())]).await
     }
 }

@@ -1,6 +1,7 @@
 //! The controller's state in etcd: read by anyone, written only by the leader.
 
 mod access;
+mod audit;
 mod collect;
 mod endpoints;
 mod error;
@@ -21,6 +22,7 @@ use selvedge_proto::keys::{self, MAX_TXN_OPS};
 use tokio::time::sleep;
 
 pub use access::Access;
+pub use audit::NewEntry;
 pub use collect::{Fresh, Garbage, Kept, Retention, Waste};
 use endpoints::Endpoints;
 pub use error::StoreError;

@@ -13,7 +13,7 @@ use etcd_client::TxnOp;
 use selvedge_proto::{Chunks, Digest, GenerationRecord, TargetList, keys};
 use selvedge_topology::names::NodeName;
 
-use super::{Fence, Operation, Store, StoreError, is_absent};
+use super::{Fence, NewEntry, Operation, Store, StoreError, is_absent};
 
 /// Everything that has to be in etcd for one generation.
 pub struct Publication {
@@ -39,15 +39,23 @@ impl Publication {
 }
 
 impl Store {
-    /// Publishes a generation; fails without effect on any node where its number is already taken.
-    pub async fn publish(&self, fence: Fence, publication: Publication) -> Result<(), StoreError> {
+    /// Publishes a generation, and says so in the audit record; fails without effect on any node where its number is already taken.
+    pub async fn publish(
+        &self,
+        fence: Fence,
+        publication: Publication,
+        audit: NewEntry,
+    ) -> Result<(), StoreError> {
         let Publication { record, targets, gone, manifests, chunks } = publication;
         let unswept = self.unswept().await?;
         self.write_absent(fence, chunks, keys::chunk).await?;
         self.write_absent(fence, manifests, keys::manifest).await?;
         let key = keys::generation(record.generation);
         let put = TxnOp::put(key.as_str(), record.encode(), None);
-        self.commit(fence, vec![is_absent(&key), unswept], vec![put]).await?.or_conflict()?;
+        let (unwritten, entry) = audit.operations();
+        self.commit(fence, vec![is_absent(&key), unswept, unwritten], vec![put, entry])
+            .await?
+            .or_conflict()?;
         let puts = targets.iter().map(|(node, target)| Operation::Put(keys::target(node), target.encode()));
         let deletes = gone.iter().map(|node| Operation::Delete(keys::target(node)));
         self.write(fence, puts.chain(deletes).collect()).await

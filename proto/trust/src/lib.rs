@@ -4,6 +4,7 @@
 //! Keys are made where they are used and lie in files that only their owner can read.
 
 mod anchor;
+pub mod audit;
 mod files;
 pub mod member;
 pub mod pki;

@@ -15,11 +15,13 @@ use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::{Hole, Obstacles, SeenNode};
 use selvedge_topology::plan::Generation;
+use selvedge_trust::audit::{Author, Deed};
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
 use super::Authority;
-use crate::state::{ChangeKind, Owners, Proposal, changes, differing, is_same, summary};
+use super::audit::Audit;
+use crate::state::{ChangeKind, Owners, Proposal, changes, differing, is_same, summary, unified_diff};
 use crate::store::{Fence, Fresh, Identities, Store, StoreError};
 pub(super) use collect::Collected;
 pub(super) use current::Current;
@@ -76,6 +78,8 @@ pub(super) enum End {
 
 /// What the documents are held against.
 pub(super) struct Request {
+    /// Who wants it.
+    pub(super) author: Author,
     pub(super) files: Vec<SourceFile>,
     pub(super) intent: Intent,
     pub(super) gaps: Gaps,
@@ -102,7 +106,9 @@ pub(super) enum Intent {
 }
 
 /// On which terms documents are applied.
-struct Terms {
+struct Terms<'a> {
+    author: Author,
+    audit: &'a Audit,
     intent: Intent,
     gaps: Gaps,
     seen: Arc<BTreeMap<NodeName, SeenNode>>,
@@ -133,6 +139,7 @@ impl Desired {
         store: &Store,
         fence: Fence,
         authority: Authority,
+        audit: &Audit,
     ) -> Result<Self, ApplyError> {
         let working = Working {
             identities: Identities::read(store).await?,
@@ -147,8 +154,9 @@ impl Desired {
         let desired = Self { fence, authority, current, working: Mutex::new(working) };
         warn!(%generation, "signing anew what lies in etcd, as it was asked for");
         let (gaps, seen) = (Gaps::Allowed, BTreeMap::new());
-        let request = Request { files, intent: Intent::Apply, gaps, seen, signed: None };
-        match desired.apply(store, request).await?.end {
+        let author = Author { name: "selvedge-controller --resign".to_owned(), ..Author::default() };
+        let request = Request { author, files, intent: Intent::Apply, gaps, seen, signed: None };
+        match desired.apply(store, audit, request).await?.end {
             End::Invalid => Err(ApplyError::Unreadable { generation }),
             End::Unchanged(_) | End::Changed { .. } => Ok(desired),
         }
@@ -180,8 +188,13 @@ impl Desired {
     }
 
     /// Makes the files of `request` the desired state.
-    pub(super) async fn apply(&self, store: &Store, request: Request) -> Result<Applied, ApplyError> {
-        let Request { files, intent, gaps, seen, signed } = request;
+    pub(super) async fn apply(
+        &self,
+        store: &Store,
+        audit: &Audit,
+        request: Request,
+    ) -> Result<Applied, ApplyError> {
+        let Request { author, files, intent, gaps, seen, signed } = request;
         let mut names = BTreeSet::new();
         if let Some(file) = files.iter().find(|file| !names.insert(file.name.clone())) {
             return Err(ApplyError::FileTwice { name: file.name.clone() });
@@ -198,7 +211,7 @@ impl Desired {
             self.current.send_replace(current::newest(store, self.fence, &self.authority).await?);
             working.newest = Newest::Known;
         }
-        let terms = Terms { intent, gaps, seen: seen.into(), signed };
+        let terms = Terms { author, audit, intent, gaps, seen: seen.into(), signed };
         let read = Read { files, documents, model: Arc::new(model) };
         let end = self.propose(store, &mut working, read, terms).await?;
         Ok(Applied { diagnostics, end })
@@ -209,7 +222,7 @@ impl Desired {
         store: &Store,
         working: &mut Working,
         read: Read,
-        Terms { intent, gaps, seen, signed }: Terms,
+        Terms { author, audit, intent, gaps, seen, signed }: Terms<'_>,
     ) -> Result<End, ApplyError> {
         // Everything that can be refused is refused before the first write.
         let identities = &mut working.identities;
@@ -243,6 +256,9 @@ impl Desired {
         if intent == Intent::DryRun {
             return Ok(End::Changed { generation: None, changes, nodes, holes });
         }
+        let diff = unified_diff(&changed);
+        let diff = anstream::adapter::strip_str(&diff).to_string();
+        let told = format!("+{} ~{} -{} documents", summary.added, summary.changed, summary.removed);
         identities.allocate(store, self.fence, &read.model).await?;
         if *identities.table() != numbers {
             proposal = propose(&read.model, identities.table().clone(), &seen).await?;
@@ -251,10 +267,14 @@ impl Desired {
         if intent == Intent::Apply {
             let next = Next { before: before.as_deref(), generation, files: &read.files, summary, proposal };
             let (all, publication) = next.signed_by(&self.authority, signed)?;
+            let deed =
+                Deed { author, method: "Fabric/Apply", summary: told, generation: Some(generation), diff };
+            let (entry, turn) = audit.next(store, deed).await?;
             working.newest = Newest::InDoubt;
             working.fresh.published(&publication);
-            store.publish(self.fence, publication).await?;
+            store.publish(self.fence, publication, entry).await?;
             working.newest = Newest::Known;
+            turn.done();
             info!(%generation, nodes = all.len(), changed = nodes.len(), "published");
             let Read { files, documents, model } = read;
             let (roles, owners) = (current::roles(&model), Owners::of(&model));
