@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
+
 /// Waits that double up to a limit, each with a random part taken off.
 pub(crate) struct Backoff {
     next: Duration,
@@ -48,6 +50,37 @@ impl Backoff {
     /// It worked: begin anew.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
+    }
+}
+
+/// Something that is asked for again and again, with waits that grow, as long as it is not granted.
+pub(crate) struct Later {
+    backoff: Backoff,
+    at: Option<Instant>,
+}
+
+impl Later {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { backoff: Backoff::new(limit), at: None }
+    }
+
+    /// A wait that is under way goes on; one begins where something `is_wanting`.
+    pub(crate) fn keep(&mut self, is_wanting: bool) {
+        if !is_wanting {
+            self.backoff.reset();
+            self.at = None;
+        } else if self.at.is_none() {
+            self.at = Some(Instant::now() + self.backoff.wait());
+        }
+    }
+
+    /// Waits until it is time, without end where nothing is wanting. The wait is over then.
+    pub(crate) async fn due(&mut self) {
+        match self.at {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+        self.at = None;
     }
 }
 

@@ -15,7 +15,7 @@ use crate::datapath::{Datapath, Sweep};
 use crate::engine::{Engine, Progress, Tallies};
 use crate::flows::{Directory, Lost};
 use crate::machine::{self, ClaimEvents, LinkEvents, MachineError, RawInterface, Tuned, Tuner};
-use crate::retry::Backoff;
+use crate::retry::{Backoff, Later};
 use crate::store::StoreEvent;
 
 /// How often the agent reports when nothing changes, and looks whether somebody else's program came before its own.
@@ -24,6 +24,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// The longest wait before a NIC is asked again for what it refused. Nothing depends on it but time.
 const LONGEST_NIC_RETRY: Duration = Duration::from_secs(60);
+/// The longest wait before a port is tried again in a mode that the kernel refused. Each try exchanges its program.
+const LONGEST_MODE_RETRY: Duration = Duration::from_secs(300);
 
 /// SIGTERM and SIGINT, caught from the moment this is made.
 pub(crate) struct Stop {
@@ -70,9 +72,10 @@ pub(crate) struct Service<D> {
     outlets: Outlets,
     backoff: Backoff,
     retry: Option<Instant>,
-    nic_backoff: Backoff,
     /// When NICs are asked again.
-    nic_retry: Option<Instant>,
+    nics: Later,
+    /// When ports are tried again in better modes.
+    modes: Later,
     /// The interfaces that were converged on.
     seen: Vec<RawInterface>,
     /// What may be changed of ports, where the user allows that.
@@ -90,8 +93,8 @@ impl<D: Datapath> Service<D> {
             outlets,
             backoff: Backoff::new(LONGEST_RETRY),
             retry: None,
-            nic_backoff: Backoff::new(LONGEST_NIC_RETRY),
-            nic_retry: None,
+            nics: Later::new(LONGEST_NIC_RETRY),
+            modes: Later::new(LONGEST_MODE_RETRY),
             seen: Vec::new(),
             tuner: None,
             away: None,
@@ -112,16 +115,19 @@ impl<D: Datapath> Service<D> {
         verify.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.converge().await;
         loop {
-            let (retry, nic_retry) = (self.retry, self.nic_retry);
+            let retry = self.retry;
             tokio::select! {
                 () = stop.asked() => break,
                 Some(event) = offers.recv() => self.take(event).await,
                 changed = links.changed() => self.look_again(changed).await?,
                 changed = claims.changed() => self.look_again(changed).await?,
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => self.converge().await,
-                () = sleep_until(nic_retry.unwrap_or_else(Instant::now)), if nic_retry.is_some() => {
-                    self.nic_retry = None;
+                () = self.nics.due() => {
                     self.engine.try_nics_again();
+                    self.converge().await;
+                }
+                () = self.modes.due() => {
+                    self.engine.try_modes_again();
                     self.converge().await;
                 }
                 _ = report.tick() => {
@@ -219,7 +225,8 @@ impl<D: Datapath> Service<D> {
                 Some(Instant::now() + wait)
             }
         };
-        self.wait_for_nics();
+        self.nics.keep(self.engine.waits_for_nics());
+        self.modes.keep(self.engine.waits_for_modes());
         let directory = Directory::new(&self.node, self.engine.plan(), self.engine.observed());
         self.outlets.names.send_replace(Arc::new(directory));
         self.report();
@@ -239,16 +246,6 @@ impl<D: Datapath> Service<D> {
         match tuned {
             Tuned::AsItWas => Ok(interfaces),
             Tuned::Changed => machine::interfaces(&self.netlink).await.map_err(|error| error.to_string()),
-        }
-    }
-
-    /// A wait that is under way goes on; one begins where a NIC refused something.
-    fn wait_for_nics(&mut self) {
-        if !self.engine.waits_for_nics() {
-            self.nic_backoff.reset();
-            self.nic_retry = None;
-        } else if self.nic_retry.is_none() {
-            self.nic_retry = Some(Instant::now() + self.nic_backoff.wait());
         }
     }
 

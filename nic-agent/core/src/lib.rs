@@ -25,7 +25,7 @@ pub use machine::{ForeignPrograms, IfIndex, Interface, Machine, Owner, XdpProgra
 pub use place::{Placement, Refused};
 pub use prove::{Mismatch, Proof, Trial};
 pub use reconcile::{
-    Action, Attachment, Desired, Egress, EgressLink, Entry, Hook, Key, Observed, Precedence, Program,
-    Support, differences, reconcile,
+    Action, Attachment, Desired, Egress, EgressLink, Entry, Exchanges, Hook, Key, Observed, Precedence,
+    Program, StandIn, Support, differences, reconcile,
 };
 pub use tables::{Slot, SlotTables, Tables};

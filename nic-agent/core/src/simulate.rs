@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use selvedge_abi::{Interval, Run};
+use selvedge_hw_profiles::Mode;
+use selvedge_hw_profiles::units::Bytes;
 use selvedge_topology::names::PortName;
 
 use crate::device::{NicLink, ProgramName};
 use crate::machine::{IfIndex, Interface, Machine};
 use crate::reconcile::{
-    Action, Attachment, Egress, EgressLink, Entry, Hook, Key, Observed, Precedence, Program, Support,
+    Action, Attachment, Egress, EgressLink, Entry, Hook, Key, Observed, Precedence, Program, StandIn, Support,
 };
 use crate::tables::Slot;
 
@@ -36,6 +38,18 @@ pub enum Mistake {
     NotAttached {
         /// Where on the port.
         hook: Hook,
+        /// The port.
+        port: PortName,
+    },
+    /// A stand-in where one is already.
+    #[error("{port} gets two stand-ins")]
+    StandsTwice {
+        /// The port.
+        port: PortName,
+    },
+    /// No stand-in where one is relieved.
+    #[error("{port} has no stand-in")]
+    NoStandIn {
         /// The port.
         port: PortName,
     },
@@ -74,7 +88,8 @@ impl Simulation {
 
     /// Executes one action.
     pub fn execute(&mut self, action: &Action) -> Result<(), Mistake> {
-        let Observed { tables, attachments, egress: Egress { links, .. }, nics, .. } = &mut self.observed;
+        let Observed { tables, attachments, egress: Egress { links, .. }, nics, stand_ins, .. } =
+            &mut self.observed;
         match action {
             Action::Put(Entry::Interval(index, interval)) => drop(self.memory.insert(*index, *interval)),
             Action::Put(entry) => tables.put(entry),
@@ -109,6 +124,16 @@ impl Simulation {
                 let missing = || Mistake::NotAttached { hook: *hook, port: port.clone() };
                 *program.ok_or_else(missing)? = Program::Current;
             }
+            Action::StandIn { port, index } => {
+                let stand_in = StandIn { index: Some(*index) };
+                if stand_ins.insert(port.clone(), stand_in).is_some() {
+                    return Err(Mistake::StandsTwice { port: port.clone() });
+                }
+            }
+            Action::Relieve { port } => {
+                let missing = Mistake::NoStandIn { port: port.clone() };
+                stand_ins.remove(port).ok_or(missing)?;
+            }
             Action::Load { port, index, program } => {
                 let link = NicLink { index: Some(*index), program: program.name.clone() };
                 nics.insert(port.clone(), link);
@@ -142,12 +167,29 @@ impl Simulation {
         if let Some(link) = self.observed.nics.get_mut(port) {
             link.index = None;
         }
+        if let Some(stand_in) = self.observed.stand_ins.get_mut(port) {
+            stand_in.index = None;
+        }
+    }
+
+    /// Makes a port's program one that was attached in `mode`, whatever would be chosen now.
+    pub fn change_mode(&mut self, port: &PortName, mode: Mode) {
+        if let Some(attachment) = self.observed.attachments.get_mut(port) {
+            attachment.mode = mode;
+        }
     }
 
     /// Makes a port one of another kind of device.
     pub fn change_driver(&mut self, port: &PortName, driver: &str) {
         if let Some(interface) = self.observed.machine.interfaces.get_mut(port.as_str()) {
             interface.seen.driver = driver.to_owned();
+        }
+    }
+
+    /// Gives a port another MTU.
+    pub fn change_mtu(&mut self, port: &PortName, mtu: Bytes) {
+        if let Some(interface) = self.observed.machine.interfaces.get_mut(port.as_str()) {
+            interface.seen.mtu = mtu;
         }
     }
 

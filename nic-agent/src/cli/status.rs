@@ -43,6 +43,8 @@ struct Status {
     egress: Vec<Port>,
     /// What drops in the NIC before the program in the kernel is asked.
     nics: Vec<Port>,
+    /// What judges packets that ports receive while their programs are exchanged for ones in other modes.
+    stand_ins: Vec<Port>,
 }
 
 #[derive(Serialize)]
@@ -81,7 +83,7 @@ pub(super) fn run(options: &Options) -> Outcome {
 }
 
 fn status(node: String, state: PinnedState) -> Status {
-    let PinnedState { tables, links, egress, nics } = state;
+    let PinnedState { tables, links, egress, nics, stand_ins } = state;
     let slot = selvedge_agent_core::Slot::in_use(&tables.config);
     let half = tables.slot(slot);
     let ports = links.into_iter().map(|link| Port {
@@ -93,6 +95,7 @@ fn status(node: String, state: PinnedState) -> Status {
     });
     let egress = egress.into_iter().map(|link| plain(&link, &Hook::Egress));
     let nics = nics.into_iter().map(|link| plain(&link, &Mode::Offload));
+    let stand_ins = stand_ins.into_iter().map(|link| plain(&link, &"stand-in"));
     Status {
         node,
         generation: tables.config.generation,
@@ -104,6 +107,7 @@ fn status(node: String, state: PinnedState) -> Status {
         ports: ports.collect(),
         egress: egress.collect(),
         nics: nics.collect(),
+        stand_ins: stand_ins.collect(),
     }
 }
 
@@ -118,8 +122,8 @@ fn plain(link: &PlainLink, mode: &dyn Display) -> Port {
 }
 
 fn print(status: &Status) {
-    let Status { node, generation, slot, addresses, prefixes, policies, intervals, ports, egress, nics } =
-        status;
+    let Status { node, generation, slot, addresses, prefixes, policies, intervals, .. } = status;
+    let Status { ports, egress, nics, stand_ins, .. } = status;
     match generation {
         0 => anstream::println!("node {node}: no generation in force, everything is shut"),
         _ => anstream::println!("node {node}: generation {generation} in force, in slot {slot}"),
@@ -127,7 +131,8 @@ fn print(status: &Status) {
     anstream::println!(
         "tables: {addresses} addresses, {prefixes} prefixes, {policies} policies, {intervals} intervals"
     );
-    for Port { name, ifindex, mode, link, program } in ports.iter().chain(egress).chain(nics) {
+    for Port { name, ifindex, mode, link, program } in ports.iter().chain(egress).chain(nics).chain(stand_ins)
+    {
         let index = ifindex.map_or("no interface".to_owned(), |index| format!("interface {index}"));
         anstream::println!("port {name}: {mode} ({index}, link {link}, program {program})");
     }

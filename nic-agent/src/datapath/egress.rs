@@ -6,11 +6,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::{fs, io};
 
-use aya::EbpfLoader;
-use aya::programs::links::{FdLink, LinkOrder};
+use aya::programs::links::{FdLink, LinkError, LinkOrder};
 use aya::programs::tc::{TcAttachOptions, TcAttachType};
-use aya::programs::{ProgramInfo, SchedClassifier};
-use selvedge_abi::map;
+use aya::programs::{ProgramError, ProgramInfo, SchedClassifier};
 use selvedge_agent_core::{EgressLink, Hook, IfIndex, Precedence, Program, Support};
 use selvedge_topology::names::PortName;
 
@@ -57,7 +55,7 @@ pub(super) fn attach(
     port: &PortName,
     pin: &Path,
 ) -> Result<(), DatapathError> {
-    let link = attach_first(program, port)?;
+    let link = attach_first(program, port, TcAttachType::Egress).map_err(|error| failed(port, &error))?;
     link.pin(pin).map(drop).map_err(|error| failed(port, &error))
 }
 
@@ -72,12 +70,9 @@ pub(super) fn advance(program: &SchedClassifier, pins: &Pins, port: &PortName) -
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(in_pin(error)),
         _ => {}
     }
-    let mut loader = EbpfLoader::new();
-    for name in map::ALL {
-        loader.map_pin_path(name, pins.map(name));
-    }
-    let mut object = loader.load(selvedge_object::OBJECT)?;
-    let link = attach_first(programs::load(&mut object)?, port)?;
+    let mut object = programs::over_pinned_maps(pins)?;
+    let link = attach_first(programs::load(&mut object)?, port, TcAttachType::Egress)
+        .map_err(|error| failed(port, &error))?;
     let link = link.pin(&beside).map_err(|error| failed(port, &error))?;
     fs::rename(&beside, &pin).map_err(in_pin)?;
     bpf::detach_link(before.as_fd()).map_err(in_pin)?;
@@ -90,11 +85,24 @@ fn failed(port: &PortName, error: &dyn Error) -> DatapathError {
     DatapathError::AttachEgress { port: port.clone(), reason: chain(error) }
 }
 
-fn attach_first(program: &mut SchedClassifier, port: &PortName) -> Result<FdLink, DatapathError> {
+/// Attaches `program` before whoever else is there.
+pub(super) fn attach_first(
+    program: &mut SchedClassifier,
+    port: &PortName,
+    hook: TcAttachType,
+) -> Result<FdLink, TcxError> {
     let first = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let id = program
-        .attach_with_options(port.as_str(), TcAttachType::Egress, first)
-        .map_err(|error| failed(port, &error))?;
-    let link = program.take_link(id).map_err(|error| failed(port, &error))?;
-    FdLink::try_from(link).map_err(|error| failed(port, &error))
+    let id = program.attach_with_options(port.as_str(), hook, first)?;
+    Ok(FdLink::try_from(program.take_link(id)?)?)
+}
+
+/// A program can't be attached by tcx.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TcxError {
+    /// The kernel has its reasons.
+    #[error(transparent)]
+    Attach(#[from] ProgramError),
+    /// It was attached otherwise.
+    #[error(transparent)]
+    Link(#[from] LinkError),
 }

@@ -19,6 +19,8 @@ pub struct PinnedState {
     pub egress: Vec<PlainLink>,
     /// The links by which programs are in NICs, by port.
     pub nics: Vec<PlainLink>,
+    /// The links that judge ports while their programs are exchanged, by port.
+    pub stand_ins: Vec<PlainLink>,
 }
 
 /// A pinned XDP link.
@@ -61,6 +63,7 @@ impl PinnedState {
         let pinned = pins.pinned_links(Hook::Ingress).map_err(DatapathError::from)?;
         let sent = pins.pinned_links(Hook::Egress).map_err(DatapathError::from)?;
         let in_nics = pins.pinned_nics().map_err(DatapathError::from)?;
+        let standing = pins.pinned_stand_ins().map_err(DatapathError::from)?;
         let interfaces = interfaces()?;
         let links = pinned.into_iter().map(|(port, link)| {
             let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
@@ -74,8 +77,8 @@ impl PinnedState {
             let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
             PlainLink { port, index, id: link.info.id, program: link.info.program }
         };
-        let (egress, nics) =
-            (sent.into_iter().map(plain).collect(), in_nics.into_iter().map(plain).collect());
-        Ok(Self { tables, links: links.collect(), egress, nics })
+        let all = |links: Vec<_>| links.into_iter().map(plain).collect();
+        let (egress, nics, stand_ins) = (all(sent), all(in_nics), all(standing));
+        Ok(Self { tables, links: links.collect(), egress, nics, stand_ins })
     }
 }

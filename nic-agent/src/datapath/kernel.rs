@@ -24,7 +24,7 @@ use super::prove::Prover;
 use super::shapes::{self, Shape};
 use super::sweep::Sweeper;
 use super::tables;
-use super::{Counters, Datapath, Effect, attach, counters, egress, programs};
+use super::{Counters, Datapath, Effect, attach, counters, egress, programs, stand_in};
 use crate::machine::RawInterface;
 use crate::sys::bpf;
 
@@ -102,6 +102,14 @@ pub enum DatapathError {
     /// What the node sends can't be judged on a port.
     #[error("port {port}, {}: {reason}", Hook::Egress)]
     AttachEgress {
+        /// The port.
+        port: PortName,
+        /// Why not.
+        reason: String,
+    },
+    /// Nothing can judge a port while its program is exchanged, so it keeps the one that it has.
+    #[error("port {port}, while its program is exchanged: {reason}")]
+    StandIn {
         /// The port.
         port: PortName,
         /// Why not.
@@ -232,7 +240,8 @@ impl Datapath for KernelDatapath {
         let egress = Egress { links, support: self.support.clone() };
         let tables = self.tables.look(&self.pins)?;
         let nics = nics.into_iter().map(|(port, (link, _))| (port, link)).collect();
-        Ok(Observed { machine, tables, attachments, egress, nics })
+        let stand_ins = stand_in::links(&self.pins)?;
+        Ok(Observed { machine, tables, attachments, egress, nics, stand_ins })
     }
 
     fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError> {
@@ -257,6 +266,11 @@ impl Datapath for KernelDatapath {
             }
             Action::AttachEgress { port, .. } => {
                 egress::attach(&mut self.egress, port, &self.pins.link(Hook::Egress, port))?;
+            }
+            Action::StandIn { port, .. } => stand_in::attach(&self.pins, port)?,
+            Action::Relieve { port } => {
+                let pin = self.pins.stand_in(port);
+                stand_in::relieve(&pin).map_err(|source| DatapathError::Pin { path: pin, source })?;
             }
             Action::Advance { port } => egress::advance(&self.egress, &self.pins, port)?,
             Action::Refresh { hook, port } => self.refresh(*hook, port)?,

@@ -15,6 +15,7 @@ mod programs;
 mod prove;
 mod rules;
 mod shapes;
+mod stand_in;
 mod sweep;
 mod tables;
 

@@ -1,6 +1,7 @@
 //! Where the agent keeps what outlives it: `<bpffs>/selvedge/<node>/`.
 //!
-//! `links/<port>` holds the XDP link of a port, `egress/<port>` its tcx link, `nic/<port>` that of the program in its NIC; `v<ABI>/` the maps, by name, and the programs. A set of maps of another ABI version is
+//! `links/<port>` holds the XDP link of a port, `egress/<port>` its tcx link, `nic/<port>` that of the program in its NIC, `stand-in/<port>` that of
+//! the program that judges while the first is exchanged; `v<ABI>/` the maps, by name, and the programs. A set of maps of another ABI version is
 //! never adopted: a new set is made beside it, links are moved over one by one, and the old set is removed.
 
 use std::collections::BTreeMap;
@@ -100,7 +101,9 @@ impl Pins {
                 .map_err(|source| PinError::Mount { path: bpffs.to_owned(), source })?;
         }
         let pins = Self::at(bpffs, node);
-        for directory in [pins.maps(), pins.links(Hook::Ingress), pins.links(Hook::Egress), pins.nics()] {
+        for directory in
+            [pins.maps(), pins.links(Hook::Ingress), pins.links(Hook::Egress), pins.nics(), pins.stand_ins()]
+        {
             fs::create_dir_all(&directory).map_err(failed("create", &directory))?;
         }
         Ok(pins)
@@ -163,6 +166,15 @@ impl Pins {
         self.nics().join(pinned_as(port.as_str()))
     }
 
+    fn stand_ins(&self) -> PathBuf {
+        self.root.join("stand-in")
+    }
+
+    /// The pin of the link by which a port is judged while its program is exchanged.
+    pub(crate) fn stand_in(&self, port: &PortName) -> PathBuf {
+        self.stand_ins().join(pinned_as(port.as_str()))
+    }
+
     /// Where a link is until it takes the place of another.
     pub(crate) fn advancing(&self) -> PathBuf {
         self.root.join("advancing")
@@ -181,6 +193,11 @@ impl Pins {
     /// Every pinned link by which a program is in a NIC, and the port it was made for.
     pub(crate) fn pinned_nics(&self) -> Result<Vec<(PortName, PinnedLink)>, PinError> {
         links_in(&self.nics())
+    }
+
+    /// Every pinned link by which a port is judged while its program is exchanged, and the port.
+    pub(crate) fn pinned_stand_ins(&self) -> Result<Vec<(PortName, PinnedLink)>, PinError> {
+        links_in(&self.stand_ins())
     }
 
     /// Removes the map sets of other ABI versions; to be called when no link runs a program over them any more.
@@ -205,6 +222,10 @@ impl Pins {
                 let was = detach(&self.link(hook, &port), &link)?;
                 detached.insert(port, was);
             }
+        }
+        for (port, link) in self.pinned_stand_ins()? {
+            let was = detach(&self.stand_in(&port), &link)?;
+            detached.entry(port).or_insert(was);
         }
         fs::remove_dir_all(&self.root).map_err(failed("remove", &self.root))?;
         Ok(detached.into_iter().map(|(port, was)| DetachedPort { port: port.to_string(), was }).collect())

@@ -3,12 +3,13 @@
 use std::io;
 use std::path::Path;
 
-use aya::Ebpf;
 use aya::pin::PinError;
 use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, Xdp};
-use selvedge_abi::{PROGRAM_EGRESS, PROGRAM_XDP};
+use aya::{Ebpf, EbpfLoader};
+use selvedge_abi::{PROGRAM_EGRESS, PROGRAM_XDP, map};
 
 use super::kernel::{DatapathError, chain};
+use super::pins::Pins;
 
 /// A program of the object, by its type.
 pub(super) trait Pinnable: Sized {
@@ -52,6 +53,15 @@ macro_rules! pinnable {
 
 pinnable!(Xdp, PROGRAM_XDP, aya_obj::programs::XdpAttachType::Interface);
 pinnable!(SchedClassifier, PROGRAM_EGRESS,);
+
+/// The object once more, over the maps that are pinned.
+pub(super) fn over_pinned_maps(pins: &Pins) -> Result<Ebpf, DatapathError> {
+    let mut loader = EbpfLoader::new();
+    for name in map::ALL {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    Ok(loader.load(selvedge_object::OBJECT)?)
+}
 
 /// A program of `object`.
 pub(super) fn of<P: Pinnable>(object: &mut Ebpf) -> Result<&mut P, DatapathError> {

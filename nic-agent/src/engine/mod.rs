@@ -1,6 +1,7 @@
 //! The loop of observing, deciding and executing, around one data path.
 
 mod devices;
+mod modes;
 mod nics;
 mod report;
 mod revoked;
@@ -12,8 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use selvedge_abi::FailsafeKey;
 use selvedge_agent_core::{
-    Acceptance, Action, Choices, Content, Desired, ForeignPrograms, Here, InForce, LowerError, Observed,
-    Offer, Placement, Proof, Refusal, accept, reconcile,
+    Acceptance, Action, Choices, Content, Desired, Exchanges, ForeignPrograms, Here, InForce, LowerError,
+    Observed, Offer, Placement, Proof, Refusal, accept, reconcile,
 };
 use selvedge_hw_profiles::{Demand, Profiles};
 use selvedge_proto::Target;
@@ -86,6 +87,8 @@ pub struct Engine<D> {
     refused: Option<Refused>,
     failure: Option<String>,
     placements: BTreeMap<PortName, Placement>,
+    /// Modes that the kernel refused.
+    refused_modes: modes::Refusals,
     /// What is known of the slot in force: nothing after a restart, until the next switch.
     proof: Option<Proof>,
     observed: Observed,
@@ -119,6 +122,7 @@ impl<D: Datapath> Engine<D> {
             wanted: None,
             refused: None,
             failure: None,
+            refused_modes: modes::Refusals::of_before(&placements),
             placements,
             proof: None,
             observed: Observed::default(),
@@ -198,12 +202,13 @@ impl<D: Datapath> Engine<D> {
 
     fn try_converge(&mut self, interfaces: &[RawInterface]) -> Result<Progress, EngineError> {
         self.observe(interfaces)?;
+        self.refused_modes.look(&self.observed);
         self.forget_what_the_maps_outran();
         self.consider();
         self.nics = self.choose_nics()?;
         let in_force = Generation(self.observed.tables.config.generation);
         let before = self.before.as_ref().filter(|(generation, _)| *generation == in_force);
-        let held_back = self.held_back();
+        let (held_back, refused_modes) = (self.held_back(), self.refused_modes.not_due());
         let desired = Desired {
             plan: self.accepted.as_ref().map(|accepted| (&accepted.plan, accepted.target.generation)),
             fail_closed: &self.settings.fail_closed,
@@ -213,6 +218,7 @@ impl<D: Datapath> Engine<D> {
             nics: &self.nics,
             before: before.map(|(_, plan)| plan),
             held_back: &held_back,
+            refused_modes: &refused_modes,
         };
         let actions = reconcile(desired, &self.observed)?;
         if actions.is_empty() {
@@ -241,7 +247,11 @@ impl<D: Datapath> Engine<D> {
                 notable => tracing::info!("{notable}"),
             }
             let begun = Instant::now();
-            match self.datapath.execute(action).map_err(failed)? {
+            let executed = self.datapath.execute(action);
+            if let (Action::StandIn { port, .. }, Err(error)) = (action, &executed) {
+                self.keep_mode(port, error);
+            }
+            match executed.map_err(failed)? {
                 Effect::Done => {}
                 Effect::Placed(port, placement) => self.place(port, placement),
                 Effect::Proved(proof) => self.proved(proof, begun.elapsed()),
@@ -269,8 +279,14 @@ impl<D: Datapath> Engine<D> {
     }
 
     fn place(&mut self, port: PortName, placement: Placement) {
+        self.refused_modes.note(&port, &placement, &self.observed);
+        let before = self.placements.get(&port);
         let Placement { requested, granted, reason } = &placement;
-        if requested == granted {
+        if requested > granted && before == Some(&placement) {
+            tracing::debug!(%port, %requested, %granted, reason, "refused as before");
+        } else if before.is_some_and(|before| before.granted > *granted) {
+            tracing::warn!(%port, mode = %granted, reason, "attached in a lesser mode than before");
+        } else if requested == granted {
             tracing::info!(%port, mode = %granted, reason, "attached");
         } else {
             tracing::warn!(%port, %requested, %granted, reason, "attached in a lesser mode");
@@ -316,9 +332,11 @@ impl<D: Datapath> Engine<D> {
         let Some(fetched) = self.offered.take() else { return };
         let generation = fetched.target.generation;
         let offer = Offer { generation, digest: fetched.digest(), plan: &fetched.plan };
+        let refused = self.refused_modes.all();
         let here = Here {
             machine: &self.observed.machine,
             attachments: &self.observed.attachments,
+            exchanges: Exchanges { support: &self.observed.egress.support, refused: &refused },
             foreign: self.settings.foreign,
             profiles: &self.settings.profiles,
             failsafe: &self.settings.failsafe,

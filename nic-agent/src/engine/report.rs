@@ -125,6 +125,10 @@ impl<D: Datapath> Engine<D> {
                     true => reason,
                     false => format!("{reason}; {demand} is demanded, and the port stays enforced as it is"),
                 };
+                let reason = match self.stays(name) {
+                    None => reason,
+                    Some(stays) => format!("{reason}; {stays}"),
+                };
                 (requested, self.judged(interface, granted), reason)
             }
             None => {

@@ -1,5 +1,7 @@
 //! The engine over a simulated node, with faults put in between.
 
+mod modes;
+
 use std::path::Path;
 
 use selvedge_agent_core::device::Reading;
@@ -32,6 +34,8 @@ struct Faulty {
     /// What they have counted, and what the next that is exchanged has at its end.
     counted: BTreeMap<PortName, Counted>,
     last: Last,
+    /// Why no port runs natively now.
+    native_refused: Option<String>,
 }
 
 impl Datapath for Faulty {
@@ -55,6 +59,13 @@ impl Datapath for Faulty {
         self.simulation.execute(action).unwrap();
         Ok(match action {
             Action::Attach { port, choice, .. } => {
+                let mode = choice.first;
+                if let Some(reason) = self.native_refused.clone().filter(|_| mode == Mode::Native) {
+                    self.simulation.change_mode(port, Mode::Generic);
+                    let placement =
+                        Placement::after_attach(choice, &[RefusedMode { mode, reason }], Mode::Generic);
+                    return Ok(Effect::Placed(port.clone(), placement));
+                }
                 Effect::Placed(port.clone(), Placement::after_attach(choice, &[], choice.first))
             }
             Action::Prove(trial) => {
@@ -116,19 +127,11 @@ fn engine(simulation: Simulation, directory: &Path) -> Engine<Faulty> {
         profiles: Profiles::embedded().unwrap(),
     };
     let state = StateDir::open(directory, &settings.node, None).unwrap();
-    Engine::new(
-        settings,
-        Faulty {
-            simulation,
-            fault: None,
-            executed: 0,
-            proof: None,
-            nic_refuses: None,
-            counted: BTreeMap::new(),
-            last: None,
-        },
-        state,
-    )
+    let (counted, last, native_refused) = (BTreeMap::new(), None, None);
+    let (fault, proof, nic_refuses) = (None, None, None);
+    let datapath =
+        Faulty { simulation, fault, executed: 0, proof, nic_refuses, counted, last, native_refused };
+    Engine::new(settings, datapath, state)
 }
 
 fn with_ports(ports: &[&str]) -> Simulation {

@@ -17,9 +17,13 @@ const DENY: RuleId = RuleId(100);
 
 /// `app1` (10.1.0.12) behind `w1`, reachable from everywhere on TCP `port` and nothing else; all it does itself is allowed.
 pub(crate) fn allowing(port: u16) -> Plan {
+    allowing_only(L4Key::new(Protocol::TCP, port))
+}
+
+/// The same, for any one port of any protocol.
+pub(crate) fn allowing_only(key: L4Key) -> Plan {
     let decision = |outcome, rule| Decision { outcome, rule, logged: false };
     let (allowed, denied) = (decision(Outcome::Allowed, ALLOW), decision(Outcome::Denied, DENY));
-    let key = L4Key::new(Protocol::TCP, port);
     let interval = |first, decision| PlanInterval { first, decision };
     let after = L4Key::from_number(key.number() + 1).unwrap();
     let open = vec![interval(L4Key::FIRST, denied), interval(key, allowed), interval(after, denied)];

@@ -174,6 +174,8 @@ pub mod map {
 pub const PROGRAM_XDP: &str = "selvedge_xdp";
 /// The name of the program for what the node itself sends, in the object.
 pub const PROGRAM_EGRESS: &str = "selvedge_egress";
+/// The name of the program that stands in for the XDP program while that changes its mode, in the object.
+pub const PROGRAM_STAND_IN: &str = "selvedge_stand";
 
 /// 16 bytes in network byte order: IPv6 as it is, IPv4 as `::ffff:a.b.c.d` (RFC 4291 §2.5.5.2). A packet
 /// that carries a v4-mapped address in an IPv6 header is dropped before any lookup, so the two can't be mixed up.

@@ -1,5 +1,5 @@
 //! The programs: `selvedge_classifier` over kernel maps. One judges what ports receive (XDP), one what the node itself sends out
-//! of them (tcx).
+//! of them (tcx), and one stands in for the first while that changes its mode (tcx).
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics, adt_const_params, asm_experimental_arch)]
@@ -40,6 +40,20 @@ pub fn selvedge_xdp(context: XdpContext) -> u32 {
     match classify_anew(&frame, ifindex, &Maps, notes).verdict() {
         Verdict::Allowed => xdp_action::XDP_PASS,
         Verdict::Denied | Verdict::Dropped => xdp_action::XDP_DROP,
+    }
+}
+
+/// Entry point where a port's packets are received, for the moments in which [`selvedge_xdp`] is taken off and put back in another
+/// mode: the same judgement, one layer up. A frame that came with a tag is dropped: the kernel has taken the tag off by now, so
+/// that it looks like one without.
+#[classifier]
+pub fn selvedge_stand(context: TcContext) -> i32 {
+    // SAFETY: the context is the kernel's.
+    let (ifindex, tagged) = unsafe { ((*context.skb.skb).ifindex, (*context.skb.skb).vlan_present) };
+    let Some(notes) = own(&NOTES).filter(|_| tagged == 0) else { return tcx_action_base::TCX_DROP };
+    match classify_anew(&Skb::new(&context), ifindex, &Maps, notes).verdict() {
+        Verdict::Allowed => tcx_action_base::TCX_NEXT,
+        Verdict::Denied | Verdict::Dropped => tcx_action_base::TCX_DROP,
     }
 }
 

@@ -68,6 +68,7 @@ impl Node {
             nics: &nics,
             before: None,
             held_back: &held_back,
+            refused_modes: &BTreeMap::new(),
         };
         let observed = Observed { machine: self.machine.clone(), ..Observed::default() };
         for action in reconcile(desired, &observed)? {

@@ -71,6 +71,7 @@ fn measure(directory: &Path, interfaces: &[RawInterface], plan: &Plan) -> Result
         nics: &nics,
         before: None,
         held_back: &held_back,
+        refused_modes: &BTreeMap::new(),
     };
     let begun = Instant::now();
     let actions = reconcile(desired, &observed)?;

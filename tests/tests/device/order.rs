@@ -83,6 +83,7 @@ impl<'a> Node<'a> {
             nics: &nics,
             before,
             held_back: &BTreeMap::new(),
+            refused_modes: &BTreeMap::new(),
         };
         reconcile(desired, &observed).unwrap()
     }

@@ -12,7 +12,7 @@ use crate::device::Grounds;
 use crate::lower::{self, LowerError};
 use crate::machine::{ForeignPrograms, Machine, XdpProgram};
 use crate::place::{self, Terms, Unmet};
-use crate::reconcile::Attachment;
+use crate::reconcile::{Attachment, Exchanges};
 
 /// SHA-256 of a manifest: what a generation means for this node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +67,8 @@ pub struct Here<'a> {
     pub machine: &'a Machine,
     /// The agent's own links.
     pub attachments: &'a BTreeMap<PortName, Attachment>,
+    /// What is known of exchanging their programs for ones in other modes.
+    pub exchanges: Exchanges<'a>,
     /// What to do about somebody else's programs.
     pub foreign: ForeignPrograms,
     /// What devices can do.
@@ -159,11 +161,11 @@ pub fn accept(
         return Ok(Acceptance::Unchanged);
     }
     lower::check(offer.plan)?;
-    let Here { machine, attachments, foreign, profiles, failsafe } = here;
+    let Here { machine, attachments, exchanges, foreign, profiles, failsafe } = here;
     check_ports(offer.plan, machine, foreign)?;
     let terms = Terms { profiles, demands: Some(&offer.plan.demands) };
     let grounds = Grounds { plan: offer.plan, terms, machine, failsafe };
-    match place::unmet(grounds, &grounds.choices()?, attachments) {
+    match place::unmet(grounds, &grounds.choices()?, attachments, exchanges) {
         Some(unmet) => Err(unmet.into()),
         None => Ok(Acceptance::New),
     }

@@ -2,7 +2,8 @@ use selvedge_hw_profiles::{Demand, Mode};
 
 use super::*;
 use crate::machine::{IfIndex, Interface, Owner};
-use crate::reconcile::Program;
+use crate::place::Refused;
+use crate::reconcile::{Program, Support};
 use crate::testing::{Sample, machine, name};
 
 const FIRST: Digest = Digest([1; 32]);
@@ -27,8 +28,21 @@ fn with(
     foreign: ForeignPrograms,
     attachments: &BTreeMap<PortName, Attachment>,
 ) -> Result<Acceptance, Refusal> {
+    let exchanges =
+        Exchanges { support: &Support::Missing { reason: String::new() }, refused: &BTreeMap::new() };
+    judged(in_force, offer, machine, foreign, (attachments, exchanges))
+}
+
+fn judged(
+    in_force: Option<InForce>,
+    offer: Offer<'_>,
+    machine: &Machine,
+    foreign: ForeignPrograms,
+    (attachments, exchanges): (&BTreeMap<PortName, Attachment>, Exchanges<'_>),
+) -> Result<Acceptance, Refusal> {
     let (profiles, failsafe) = (&Profiles::embedded().unwrap(), &BTreeSet::new());
-    accept(&name("host1"), in_force, offer, Here { machine, attachments, foreign, profiles, failsafe })
+    let here = Here { machine, attachments, exchanges, foreign, profiles, failsafe };
+    accept(&name("host1"), in_force, offer, here)
 }
 
 #[test]
@@ -164,4 +178,30 @@ fn a_plan_that_can_not_be_lowered_is_refused_before_its_ports_are_looked_at() {
     plan.sets.clear();
     let refusal = judge(None, offer(&plan, 1, FIRST), &machine(&[])).unwrap_err();
     assert!(matches!(refusal, Refusal::Plan(LowerError::UnknownSet { .. })), "{refusal}");
+}
+
+#[test]
+fn a_port_that_runs_in_another_mode_than_is_demanded_is_no_obstacle_where_it_can_be_exchanged() {
+    let mut plan = Sample::new().plan;
+    plan.demands.ports.insert(name("w1"), Demand { require: Some(Mode::Native), ..Demand::default() });
+    let generic = Attachment { index: Some(IfIndex(11)), mode: Mode::Generic, program: Program::Current };
+    let attachments = BTreeMap::from([(name("w1"), generic)]);
+    let with = |support: &Support, refused: &BTreeMap<PortName, Refused>| {
+        let exchanges = Exchanges { support, refused };
+        let machine = machine(&["eth0", "w1"]);
+        let judged = judged(
+            None,
+            offer(&plan, 1, FIRST),
+            &machine,
+            ForeignPrograms::Refuse,
+            (&attachments, exchanges),
+        );
+        judged.map_err(|refusal| refusal.to_string())
+    };
+    assert_eq!(with(&Support::Tcx, &BTreeMap::new()), Ok(Acceptance::New));
+    let words = Refused { mode: Mode::Native, reason: "Peer MTU is too large to set XDP".to_owned() };
+    let refusal = with(&Support::Tcx, &BTreeMap::from([(name("w1"), words)])).unwrap_err();
+    assert!(refusal.ends_with("xdp-native refused: Peer MTU is too large to set XDP"), "{refusal}");
+    let refusal = with(&Support::Missing { reason: String::new() }, &BTreeMap::new()).unwrap_err();
+    assert!(refusal.contains("would be open while that is changed without tcx (Linux 6.6)"), "{refusal}");
 }

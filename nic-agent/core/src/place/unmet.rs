@@ -8,7 +8,7 @@ use selvedge_topology::names::PortName;
 use super::{Terms, choose};
 use crate::device::{Choice, Choices, Grounds};
 use crate::machine::Interface;
-use crate::reconcile::Attachment;
+use crate::reconcile::{Attachment, Exchanges};
 
 /// A demand that a port does not meet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,24 +29,32 @@ pub fn unmet(
     grounds: Grounds<'_>,
     nics: &Choices,
     attachments: &BTreeMap<PortName, Attachment>,
+    exchanges: Exchanges<'_>,
 ) -> Option<Unmet> {
     grounds.plan.ports.iter().find_map(|port| {
         let interface = grounds.machine.port(&port.name)?;
         let attached = attachments.get(&port.name).filter(|found| found.index == Some(interface.index));
-        of_port(
-            grounds.terms,
-            &port.name,
-            interface,
-            (attached.map(|found| found.mode), nics.get(&port.name)),
-        )
+        let runs = attached.map(|found| Runs {
+            mode: found.mode,
+            exchanged: exchanges.due(grounds.terms, &port.name, interface, found).is_some(),
+            refused: exchanges.refused.get(&port.name).map(|refused| refused.reason.as_str()),
+        });
+        of_port(grounds.terms, &port.name, interface, (runs, nics.get(&port.name)))
     })
+}
+
+/// How a port runs, whether it is about to run in another mode, and why the kernel would not have that.
+struct Runs<'a> {
+    mode: Mode,
+    exchanged: bool,
+    refused: Option<&'a str>,
 }
 
 fn of_port(
     terms: Terms<'_>,
     port: &PortName,
     interface: &Interface,
-    (runs, nic): (Option<Mode>, Option<&Choice>),
+    (runs, nic): (Option<Runs<'_>>, Option<&Choice>),
 ) -> Option<Unmet> {
     let demand = terms.demand(port, interface);
     let unmet = |runs: String, reason: String| {
@@ -55,10 +63,15 @@ fn of_port(
     let choice = choose(terms, port, interface);
     let could = demand.in_kernel().admits(choice.first);
     match runs {
-        Some(mode) if !demand.in_kernel().admits(mode) => {
-            let stays = "it was attached so before, and would be open while that is changed; `selvedge-agent detach`, and start \
-                         the agent again, while nothing depends on it";
-            unmet(format!("runs {mode}"), if could { stays.to_owned() } else { choice.reason })
+        Some(Runs { mode, exchanged: false, refused }) if !demand.in_kernel().admits(mode) => {
+            let stays = "it was attached so before, and would be open while that is changed without tcx (Linux 6.6); `selvedge-agent \
+                         detach`, and start the agent again, while nothing depends on it";
+            let reason = match refused {
+                _ if !could => choice.reason,
+                Some(words) => format!("{} refused: {words}", choice.first),
+                None => stays.to_owned(),
+            };
+            unmet(format!("runs {mode}"), reason)
         }
         None if !could => unmet(format!("would run {}", choice.first), choice.reason),
         _ if demand.require == Some(Mode::Offload) => {

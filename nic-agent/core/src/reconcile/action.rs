@@ -68,6 +68,18 @@ pub enum Action {
         /// The port.
         port: PortName,
     },
+    /// Lets the stand-in judge what a port receives, before anybody else at tcx ingress, so that its program can be exchanged.
+    StandIn {
+        /// The port.
+        port: PortName,
+        /// Its interface.
+        index: IfIndex,
+    },
+    /// Takes the stand-in off a port, and its pin away.
+    Relieve {
+        /// The port.
+        port: PortName,
+    },
     /// Puts a program into a port's NIC, before the one in the kernel: in the place of one that is there, while packets pass if the
     /// device can. Where it refuses, none is there afterwards.
     Load {
@@ -162,6 +174,8 @@ impl fmt::Display for Action {
                     Hook::Egress
                 )
             }
+            Self::StandIn { port, .. } => write!(f, "let the stand-in judge what {port} receives"),
+            Self::Relieve { port } => write!(f, "relieve the stand-in on {port}"),
             Self::Load { port, program, .. } => write!(f, "load into the NIC of {port}: {program}"),
             Self::Unload { port } => write!(f, "take the program out of the NIC of {port}"),
             Self::Refresh { hook, port } => write!(f, "renew the program on {port}, {hook}"),

@@ -2,7 +2,7 @@
 //!
 //! Traffic is never judged by half a generation, whichever action is the last that happens:
 //! 1. **protect**: new ports get the programs, and are judged by the generation in force, or shut where there is none; failsafe
-//!    flows that are new are passed;
+//!    flows that are new are passed; ports whose program should run in another mode get it in that one, behind a stand-in (`exchange`);
 //! 2. **fill**: the slot that is not in use is written, and counters are made;
 //! 3. **insist** and **prove**: ports run in the modes that are demanded, packets of every class are judged by that slot, and all
 //!    that follows waits for it;
@@ -19,6 +19,7 @@
 mod action;
 mod diff;
 mod egress;
+mod exchange;
 mod nic;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,12 +33,13 @@ use selvedge_topology::plan::{Generation, Plan};
 pub use action::{Action, Entry, Key};
 pub use diff::differences;
 pub use egress::{Egress, EgressLink, Hook, Precedence, Support};
+pub use exchange::{Exchanges, StandIn};
 
 use self::nic::Nics;
 use crate::device::{Choices, NicLink, ProgramName};
 use crate::lower::{self, LowerError};
 use crate::machine::{ForeignPrograms, IfIndex, Machine};
-use crate::place::{self, Terms};
+use crate::place::{self, Refused, Terms};
 use crate::prove;
 use crate::tables::{Slot, SlotTables, Tables};
 
@@ -60,6 +62,8 @@ pub struct Desired<'a> {
     pub before: Option<&'a Plan>,
     /// Programs that NICs refused, not to be tried again yet.
     pub held_back: &'a BTreeMap<PortName, ProgramName>,
+    /// Modes that the kernel refused, not to be tried again yet.
+    pub refused_modes: &'a BTreeMap<PortName, Refused>,
 }
 
 impl Desired<'_> {
@@ -81,6 +85,8 @@ pub struct Observed {
     pub egress: Egress,
     /// The links by which programs are in NICs.
     pub nics: BTreeMap<PortName, NicLink>,
+    /// The links by which ports are judged while their programs are exchanged.
+    pub stand_ins: BTreeMap<PortName, StandIn>,
 }
 
 /// An XDP link of the agent's own.
@@ -218,6 +224,7 @@ fn protect(desired: Desired<'_>, observed: &Observed, ports: &WantedPorts, actio
             }
             actions.extend(attach(desired, &observed.machine, port));
         }
+        exchange::exchange(desired, observed, port, wanted.index, actions);
         egress::attach(observed, port, wanted.index, actions);
     }
 }
@@ -288,7 +295,7 @@ fn clean(
     rules: &BTreeSet<RuleId>,
     actions: &mut Vec<Action>,
 ) {
-    let Observed { machine: _, tables, attachments, egress, nics: _ } = observed;
+    let Observed { machine: _, tables, attachments, egress, nics: _, stand_ins } = observed;
     let mut delete = |key: Key| actions.push(Action::Delete(key));
     tables.rule_counters.difference(rules).for_each(|rule| delete(Key::RuleCounter(*rule)));
 
@@ -306,6 +313,8 @@ fn clean(
             actions.push(Action::Detach { hook, port: port.clone() });
         }
     }
+    let unwanted = stand_ins.iter().filter(|(port, stand_in)| is_unwanted(port, stand_in.index));
+    actions.extend(unwanted.map(|(port, _)| Action::Relieve { port: port.clone() }));
 
     let used: BTreeSet<IfIndex> = ports.values().map(|wanted| wanted.index).collect();
     let stale_ports = tables.ports.keys().filter(|index| !used.contains(index));

@@ -1,3 +1,4 @@
+mod exchange;
 mod nics;
 mod random;
 mod world;
@@ -22,6 +23,7 @@ struct Wanted {
     nics: Choices,
     before: Option<Plan>,
     held_back: BTreeMap<PortName, ProgramName>,
+    refused_modes: BTreeMap<PortName, Refused>,
 }
 
 impl Wanted {
@@ -35,6 +37,7 @@ impl Wanted {
             nics: Choices::new(),
             before: None,
             held_back: BTreeMap::new(),
+            refused_modes: BTreeMap::new(),
         }
     }
 
@@ -52,6 +55,7 @@ impl Wanted {
             nics: &self.nics,
             before: self.before.as_ref(),
             held_back: &self.held_back,
+            refused_modes: &self.refused_modes,
         }
     }
 
@@ -301,7 +305,7 @@ fn failsafe_entries_come_first_and_go_when_nobody_wants_them() {
 #[test]
 fn traffic_is_judged_by_the_whole_old_or_the_whole_new_generation_at_every_step_and_a_crash_anywhere_converges()
  {
-    let (mut steps, mut switches, mut detached) = (0_usize, 0_usize, 0_usize);
+    let (mut steps, mut switches, mut detached, mut exchanged) = (0_usize, 0_usize, 0_usize, 0_usize);
     random::each(100, 32..=1024, |u| {
         let mut world = World::new(random::machine(u)?);
         let old = Wanted::plan(random::plan(u)?, 1);
@@ -323,14 +327,20 @@ fn traffic_is_judged_by_the_whole_old_or_the_whole_new_generation_at_every_step_
                 assert_eq!(crashed.meaning(), goal.meaning());
                 assert_eq!(crashed.enforced(), goal.enforced());
                 assert_eq!(crashed.judged_when_sent(), goal.judged_when_sent());
+                assert_eq!(crashed.modes(), goal.modes());
             }
         }
         switches += actions.iter().filter(|action| matches!(action, Action::Switch(_))).count();
         detached += actions.iter().filter(|action| matches!(action, Action::Detach { .. })).count();
+        exchanged += actions.iter().filter(|action| matches!(action, Action::StandIn { .. })).count();
         assert_eq!(new.actions(&world), []);
+        assert!(world.observe().stand_ins.is_empty(), "none is left where all is as it should be");
         Ok(())
     });
-    assert!(steps > 2_000 && switches > 20 && detached > 5, "{steps} {switches} {detached}");
+    assert!(
+        steps > 2_000 && switches > 20 && detached > 5 && exchanged > 20,
+        "{steps} {switches} {detached} {exchanged}"
+    );
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl Node {
             nics: &nics,
             before: None,
             held_back: &held_back,
+            refused_modes: &BTreeMap::new(),
         };
         let machine = self.machine.clone();
         let observed = Observed { machine, tables, ..Observed::default() };

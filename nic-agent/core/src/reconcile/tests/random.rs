@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 use arbtest::arbitrary::{Result, Unstructured};
 use arbtest::arbtest;
+use selvedge_hw_profiles::{Demand, Mode};
+use selvedge_topology::demands::Demands;
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::model::{Direction, NodeRole, PortRole};
 use selvedge_topology::plan::{Outcome, Plan, PlanAddress, PlanPort, PlanRow, PlanSet, PlanWorkload, SetId};
@@ -34,7 +36,7 @@ pub(super) fn machine(u: &mut Unstructured<'_>) -> Result<Machine> {
     Ok(testing::machine(&present))
 }
 
-/// Deletes a port, or makes one again.
+/// Deletes a port, or makes one again, or has it attached in another mode than would be chosen now.
 pub(super) fn disturb(u: &mut Unstructured<'_>, world: &mut World) -> Result<()> {
     for (index, port) in (50..).zip(PORTS) {
         match u.int_in_range(0..=7)? {
@@ -44,6 +46,7 @@ pub(super) fn disturb(u: &mut Unstructured<'_>, world: &mut World) -> Result<()>
                 world.add_interface(port, index);
             }
             2 => world.overtake(port),
+            3 => world.change_mode(port, Mode::Generic),
             _ => {}
         }
     }
@@ -96,9 +99,14 @@ pub(super) fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
             rows.push(PlanRow { subject, direction, default, peers });
         }
     }
+    let mut demands = Demands::default();
+    for port in some(u, &PORTS, 1)? {
+        let generic = Demand { at_most: Some(Mode::Generic), ..Demand::default() };
+        demands.ports.insert(name(port), generic);
+    }
     let rules = some(u, &[1, 2, 3, 4, 5_u32], 5)?.into_iter().map(rule).collect();
     let role = *u.choose(&[NodeRole::Host, NodeRole::Switch])?;
-    Ok(Plan { role, ports, workloads, addresses, rows, sets, rules, ..Sample::new().plan })
+    Ok(Plan { demands, role, ports, workloads, addresses, rows, sets, rules, ..Sample::new().plan })
 }
 
 fn sets(u: &mut Unstructured<'_>) -> Result<Vec<PlanSet>> {

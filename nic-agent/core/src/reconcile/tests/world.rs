@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use selvedge_abi::{Address, AddressEntry, Interval, PortEntry};
 use selvedge_hw_profiles::Mode;
+use selvedge_hw_profiles::units::Bytes;
 use selvedge_topology::names::PortName;
 use selvedge_topology::plan::Plan;
 
@@ -60,6 +61,14 @@ impl World {
         self.0.rename_nic_program(&name(port), ProgramName::found(program));
     }
 
+    pub(super) fn change_mtu(&mut self, port: &str, mtu: Bytes) {
+        self.0.change_mtu(&name(port), mtu);
+    }
+
+    pub(super) fn change_mode(&mut self, port: &str, mode: Mode) {
+        self.0.change_mode(&name(port), mode);
+    }
+
     pub(super) fn overtake(&mut self, port: &str) {
         self.0.overtake(&name(port));
     }
@@ -99,15 +108,21 @@ impl World {
         }
     }
 
-    /// Ports with the program on them, and what each is taken for.
+    /// The modes in which ports run.
+    pub(super) fn modes(&self) -> BTreeMap<PortName, Mode> {
+        self.observe().attachments.into_iter().map(|(port, found)| (port, found.mode)).collect()
+    }
+
+    /// Ports with the program, or its stand-in, on them, and what each is taken for.
     pub(super) fn enforced(&self) -> BTreeMap<PortName, (IfIndex, Option<PortEntry>)> {
         let observed = self.observe();
-        let live = observed.attachments.into_iter().filter_map(|(port, attachment)| {
+        let attached = observed.attachments.into_iter().filter_map(|(port, attachment)| {
             assert!(matches!(attachment.mode, Mode::Native | Mode::Generic));
-            let index = attachment.index?;
-            Some((port, (index, observed.tables.ports.get(&index).copied())))
+            Some((port, attachment.index?))
         });
-        live.collect()
+        let stand_ins = observed.stand_ins.into_iter();
+        let live = stand_ins.filter_map(|(port, stand_in)| Some((port, stand_in.index?))).chain(attached);
+        live.map(|(port, index)| (port, (index, observed.tables.ports.get(&index).copied()))).collect()
     }
 
     /// Ports with the program for what the node sends on them.
