@@ -137,6 +137,9 @@ impl<D: Datapath> Service<D> {
                     } else {
                         self.converge().await;
                     }
+                    if self.engine.is_outdone() {
+                        self.converge().await;
+                    }
                 }
                 _ = verify.tick() => {
                     self.engine.datapath().doubt();

@@ -5,6 +5,7 @@ mod modes;
 mod nics;
 mod report;
 mod revoked;
+mod worth;
 
 pub use report::Tallies;
 
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use selvedge_abi::FailsafeKey;
+use selvedge_agent_core::device::Worth;
 use selvedge_agent_core::{
     Acceptance, Action, Choices, Content, Desired, Exchanges, ForeignPrograms, Here, InForce, LowerError,
     Observed, Offer, Placement, Proof, Refusal, accept, reconcile,
@@ -102,6 +104,10 @@ pub struct Engine<D> {
     before: Option<(Generation, Plan)>,
     /// What NICs dropped.
     devices: devices::Devices,
+    /// By which counts programs are made for NICs that do not hold all drops.
+    worth: Worth,
+    /// Whether those are others than when NICs were last looked at.
+    outdone: bool,
 }
 
 impl<D: Datapath> Engine<D> {
@@ -113,6 +119,7 @@ impl<D: Datapath> Engine<D> {
         });
         let placements = state.load_placements();
         let devices = devices::Devices::load(&state, sys::boot());
+        let worth = Worth::taken_up(state.load_hits());
         Self {
             settings,
             datapath,
@@ -131,6 +138,8 @@ impl<D: Datapath> Engine<D> {
             refused_by_nics: BTreeMap::new(),
             before: None,
             devices,
+            worth,
+            outdone: false,
         }
     }
 
@@ -205,7 +214,7 @@ impl<D: Datapath> Engine<D> {
         self.refused_modes.look(&self.observed);
         self.forget_what_the_maps_outran();
         self.consider();
-        self.nics = self.choose_nics()?;
+        (self.nics, self.outdone) = (self.choose_nics()?, false);
         let in_force = Generation(self.observed.tables.config.generation);
         let before = self.before.as_ref().filter(|(generation, _)| *generation == in_force);
         let (held_back, refused_modes) = (self.held_back(), self.refused_modes.not_due());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use selvedge_agent_core::device::cost;
 use selvedge_agent_core::place::Terms;
 use selvedge_agent_core::{Choice, Choices, Grounds, Interface, LowerError, ProgramName};
+use selvedge_codegen::Hits;
 use selvedge_proto::MAX_SHED;
 use selvedge_topology::names::PortName;
 use selvedge_topology::placement::{Counting, DeviceCost, Nic};
@@ -26,10 +27,15 @@ pub(super) struct Refused {
 impl<D: Datapath> Engine<D> {
     /// What becomes of the NICs of the accepted plan's ports.
     pub(super) fn choose_nics(&self) -> Result<Choices, LowerError> {
+        self.choices_by(self.worth.hits())
+    }
+
+    /// What they would be, were programs made by `hits`.
+    pub(super) fn choices_by(&self, hits: Option<&Hits>) -> Result<Choices, LowerError> {
         let Some(plan) = self.plan() else { return Ok(Choices::new()) };
         let terms = Terms { profiles: &self.settings.profiles, demands: Some(&plan.demands) };
         let (machine, failsafe) = (&self.observed.machine, &self.settings.failsafe);
-        Grounds { plan, terms, machine, failsafe }.choices()
+        Grounds { plan, terms, machine, failsafe }.choices(hits)
     }
 
     /// Whether a NIC refused what it is to run: it may take it later.

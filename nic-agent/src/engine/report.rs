@@ -40,6 +40,7 @@ impl<D: Datapath> Engine<D> {
             self.datapath.counters(&self.nics)?;
         self.revoked.tell(&revocations);
         self.count_devices(nics, time);
+        self.weigh(&rules, time);
         let in_force = Generation(self.observed.tables.config.generation);
         Ok(Report {
             node: self.settings.node.clone(),

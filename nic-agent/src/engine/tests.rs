@@ -6,7 +6,8 @@ use std::path::Path;
 
 use selvedge_agent_core::device::Reading;
 use selvedge_agent_core::simulate::Simulation;
-use selvedge_agent_core::{IfIndex, Refused as RefusedMode};
+use selvedge_agent_core::{Choice, IfIndex, Refused as RefusedMode};
+use selvedge_codegen::{Drops, Shed, Violation, Worth as Worthy};
 use selvedge_hw_profiles::{Mode, Profiles};
 use selvedge_proto::Report;
 use selvedge_proto::plan::encode_plan;
@@ -36,6 +37,8 @@ struct Faulty {
     last: Last,
     /// Why no port runs natively now.
     native_refused: Option<String>,
+    /// What rules have counted.
+    rules: BTreeMap<RuleId, selvedge_proto::Count>,
 }
 
 impl Datapath for Faulty {
@@ -84,7 +87,8 @@ impl Datapath for Faulty {
     fn doubt(&mut self) {}
 
     fn counters(&mut self, _: &Choices) -> Result<Counters, DatapathError> {
-        Ok(Counters { nics: self.counted.clone(), ..Counters::default() })
+        let (nics, rules) = (self.counted.clone(), self.rules.clone());
+        Ok(Counters { nics, rules, ..Counters::default() })
     }
 }
 
@@ -127,10 +131,10 @@ fn engine(simulation: Simulation, directory: &Path) -> Engine<Faulty> {
         profiles: Profiles::embedded().unwrap(),
     };
     let state = StateDir::open(directory, &settings.node, None).unwrap();
-    let (counted, last, native_refused) = (BTreeMap::new(), None, None);
+    let (counted, last, native_refused, rules) = (BTreeMap::new(), None, None, BTreeMap::new());
     let (fault, proof, nic_refuses) = (None, None, None);
     let datapath =
-        Faulty { simulation, fault, executed: 0, proof, nic_refuses, counted, last, native_refused };
+        Faulty { simulation, fault, executed: 0, proof, nic_refuses, counted, last, native_refused, rules };
     Engine::new(settings, datapath, state)
 }
 
@@ -314,6 +318,38 @@ fn what_nics_drop_is_added_up_over_programs_and_agents_and_what_can_not_be_read_
     assert_eq!(told.device_rules, [(RuleId(7), 9)], "what was read stays");
     let Nic::Runs { program } = &told.ports[1].nic else { panic!("{:?}", told.ports[1].nic) };
     assert_eq!(program.counting, Counting::Unread { reason: "no such device".to_owned() });
+}
+
+#[test]
+fn what_a_nic_left_out_and_rules_count_most_is_what_its_next_program_is_made_by_and_an_agent_after_it_knows()
+{
+    let directory = tempfile::tempdir().unwrap();
+    let mut simulation = with_ports(&["eth0", "w1"]);
+    simulation.change_driver(&name("w1"), "netdevsim");
+    let mut engine = engine(simulation, directory.path());
+    engine.offer(fetched(1, closed()));
+    engine.converge(&[]).unwrap();
+    // As if the drops of the rule had not fitted.
+    let Some(Choice::Runs(program)) = engine.nics.get_mut(&name::<PortName>("w1")) else { panic!("it runs") };
+    let (drops, worth) =
+        (Drops { rule: 7, source: None, destination: None }, Worthy { packets: None, breadth: 1 });
+    program.program.shed.push(Shed { drops, worth, why: Violation::Dangling { index: 0 } });
+
+    let at = |engine: &mut Engine<Faulty>, seconds: u64, packets| {
+        let count = selvedge_proto::Count { packets, bytes: 0 };
+        engine.datapath().rules = [(RuleId(7), count)].into();
+        engine.report(Tallies::default(), SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+        engine.is_outdone()
+    };
+    assert!(!at(&mut engine, 0, 1_000_000), "what was counted before says nothing of now");
+    assert!(!at(&mut engine, 299, 2_000_000), "a span is not over");
+    assert!(at(&mut engine, 300, 2_000_000));
+    assert_eq!(engine.converge(&[]).unwrap(), Progress::Settled, "the program is whole in fact");
+    assert!(!engine.is_outdone());
+    let hits = Some([(7, 1_000_000)].into());
+    assert_eq!(engine.worth.hits(), hits.as_ref());
+    let simulation = engine.datapath().simulation.clone();
+    assert_eq!(super::tests::engine(simulation, directory.path()).worth.hits(), hits.as_ref());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use selvedge_agent_core::Placement;
 use selvedge_agent_core::device::DeviceCounts;
+use selvedge_codegen::Hits;
 use selvedge_proto::plan::{Manifest, PlanDecodeError, decode_plan};
 use selvedge_proto::{Chunks, Digest, Target};
 use selvedge_topology::names::{NodeName, PortName};
@@ -184,6 +185,22 @@ impl StateDir {
         let kept = KeptCounts { boot: boot.to_owned(), counts: counts.clone() };
         let text = serde_json::to_vec_pretty(&kept).map_err(|error| failed("write", &path)(error.into()))?;
         write(&path, &text)
+    }
+
+    /// By which counts programs for NICs were made; what can't be read is as good as none.
+    pub fn load_hits(&self) -> Option<Hits> {
+        serde_json::from_slice(&fs::read(self.hits()).unwrap_or_default()).ok()
+    }
+
+    /// Keeps by which counts programs for NICs are made, so that an agent after this one makes the same.
+    pub fn save_hits(&self, hits: Option<&Hits>) -> Result<(), StateError> {
+        let path = self.hits();
+        let text = serde_json::to_vec_pretty(&hits).map_err(|error| failed("write", &path)(error.into()))?;
+        write(&path, &text)
+    }
+
+    fn hits(&self) -> PathBuf {
+        self.root.join("hits.json")
     }
 
     fn device_counts(&self) -> PathBuf {

@@ -73,7 +73,7 @@ impl<'a> Node<'a> {
         let Goal { plan, generation, failsafe } = goal;
         let observed = self.observe();
         let terms = Terms { profiles: self.profiles, demands: Some(&plan.demands) };
-        let nics = Grounds { plan, terms, machine: &observed.machine, failsafe }.choices().unwrap();
+        let nics = Grounds { plan, terms, machine: &observed.machine, failsafe }.choices(None).unwrap();
         let desired = Desired {
             plan: Some((plan, generation)),
             fail_closed: &BTreeSet::new(),

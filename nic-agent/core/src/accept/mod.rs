@@ -165,7 +165,7 @@ pub fn accept(
     check_ports(offer.plan, machine, foreign)?;
     let terms = Terms { profiles, demands: Some(&offer.plan.demands) };
     let grounds = Grounds { plan: offer.plan, terms, machine, failsafe };
-    match place::unmet(grounds, &grounds.choices()?, attachments, exchanges) {
+    match place::unmet(grounds, &grounds.choices(None)?, attachments, exchanges) {
         Some(unmet) => Err(unmet.into()),
         None => Ok(Acceptance::New),
     }

@@ -6,12 +6,13 @@
 mod cost;
 mod counts;
 mod name;
+mod worth;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use selvedge_abi::FailsafeKey;
-use selvedge_codegen::{Device, DeviceProgram, Limits, PortPolicy, Step, change, prefilter};
+use selvedge_codegen::{Device, DeviceProgram, Hits, Limits, PortPolicy, Step, change, prefilter};
 use selvedge_hw_profiles::fit::{DeviceNeeds, MapNeed};
 use selvedge_hw_profiles::profile::OffloadLimits;
 use selvedge_hw_profiles::{Mode, Requirement, fit};
@@ -21,6 +22,7 @@ use selvedge_topology::plan::Plan;
 pub use cost::cost;
 pub use counts::{DeviceCounts, Reading};
 pub use name::ProgramName;
+pub use worth::{Swap, Worth};
 
 use crate::lower::{LowerError, port_policy};
 use crate::machine::{IfIndex, Interface, Machine};
@@ -43,6 +45,19 @@ pub enum Choice {
 /// What becomes of each port's NIC.
 pub type Choices = BTreeMap<PortName, Choice>;
 
+/// What comes of `then` in the place of `now`, in packets that rules have `counted`.
+pub fn swap(now: &Choices, then: &Choices, counted: &Hits) -> Swap {
+    let packets = |rule: &u32| counted.get(rule).copied().unwrap_or_default();
+    let mut swap = Swap::default();
+    for (port, now) in now {
+        let (Choice::Runs(now), Some(Choice::Runs(then))) = (now, then.get(port)) else { continue };
+        let (now, then) = (now.left_out(), then.left_out());
+        swap.gained += now.difference(&then).map(packets).sum::<u64>();
+        swap.given_up += then.difference(&now).map(packets).sum::<u64>();
+    }
+    swap
+}
+
 /// A program for a NIC, and what it is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NicProgram {
@@ -50,6 +65,13 @@ pub struct NicProgram {
     pub name: ProgramName,
     /// The program.
     pub program: Box<DeviceProgram>,
+}
+
+impl NicProgram {
+    /// The rules of which something did not fit.
+    fn left_out(&self) -> BTreeSet<u32> {
+        self.program.shed.iter().map(|shed| shed.drops.rule).collect()
+    }
 }
 
 impl From<Box<DeviceProgram>> for NicProgram {
@@ -89,18 +111,20 @@ pub struct Grounds<'a> {
 }
 
 impl Grounds<'_> {
-    /// What becomes of the NIC of every port of the plan.
+    /// What becomes of the NIC of every port of the plan. Where a NIC does not hold all drops, it gets those that are worth most, by
+    /// `hits` or, where there are none, by breadth.
     ///
     /// # Errors
     /// Where the plan can't be lowered to tables either.
-    pub fn choices(&self) -> Result<Choices, LowerError> {
-        self.plan.ports.iter().map(|port| Ok((port.name.clone(), self.choice(&port.name)?))).collect()
+    pub fn choices(&self, hits: Option<&Hits>) -> Result<Choices, LowerError> {
+        let ports = self.plan.ports.iter();
+        ports.map(|port| Ok((port.name.clone(), self.choice(&port.name, hits)?))).collect()
     }
 
-    fn choice(&self, name: &PortName) -> Result<Choice, LowerError> {
+    fn choice(&self, name: &PortName, hits: Option<&Hits>) -> Result<Choice, LowerError> {
         let Some((interface, limits)) = self.able(name) else { return Ok(Choice::Unable) };
         let Some(policy) = self.policy(name)? else { return Ok(Choice::Unable) };
-        let program = match prefilter(&policy, &Limits::of(limits), None) {
+        let program = match prefilter(&policy, &Limits::of(limits), hits) {
             Ok(program) => Box::new(program),
             Err(violation) => return Ok(Choice::Not { reason: violation.to_string() }),
         };

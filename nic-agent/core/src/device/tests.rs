@@ -23,7 +23,7 @@ fn choice_of(plan: &Plan, driver: &str, mtu: u32, demand: Option<Demand>) -> Cho
     let terms = Terms { profiles: &profiles, demands: Some(&demands) };
     let failsafe = BTreeSet::new();
     let grounds = Grounds { plan, terms, machine: &machine, failsafe: &failsafe };
-    let choices = grounds.choices().unwrap();
+    let choices = grounds.choices(None).unwrap();
     assert_eq!(choices[&name("w1")], Choice::Unable, "a veth runs nothing itself");
     choices[&name("eth0")].clone()
 }

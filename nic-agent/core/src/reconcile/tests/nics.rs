@@ -35,7 +35,7 @@ impl Wanted {
         let (plan, _) = self.plan.as_ref().unwrap();
         let terms = Terms { profiles: &self.profiles, demands: Some(&plan.demands) };
         let machine = &world.observe().machine;
-        self.nics = Grounds { plan, terms, machine, failsafe: &self.failsafe }.choices().unwrap();
+        self.nics = Grounds { plan, terms, machine, failsafe: &self.failsafe }.choices(None).unwrap();
         self.before = before.cloned();
         self
     }
