@@ -217,6 +217,7 @@ pub(crate) fn report(node: &str, in_force: u64) -> Report {
         ports: Vec::new(),
         reasons: Vec::new(),
         rules: Vec::new(),
+        device_rules: Vec::new(),
         connections: Occupancy::default(),
         half_open: Occupancy::default(),
         draining: 0,
