@@ -18,7 +18,7 @@ use super::{Shared, convert};
 use crate::store::{Identities, StoreError};
 
 /// How many generations a listing shows.
-const MAX_GENERATIONS: u32 = 100;
+const MAX_GENERATIONS: usize = 100;
 
 #[tonic::async_trait]
 impl Fabric for Shared {

@@ -5,7 +5,7 @@ use selvedge_proto::{decode_identity, encode_identity, keys};
 use selvedge_topology::identity::{Identity, IdentityKey, IdentityTable};
 use selvedge_topology::model::Model;
 
-use super::{Committed, Fence, Store, StoreError, is_absent};
+use super::{Committed, Fence, MAX_TXN_BYTES, Store, StoreError, is_absent};
 
 /// Identities in one transaction: each a condition and a write, beside the counter's and the fence.
 const BATCH: usize = 100;
@@ -54,8 +54,14 @@ impl Identities {
             let Some(first) = missing.first() else { return Ok(()) };
             // One counter, and so one kind, a transaction.
             let (kind, number) = (keys::next_identity(first), first.range().0);
-            let batch: Vec<IdentityKey> =
-                missing.into_iter().filter(|key| keys::next_identity(key) == kind).take(BATCH).collect();
+            let mut bytes = 0;
+            let fits = |key: &IdentityKey| {
+                let first = bytes == 0;
+                bytes += encode_identity(Identity(number.0), key).len() + 2 * keys::identity(key).len();
+                first || bytes <= MAX_TXN_BYTES
+            };
+            let of_kind = missing.into_iter().filter(|key| keys::next_identity(key) == kind);
+            let batch: Vec<IdentityKey> = of_kind.take(BATCH).take_while(fits).collect();
             let counter = read_counter(store, &kind, number).await?;
             if self.allocate_batch(store, fence, (&kind, counter), batch).await? == Committed::Conflict {
                 conflicts += 1;

@@ -12,13 +12,14 @@ mod members;
 mod publish;
 mod read;
 mod reports;
+mod transact;
 mod users;
 
 use std::time::Duration;
 
-use etcd_client::{Client, Compare, CompareOp, GetOptions, KvClient, Txn, TxnOp, TxnOpResponse, WatchClient};
+use etcd_client::{Client, GetOptions, KvClient, WatchClient};
 use selvedge_proto::MAX_MESSAGE_BYTES;
-use selvedge_proto::keys::{self, MAX_TXN_OPS};
+use selvedge_proto::keys;
 use tokio::time::sleep;
 
 pub use access::Access;
@@ -31,12 +32,11 @@ pub use leader::{Fence, Leadership};
 pub use members::Open;
 pub use publish::Publication;
 pub use reports::{ReportChange, watch_reports};
+use transact::{Committed, MAX_TXN_BYTES, Operation, is_absent};
 pub use users::{Users, permissions};
 
 /// How long one request to etcd may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of values in one transaction: below etcd's limit of 1.5 MiB a request.
-const MAX_TXN_BYTES: usize = 1 << 20;
 /// Small values in one page of a listing.
 const PAGE: i64 = 500;
 /// Values in one page of a listing where one of them may have hundreds of kilobytes.
@@ -168,111 +168,6 @@ impl Store {
             }
         }
     }
-
-    /// Those of `keys` that are not there.
-    async fn absent(&self, keys: Vec<String>) -> Result<Vec<String>, StoreError> {
-        let mut absent = Vec::new();
-        for batch in keys.chunks(MAX_TXN_OPS) {
-            let gets: Vec<TxnOp> = batch
-                .iter()
-                .map(|key| TxnOp::get(key.as_str(), Some(GetOptions::new().with_keys_only())))
-                .collect();
-            let response = self.kv().txn(Txn::new().and_then(gets)).await?;
-            for (key, answer) in batch.iter().zip(response.op_responses()) {
-                if matches!(&answer, TxnOpResponse::Get(found) if found.kvs().is_empty()) {
-                    absent.push(key.clone());
-                }
-            }
-        }
-        Ok(absent)
-    }
-
-    /// Carries out `operations` if `fence` still holds, in as few transactions as the limits allow.
-    async fn write(&self, fence: Fence, operations: Vec<Operation>) -> Result<(), StoreError> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        for operation in operations {
-            let size = operation.size();
-            if !batch.is_empty() && (batch.len() == MAX_TXN_OPS || bytes + size > MAX_TXN_BYTES) {
-                self.commit(fence, Vec::new(), std::mem::take(&mut batch)).await?.or_conflict()?;
-                bytes = 0;
-            }
-            bytes += size;
-            batch.push(operation.into());
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        self.commit(fence, Vec::new(), batch).await?.or_conflict()
-    }
-
-    /// One transaction under the fence, with conditions of its own.
-    async fn commit(
-        &self,
-        fence: Fence,
-        conditions: Vec<Compare>,
-        operations: Vec<TxnOp>,
-    ) -> Result<Committed, StoreError> {
-        let compares: Vec<Compare> = conditions.into_iter().chain([fence.compare()]).collect();
-        let leader = TxnOp::get(keys::LEADER, None);
-        let txn = Txn::new().when(compares).and_then(operations).or_else([leader]);
-        let response = self.kv().txn(txn).await?;
-        if response.succeeded() {
-            return Ok(Committed::Done);
-        }
-        let holds = response.op_responses().iter().any(
-            |answer| matches!(answer, TxnOpResponse::Get(found) if found.kvs().iter().any(|pair| fence.made(pair))),
-        );
-        if holds { Ok(Committed::Conflict) } else { Err(StoreError::Deposed) }
-    }
-}
-
-/// How a transaction ended that the fence allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Committed {
-    /// It was carried out.
-    Done,
-    /// One of its own conditions did not hold.
-    Conflict,
-}
-
-impl Committed {
-    /// For transactions without conditions of their own, and for those that have no second try.
-    fn or_conflict(self) -> Result<(), StoreError> {
-        match self {
-            Self::Done => Ok(()),
-            Self::Conflict => Err(StoreError::Conflict),
-        }
-    }
-}
-
-/// A write.
-enum Operation {
-    Put(String, Vec<u8>),
-    Delete(String),
-}
-
-impl Operation {
-    fn size(&self) -> usize {
-        match self {
-            Self::Put(key, value) => key.len() + value.len(),
-            Self::Delete(key) => key.len(),
-        }
-    }
-}
-
-impl From<Operation> for TxnOp {
-    fn from(operation: Operation) -> Self {
-        match operation {
-            Operation::Put(key, value) => Self::put(key, value, None),
-            Operation::Delete(key) => Self::delete(key, None),
-        }
-    }
-}
-
-/// The condition that `key` does not exist.
-fn is_absent(key: &str) -> Compare {
-    Compare::create_revision(key, CompareOp::Equal, 0)
 }
 
 /// The first key behind all that begin with `prefix`, which ends in a slash.

@@ -4,7 +4,7 @@ use etcd_client::{GetOptions, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse};
 use selvedge_proto::{Chunks, Digest, GenerationRecord, keys};
 use selvedge_topology::plan::Generation;
 
-use super::{Store, StoreError};
+use super::{LARGE_PAGE, Store, StoreError, prefix_end};
 
 /// Chunks in one answer: 8 MiB where all are as large as they may be.
 const CHUNKS_AT_ONCE: usize = 32;
@@ -16,14 +16,24 @@ impl Store {
     }
 
     /// Up to `limit` generations, newest first.
-    pub async fn generations(&self, limit: u32) -> Result<Vec<GenerationRecord>, StoreError> {
-        let options = GetOptions::new()
-            .with_prefix()
-            .with_limit(limit.into())
-            .with_sort(SortTarget::Key, SortOrder::Descend);
-        let mut response = self.kv().get(keys::GENERATIONS, Some(options)).await?;
-        let records = response.take_kvs().into_iter().map(etcd_client::KeyValue::into_key_value);
-        records.map(|(key, value)| decode(&String::from_utf8_lossy(&key), &value)).collect()
+    pub async fn generations(&self, limit: usize) -> Result<Vec<GenerationRecord>, StoreError> {
+        let (mut records, mut end) = (Vec::new(), prefix_end(keys::GENERATIONS));
+        while records.len() < limit {
+            let page = LARGE_PAGE.min(i64::try_from(limit - records.len()).unwrap_or(LARGE_PAGE));
+            let options = GetOptions::new()
+                .with_range(end.clone())
+                .with_limit(page)
+                .with_sort(SortTarget::Key, SortOrder::Descend);
+            let mut response = self.kv().get(keys::GENERATIONS, Some(options)).await?;
+            for (key, value) in response.take_kvs().into_iter().map(etcd_client::KeyValue::into_key_value) {
+                records.push(decode(&String::from_utf8_lossy(&key), &value)?);
+                end = key;
+            }
+            if !response.more() {
+                break;
+            }
+        }
+        Ok(records)
     }
 
     /// One generation.
