@@ -94,6 +94,9 @@ fn device_cost() -> DeviceCost {
     };
     DeviceCost {
         kind: DeviceKind::Prefilter,
+        incomplete:
+            "rule 7 (web-in/ingress/00000007) is not `stateless: true`, so connections have to be tracked"
+                .to_owned(),
         instructions: share(1180, Room::Assumed(4096)),
         maps: share(3, Room::Unlimited),
         entries: share(5, Room::Unlimited),

@@ -23,6 +23,7 @@ pub(crate) fn to_wire(cost: &DeviceCost) -> wire::DeviceCost {
         shed,
         shed_more,
         shed_why,
+        incomplete,
     } = cost;
     let (counting, unread) = match counting {
         Counting::ByRule => (wire::DeviceCounting::ByRule, String::new()),
@@ -45,6 +46,7 @@ pub(crate) fn to_wire(cost: &DeviceCost) -> wire::DeviceCost {
         shed_why: shed_why.clone(),
         counting: counting.into(),
         unread,
+        incomplete: incomplete.clone(),
     }
 }
 
@@ -61,6 +63,7 @@ pub(crate) fn from_wire(cost: wire::DeviceCost) -> Result<DeviceCost, DecodeErro
         shed_why,
         counting,
         unread,
+        incomplete,
     } = cost;
     let unknown = || DecodeError::Unknown { field: "kind of a device program", value: kind.into() };
     let kind = match wire::DeviceKind::try_from(kind).map_err(|_| unknown())? {
@@ -80,6 +83,7 @@ pub(crate) fn from_wire(cost: wire::DeviceCost) -> Result<DeviceCost, DecodeErro
         shed: shed.into_iter().map(shed_from_wire).collect::<Result<_, _>>()?,
         shed_more,
         shed_why: prose("reason of shedding", &shed_why, MAX_TEXT)?,
+        incomplete: prose("reason for a prefilter", &incomplete, MAX_TEXT)?,
     })
 }
 

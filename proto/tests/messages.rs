@@ -112,6 +112,7 @@ fn device_program() -> DeviceCost {
     };
     DeviceCost {
         kind: DeviceKind::Prefilter,
+        incomplete: "rule 9 is not `stateless: true`".into(),
         instructions: share(90, Room::Assumed(4096)),
         maps: share(2, Room::Unlimited),
         entries: share(4, Room::Unlimited),

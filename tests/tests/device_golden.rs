@@ -115,7 +115,7 @@ fn before_a_port_of_a_workload() {
 }
 
 #[test]
-fn in_the_place_of_the_full_program() {
+fn that_decides_on_all_that_it_reads() {
     let program = complete(&policy(STATELESS, "up"), &limits("nfp")).unwrap();
     insta::assert_snapshot!("complete", program);
 }

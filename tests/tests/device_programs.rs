@@ -5,6 +5,8 @@
 
 #[path = "device/alone.rs"]
 mod alone;
+#[path = "device/chosen.rs"]
+mod chosen;
 #[path = "device/loaded.rs"]
 mod loaded;
 #[path = "device/order.rs"]
@@ -24,7 +26,7 @@ use packets::Ends;
 use selvedge_abi::{EventKind, FailsafeKey, Reason};
 use selvedge_agent_core::lower::port_policy;
 use selvedge_classifier::testing::{MemoryTables, PORT, world};
-use selvedge_codegen::{Device, Limits, PortPolicy, Step, change, check, prefilter};
+use selvedge_codegen::{Device, Limits, PortPolicy, Step, change, check, complete, prefilter};
 use selvedge_hw_profiles::Profiles;
 use selvedge_hw_profiles::profile::MapType;
 use selvedge_hw_profiles::units::{Entries, Instructions, Maps};
@@ -261,6 +263,8 @@ struct Changed {
     dropped: [u64; 2],
     /// Ports where the new program would have contradicted the old policy: what the order is for.
     would_contradict: u64,
+    /// Ports whose device decided on all that it reads, by the old policy.
+    complete: u64,
 }
 
 impl Changed {
@@ -271,10 +275,12 @@ impl Changed {
         limits: &Limits,
         numbers: &mut Numbers,
     ) {
-        let now = Device::from(prefilter(&old.policy, limits, None).unwrap());
-        let steps = change(Some(&now), Some(&old.policy), &new.policy, limits, None).unwrap();
         let ends = Ends::of(new.scene, &[]);
         let frames: Vec<Vec<u8>> = (0..60).map(|_| packets::frame(&ends, numbers)).collect();
+        let alone = complete(&old.policy, limits);
+        self.complete += u64::from(alone.is_ok());
+        let now = Device::from(alone.or_else(|_| prefilter(&old.policy, limits, None)).unwrap());
+        let steps = change(Some(&now), Some(&old.policy), &new.policy, limits, None).unwrap();
         let mut device = load(&now);
         let mut changed = false;
         for step in [None].into_iter().chain(steps.iter().map(Some)) {
@@ -327,6 +333,7 @@ fn while_policy_changes_the_device_drops_nothing_that_the_policy_in_force_could_
         let mut models = Vec::new();
         for _ in 0..2 {
             let text = ground.text.clone() + &policies(u, &ground)?;
+            let text = if u.ratio(1, 3)? { alone::stateless(&text) } else { text };
             let model = load_documents(&[SourceFile { name: "random.yaml".into(), text }]).model.unwrap();
             identities.allocate(&model).unwrap();
             models.push(model);
@@ -347,4 +354,5 @@ fn while_policy_changes_the_device_drops_nothing_that_the_policy_in_force_could_
     println!("{seen:?}");
     assert!(seen.ports >= 300 && seen.dropped.iter().all(|dropped| *dropped >= 1_000), "{seen:?}");
     assert!(seen.would_contradict >= 30, "the order mattered too rarely: {seen:?}");
+    assert!(seen.complete >= 30, "too few devices decided: {seen:?}");
 }

@@ -252,6 +252,7 @@ fn program() -> DeviceCost {
     let share = |used, room| Share { used, room };
     DeviceCost {
         kind: DeviceKind::Prefilter,
+        incomplete: "rule 7 is not `stateless: true`".to_owned(),
         instructions: share(45, Room::Assumed(4096)),
         maps: share(1, Room::Unlimited),
         entries: share(2, Room::Unlimited),
@@ -281,7 +282,8 @@ fn what_a_program_in_a_nic_takes_is_told_with_what_there_is_and_what_did_not_fit
     program.shed_why = "120 instructions, at most 100".to_owned();
     assert_eq!(
         program.to_string(),
-        "prefilter of 45 instructions, 1 map with 2 entries; 3 drops by 2 rules do not fit: 120 instructions, at most 100"
+        "prefilter of 45 instructions, 1 map with 2 entries; not complete: rule 7 is not `stateless: true`; \
+         3 drops by 2 rules do not fit: 120 instructions, at most 100"
     );
     program.counting = Counting::Unread { reason: "no such device".to_owned() };
     assert!(program.to_string().ends_with("; its drops are counted and can't be read: no such device"));
@@ -297,8 +299,9 @@ fn a_program_in_the_nic_is_a_point_before_the_one_in_the_kernel_and_one_that_is_
     let mut fabric = demo();
     fabric.port("host1", "w1").nic = Nic::Runs { program: program() };
     let entry = fabric.entry("web1", Direction::Egress);
+    let told = program().to_string();
     let hooks = [
-        (Some(Hook::XdpOffload), "prefilter of 45 instructions, 1 map with 2 entries", Some(program())),
+        (Some(Hook::XdpOffload), told.as_str(), Some(program())),
         (Some(Hook::XdpNative), "driver veth runs XDP itself", None),
     ];
     let of = |point: &Point| (point.hook, point.reason.clone(), point.device.clone());

@@ -90,12 +90,13 @@ impl<D: Datapath> Engine<D> {
         let known = self.plan().zip(self.terms().offload(interface));
         if let Some((plan, limits)) = known.filter(|_| link.is_some_and(|link| link.program == program.name))
         {
-            let cost = cost(&program.program, limits, plan, MAX_SHED);
+            let cost = cost(program, limits, plan, MAX_SHED);
+            let (incomplete, shed_why) = (cut(cost.incomplete), cut(cost.shed_why));
             let counting = match self.devices.unread(port) {
                 Some(reason) => Counting::Unread { reason: cut(reason.clone()) },
                 None => cost.counting,
             };
-            return Nic::Runs { program: DeviceCost { counting, shed_why: cut(cost.shed_why), ..cost } };
+            return Nic::Runs { program: DeviceCost { counting, incomplete, shed_why, ..cost } };
         }
         let refused = self.refused_by_nics.get(port).filter(|refused| refused.program == program.name);
         let reason = refused.map_or_else(|| "not loaded yet".to_owned(), |refused| refused.reason.clone());

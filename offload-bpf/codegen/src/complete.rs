@@ -1,4 +1,4 @@
-//! Programs that decide alone: where nothing has to be remembered, logged or told.
+//! Programs that decide on every plain packet: where nothing has to be remembered, logged or told.
 
 use selvedge_abi::{DECISION_ALLOW, DECISION_DRAIN, DECISION_LOG, DECISION_STATELESS, Interval, NodeRole};
 
@@ -10,7 +10,7 @@ use crate::outcome::{self, Outcome};
 use crate::policy::{PortPolicy, Who};
 use crate::program::{DeviceProgram, Kind};
 
-/// Why a port can't do without the full program.
+/// Why a port's device can't decide on every plain packet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Incomplete {
     /// It faces workloads, whose own words have to be checked against where they are.
@@ -39,8 +39,8 @@ pub enum Incomplete {
     DoesNotFit(#[from] Violation),
 }
 
-/// The program that decides alone on what the port receives from the fabric: as the full program would, but that it drops what
-/// it can't read.
+/// The program that decides on what the port receives from the fabric as the full program would, whatever connections that one
+/// knows of. What it can't read it leaves to it.
 ///
 /// # Errors
 /// Where a rule of a workload behind this node, in either direction, needs the full program, or the device has no room.
@@ -82,7 +82,7 @@ fn block(policy: &PortPolicy, source: Who, destination: Who) -> Block {
     match destination {
         Who::Host => Block::of(Outcome::Left),
         Who::Nobody if matches!(policy.node, NodeRole::Switch) => Block::of(Outcome::Left),
-        Who::Nobody => Block::of(Outcome::UnlessFailsafe),
+        Who::Nobody => Block::of(Outcome::Denied(0)),
         Who::Party(destination) => {
             let forward = outcome::of(&policy.asked(source, destination));
             Block { forward, ..Block::of(Outcome::Left) }

@@ -9,8 +9,6 @@ use crate::policy::List;
 pub(crate) enum Outcome {
     /// Some may pass, or the full program has to see them.
     Left,
-    /// Only failsafe flows may pass.
-    UnlessFailsafe,
     /// The rule denies new connections; those from before may go on.
     DeniedNew(u32),
     /// The rule denies all of them.
@@ -21,7 +19,7 @@ impl Outcome {
     /// The rule that denies.
     pub(crate) fn rule(self) -> Option<u32> {
         match self {
-            Self::Left | Self::UnlessFailsafe => None,
+            Self::Left => None,
             Self::DeniedNew(rule) | Self::Denied(rule) => Some(rule),
         }
     }
@@ -30,9 +28,8 @@ impl Outcome {
     fn weaker(earlier: Self, later: Self) -> Self {
         let strength = |outcome| match outcome {
             Self::Left => 0,
-            Self::UnlessFailsafe => 1,
-            Self::DeniedNew(_) => 2,
-            Self::Denied(_) => 3,
+            Self::DeniedNew(_) => 1,
+            Self::Denied(_) => 2,
         };
         if strength(earlier) < strength(later) { earlier } else { later }
     }

@@ -123,7 +123,7 @@ fn block(policy: &PortPolicy, source: Who, destination: Who) -> Block {
 fn opened(outcomes: &Outcomes) -> Outcomes {
     outcome::map(outcomes, |outcome| match outcome {
         Outcome::Denied(_) => Outcome::Denied(0),
-        Outcome::Left | Outcome::UnlessFailsafe | Outcome::DeniedNew(_) => Outcome::Left,
+        Outcome::Left | Outcome::DeniedNew(_) => Outcome::Left,
     })
 }
 

@@ -10,11 +10,11 @@ use crate::instruction::Instruction;
 
 /// A program for a device, with its maps: nothing in it is of this machine yet, so equal policy is an equal program.
 ///
-/// To load it: make its maps in order (`map_flags` 0, no BTF, `map_ifindex` the device's), write their entries, load
-/// [`DeviceProgram::code`] with their descriptors (type XDP, licence GPL, `prog_ifindex` the device's, no BTF), and attach.
+/// To load it: make its maps in order (`map_flags` 0, no BTF, `map_ifindex` the device's), load [`DeviceProgram::code`] with their
+/// descriptors (type XDP, licence GPL, `prog_ifindex` the device's, no BTF), write the maps' entries, and attach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceProgram {
-    /// What has to run behind it.
+    /// How much it decides.
     pub kind: Kind,
     /// The instructions; where a map is named, its place is zero.
     pub instructions: Vec<Instruction>,
@@ -30,12 +30,13 @@ pub struct DeviceProgram {
     pub notes: Vec<Note>,
 }
 
-/// What has to run behind a program.
+/// How much a program decides. The full program runs behind it on the same port: it judges all that passes, and goes on where the
+/// device stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// The full program, on the same port: this one only drops what that one would drop, and passes all else to it.
+    /// It drops some of what the full program would drop, and leaves all else to it.
     Prefilter,
-    /// Nothing: it decides itself.
+    /// It decides on every plain packet as the full program would, and leaves to it only what it can't read.
     Complete,
 }
 
@@ -70,7 +71,7 @@ pub struct Map {
     pub value_size: u32,
     /// Entries that it has room for.
     pub max_entries: u32,
-    /// The entries to write before the program is loaded: keys and values.
+    /// The entries to write before the program is attached: keys and values.
     pub entries: Vec<(Vec<u8>, Vec<u8>)>,
 }
 

@@ -10,9 +10,10 @@ use selvedge_agent_core::machine::Machine;
 use selvedge_agent_core::place::Terms;
 use selvedge_agent_core::simulate::Simulation;
 use selvedge_agent_core::tables::Slot;
-use selvedge_agent_core::{Action, Desired, ForeignPrograms, Grounds, Observed, reconcile};
+use selvedge_agent_core::{Action, Desired, ForeignPrograms, Grounds, NicProgram, Observed, reconcile};
 use selvedge_classifier::testing::MemoryTables;
 use selvedge_classifier::testing::world::TIMEOUTS;
+use selvedge_codegen::Kind;
 use selvedge_hw_profiles::Profiles;
 use selvedge_tests::cases::{Numbers, each};
 use selvedge_tests::random::{ground, policies};
@@ -24,6 +25,7 @@ use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::{Generation, Plan};
 
+use super::alone::stateless;
 use super::loaded::Loaded;
 use super::packets::{self, Ends};
 use super::states;
@@ -49,6 +51,8 @@ struct Seen {
     too_late: u64,
     /// Of both, those of failsafe flows alone.
     by_failsafe: u64,
+    /// Complete programs that were loaded.
+    complete: u64,
 }
 
 /// A node, and the NIC of the port that packets arrive at.
@@ -107,6 +111,8 @@ impl<'a> Node<'a> {
         for action in self.actions(goal, before) {
             self.execute(&action);
             seen.actions += 1;
+            let decides = |loaded: &NicProgram| loaded.program.kind == Kind::Complete;
+            seen.complete += u64::from(matches!(&action, Action::Load { program, .. } if decides(program)));
             let now = tables(&self.observe());
             // What no packet can see of an action is not asked again.
             if !same(&now, &judging) || self.dropped != checked {
@@ -191,6 +197,7 @@ fn models(u: &mut Unstructured<'_>) -> Result<[Model; 2]> {
     let ground = ground(u)?;
     let mut model = || {
         let text = ground.text.clone() + &policies(u, &ground)?;
+        let text = if u.ratio(1, 3)? { stateless(&text) } else { text };
         Ok(load(&[SourceFile { name: "random.yaml".into(), text }]).model.unwrap())
     };
     Ok([model()?, model()?])
@@ -236,5 +243,6 @@ fn at_no_moment_of_a_change_does_a_nic_drop_what_the_program_in_the_kernel_could
     println!("{seen:?}");
     assert!(seen.changes >= 300 && seen.dropped >= 10_000, "{seen:?}");
     let mattered = [seen.too_early, seen.too_late, seen.by_failsafe];
+    assert!(seen.complete >= 100, "too few NICs decided: {seen:?}");
     assert!(mattered.iter().all(|count| *count >= 15), "the order mattered too rarely: {seen:?}");
 }

@@ -80,10 +80,11 @@ impl<'f> Plain<'f> {
         if source_is_high == by_source { CONNECTION_FROM_HIGH } else { 0 }
     }
 
-    /// The packet that an ICMP error quotes.
+    /// The packet that an ICMP error quotes, with its addresses.
     fn quoted(&self) -> Option<Vec<u8>> {
         let is_error = matches!((self.protocol, self.frame[self.transport]), (1, 3 | 11 | 12) | (58, 1..=4));
-        is_error.then(|| [&self.frame[..14], &self.frame[self.transport + 8..]].concat())
+        let quoted = is_error.then(|| [&self.frame[..14], &self.frame[self.transport + 8..]].concat());
+        quoted.filter(|quoted| quoted.len() >= self.transport)
     }
 
     /// A datagram whose next fragment it would be, were it one.
@@ -147,6 +148,34 @@ enum Prelude {
 
 /// How many states there are, if the frame passes in none of them; else the first in which it does.
 pub(super) fn all_deny(tables: &mut MemoryTables, frame: &[u8]) -> Result<usize, String> {
+    let tried = if comes_to_policy(tables, frame)? { under_a_generation(tables, frame)? } else { 1 };
+    let config = std::mem::take(&mut tables.config);
+    let reason = tables.classify(frame, PORT);
+    tables.config = config;
+    match reason.verdict() {
+        Verdict::Allowed => Err(format!("{reason:?} before any generation")),
+        _ => Ok(tried + 1),
+    }
+}
+
+/// Whether policy is asked, or a connection looked for: not where headers are missing, nor where the source can't be.
+fn comes_to_policy(tables: &MemoryTables, frame: &[u8]) -> Result<bool, String> {
+    forget(tables, &None);
+    let reason = tables.classify(frame, PORT);
+    if reason.verdict() == Verdict::Allowed {
+        return Err(format!("{reason:?} with nothing before"));
+    }
+    let transport = match frame.get(12..14) {
+        Some([0x08, 0x00]) => 34,
+        Some([0x86, 0xdd]) => 54,
+        _ => return Ok(false),
+    };
+    let protocol = frame.get(if transport == 34 { 23 } else { 20 });
+    let headers = transport + if matches!(protocol, Some(6 | 132)) { 14 } else { 8 };
+    Ok(frame.len() >= headers && reason != Reason::Spoofed)
+}
+
+fn under_a_generation(tables: &mut MemoryTables, frame: &[u8]) -> Result<usize, String> {
     let plain = Plain::of(frame);
     let older = tables.config.generation - 1;
     let mut entries: Vec<Option<(ConnectionKey, ConnectionEntry)>> = vec![None];
@@ -186,13 +215,7 @@ pub(super) fn all_deny(tables: &mut MemoryTables, frame: &[u8]) -> Result<usize,
         return Err(format!("{reason:?} of a datagram whose begin passed"));
     }
     forget(tables, &None);
-    let config = std::mem::take(&mut tables.config);
-    let reason = tables.classify(frame, PORT);
-    tables.config = config;
-    match reason.verdict() {
-        Verdict::Allowed => Err(format!("{reason:?} before any generation")),
-        _ => Ok(tried + 2),
-    }
+    Ok(tried + 1)
 }
 
 /// Leaves nothing behind but one connection, if any.

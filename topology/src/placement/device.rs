@@ -12,8 +12,10 @@ use crate::model::RuleId;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceCost {
-    /// What has to run behind it.
+    /// How much it decides.
     pub kind: DeviceKind,
+    /// Why it is no more than a prefilter; empty where it is complete.
+    pub incomplete: String,
     /// Its instructions.
     pub instructions: Share,
     /// Its maps.
@@ -34,13 +36,13 @@ pub struct DeviceCost {
     pub shed_why: String,
 }
 
-/// What has to run behind a program in a NIC.
+/// How much a program in a NIC decides; the one in the kernel judges all that it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceKind {
-    /// The program in the kernel, which judges everything.
+    /// It drops some of what is denied.
     Prefilter,
-    /// Nothing: it decides itself.
+    /// It decides on every plain packet as the one in the kernel would.
     Complete,
 }
 
@@ -130,9 +132,10 @@ pub struct ShedDrops {
 }
 
 impl fmt::Display for DeviceCost {
-    /// `prefilter of 45 instructions, 1 map with 2 entries`, and how much it leaves to the program in the kernel.
+    /// `prefilter of 45 instructions, 1 map with 2 entries`, why it is not complete, and how much it leaves to the program in the
+    /// kernel.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, instructions, maps, entries, .. } = self;
+        let Self { kind, incomplete, instructions, maps, entries, .. } = self;
         let of = |count: u32, one: &str, many: &str| match count {
             1 => format!("1 {one}"),
             _ => format!("{count} {many}"),
@@ -144,6 +147,9 @@ impl fmt::Display for DeviceCost {
             of(maps.used, "map", "maps"),
             of(entries.used, "entry", "entries")
         )?;
+        if !incomplete.is_empty() {
+            write!(f, "; not complete: {incomplete}")?;
+        }
         if let Some(left) = self.left() {
             write!(f, "; {left}")?;
         }

@@ -10,10 +10,13 @@ use selvedge_topology::model::RuleId;
 use selvedge_topology::placement::{Counting, DeviceCost, DeviceKind, Room, Share, ShedDrops};
 use selvedge_topology::plan::Plan;
 
-/// What `program` takes of a device with `limits`. Of what it leaves out, the `named` drops that are worth most are named, by the
+use super::NicProgram;
+
+/// What a program takes of a device with `limits`. Of what it leaves out, the `named` drops that are worth most are named, by the
 /// rules of `plan`.
-pub fn cost(program: &DeviceProgram, limits: &OffloadLimits, plan: &Plan, named: usize) -> DeviceCost {
-    let DeviceProgram { kind, instructions, maps, counters, shed, .. } = program;
+pub fn cost(program: &NicProgram, limits: &OffloadLimits, plan: &Plan, named: usize) -> DeviceCost {
+    let NicProgram { name: _, program, incomplete } = program;
+    let DeviceProgram { kind, instructions, maps, counters, shed, .. } = &**program;
     let taken = Limits::of(limits);
     let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     let largest = |of: fn(&Map) -> u32| maps.iter().map(of).max().unwrap_or_default();
@@ -35,6 +38,7 @@ pub fn cost(program: &DeviceProgram, limits: &OffloadLimits, plan: &Plan, named:
         counting: if counters.is_empty() { Counting::Nothing } else { Counting::ByRule },
         shed: by_worth.iter().take(named).map(|shed| left(shed, &rules)).collect(),
         shed_more: count(shed.len().saturating_sub(named)),
+        incomplete: incomplete.as_ref().map(ToString::to_string).unwrap_or_default(),
         shed_why: shed.first().map(|shed| shed.why.to_string()).unwrap_or_default(),
     }
 }

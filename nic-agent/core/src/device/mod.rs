@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use selvedge_abi::FailsafeKey;
-use selvedge_codegen::{Device, DeviceProgram, Hits, Limits, PortPolicy, Step, change, prefilter};
+use selvedge_codegen::{
+    Device, DeviceProgram, Hits, Incomplete, Limits, PortPolicy, Step, Violation, change, complete, prefilter,
+};
 use selvedge_hw_profiles::fit::{DeviceNeeds, MapNeed};
 use selvedge_hw_profiles::profile::OffloadLimits;
 use selvedge_hw_profiles::{Mode, Requirement, fit};
@@ -65,9 +67,22 @@ pub struct NicProgram {
     pub name: ProgramName,
     /// The program.
     pub program: Box<DeviceProgram>,
+    /// Why it is no more than a prefilter; not said of one that is there only while policy changes.
+    pub incomplete: Option<Incomplete>,
 }
 
 impl NicProgram {
+    /// The most that a NIC within `limits` can do for `policy`, by `hits` where it does not hold all drops.
+    fn most(policy: &PortPolicy, limits: &Limits, hits: Option<&Hits>) -> Result<Self, Violation> {
+        match complete(policy, limits) {
+            Ok(program) => Ok(Box::new(program).into()),
+            Err(why) => {
+                let program = Box::new(prefilter(policy, limits, hits)?);
+                Ok(Self { incomplete: Some(why), ..program.into() })
+            }
+        }
+    }
+
     /// The rules of which something did not fit.
     fn left_out(&self) -> BTreeSet<u32> {
         self.program.shed.iter().map(|shed| shed.drops.rule).collect()
@@ -76,7 +91,7 @@ impl NicProgram {
 
 impl From<Box<DeviceProgram>> for NicProgram {
     fn from(program: Box<DeviceProgram>) -> Self {
-        Self { name: ProgramName::of(&program), program }
+        Self { name: ProgramName::of(&program), program, incomplete: None }
     }
 }
 
@@ -124,16 +139,16 @@ impl Grounds<'_> {
     fn choice(&self, name: &PortName, hits: Option<&Hits>) -> Result<Choice, LowerError> {
         let Some((interface, limits)) = self.able(name) else { return Ok(Choice::Unable) };
         let Some(policy) = self.policy(name)? else { return Ok(Choice::Unable) };
-        let program = match prefilter(&policy, &Limits::of(limits), hits) {
-            Ok(program) => Box::new(program),
+        let most = match NicProgram::most(&policy, &Limits::of(limits), hits) {
+            Ok(most) => most,
             Err(violation) => return Ok(Choice::Not { reason: violation.to_string() }),
         };
-        if program.is_idle() {
+        if most.program.is_idle() {
             let reason = "policy has nothing there that could be dropped whatever the connection".to_owned();
             return Ok(Choice::Not { reason });
         }
-        let against = self.against(name, interface, &program);
-        Ok(against.map_or_else(|| Choice::Runs(program.into()), |reason| Choice::Not { reason }))
+        let against = self.against(name, interface, &most.program);
+        Ok(against.map_or_else(|| Choice::Runs(most), |reason| Choice::Not { reason }))
     }
 
     /// The interface, if it is one that runs programs itself, and what it takes of them.
@@ -161,8 +176,8 @@ impl Grounds<'_> {
     pub(crate) fn gives(&self, name: &PortName, program: &ProgramName) -> bool {
         let Some((_, limits)) = self.able(name) else { return false };
         let Ok(Some(policy)) = self.policy(name) else { return false };
-        let made = prefilter(&policy, &Limits::of(limits), None);
-        made.is_ok_and(|made| made.shed.is_empty() && ProgramName::of(&made) == *program)
+        let most = NicProgram::most(&policy, &Limits::of(limits), None);
+        most.is_ok_and(|most| most.program.shed.is_empty() && most.name == *program)
     }
 
     /// What the NIC of `name` may run while the program in the kernel judges by either of `plans`; `None`: nothing.

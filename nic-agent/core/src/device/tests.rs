@@ -1,6 +1,7 @@
 use selvedge_hw_profiles::units::Bytes;
 use selvedge_hw_profiles::{Demand, Profiles};
 use selvedge_topology::demands::Demands;
+use selvedge_topology::plan::Outcome;
 
 use super::*;
 use crate::testing::{Sample, machine, name};
@@ -10,6 +11,18 @@ fn unlogged() -> Plan {
     let mut plan = Sample::new().plan;
     let intervals = plan.sets.iter_mut().flat_map(|set| &mut set.intervals);
     intervals.for_each(|interval| interval.decision.logged = false);
+    plan
+}
+
+/// The same, without connections.
+fn stateless() -> Plan {
+    let mut plan = unlogged();
+    let intervals = plan.sets.iter_mut().flat_map(|set| &mut set.intervals);
+    for interval in intervals {
+        if interval.decision.outcome == Outcome::Allowed {
+            interval.decision.outcome = Outcome::AllowedStateless;
+        }
+    }
     plan
 }
 
@@ -50,6 +63,18 @@ fn a_device_that_runs_programs_gets_one_for_its_policy_and_others_none() {
     for driver in ["veth", "mlx5_core", "bridge", "nobody-knows"] {
         assert_eq!(choice_of(&plan, driver, 1500, None), Choice::Unable, "{driver}");
     }
+}
+
+#[test]
+fn a_device_decides_on_all_that_it_reads_where_no_rule_tracks_and_else_the_rule_is_named() {
+    let Choice::Runs(runs) = choice_of(&stateless(), "netdevsim", 1500, None) else { panic!("it is able") };
+    assert!(runs.to_string().starts_with("complete of "), "{runs}");
+    let Choice::Runs(runs) = choice_of(&unlogged(), "netdevsim", 1500, None) else { panic!("it is able") };
+    let against = runs.incomplete.unwrap().to_string();
+    assert_eq!(
+        against,
+        "rule 7 (p/ingress/00000007) is not `stateless: true`, so connections have to be tracked"
+    );
 }
 
 #[test]

@@ -39,10 +39,6 @@ impl Emitter<'_> {
             self.asm.place(blocks[&block]);
             self.block(&matrix.blocks[block as usize], drops);
         }
-        let all = matrix.blocks.iter().flat_map(|block| &block.forward);
-        if all.into_iter().any(|(_, outcome)| *outcome == Outcome::UnlessFailsafe) {
-            self.only_failsafe();
-        }
     }
 
     /// Who is meant by a block.
@@ -69,7 +65,6 @@ impl Emitter<'_> {
         for (start, outcome) in &block.forward {
             let label = match outcome {
                 Outcome::Left => self.pass,
-                Outcome::UnlessFailsafe => self.unless_failsafe,
                 Outcome::Denied(rule) => self.dropped(drops, *rule),
                 Outcome::DeniedNew(rule) => *stubs.entry(*rule).or_insert_with(|| self.asm.label()),
             };
@@ -124,7 +119,6 @@ impl Emitter<'_> {
         match outcome {
             Outcome::Left if self.kind == Kind::Prefilter => "left".to_owned(),
             Outcome::Left => "passes".to_owned(),
-            Outcome::UnlessFailsafe => "dropped, unless of a failsafe flow".to_owned(),
             Outcome::Denied(0) => "dropped".to_owned(),
             Outcome::Denied(rule) | Outcome::DeniedNew(rule) => format!("denied by {}", self.rule(rule)),
         }

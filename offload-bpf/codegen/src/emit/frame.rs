@@ -29,7 +29,9 @@ const SCTP: i32 = 132;
 
 /// Types that the classifier does not ask policy about by their own key: errors are about other packets.
 const ERRORS_V4: [i32; 4] = [3, 4, 11, 12];
-/// The same of ICMPv6: errors, discovery (133 to 137) and group membership.
+/// The same of ICMPv6.
+const ERRORS_V6: [i32; 4] = [1, 2, 3, 4];
+/// With discovery (133 to 137) and group membership.
 const APART_V6: [i32; 13] = [1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 137, 143];
 
 /// Protocols over IPv4 that are control traffic, or IPv6's.
@@ -131,9 +133,9 @@ impl Emitter<'_> {
         match layout.family {
             Family::V4 => {
                 self.asm.load(Width::Byte, SCRATCH, FRAME, ETHERNET);
-                self.asm.jump(If::NotEqual, SCRATCH, 0x45, self.unread);
+                self.asm.jump(If::NotEqual, SCRATCH, 0x45, self.pass);
                 self.asm.load(Width::Half, SCRATCH, FRAME, ETHERNET + 6);
-                self.asm.jump(If::Shares, SCRATCH, network_u16(0x3fff), self.unread);
+                self.asm.jump(If::Shares, SCRATCH, network_u16(0x3fff), self.pass);
             }
             Family::V6 => self.need(layout.transport + 8),
         }
@@ -143,10 +145,15 @@ impl Emitter<'_> {
     }
 
     /// Leaves frames of fewer bytes unread.
-    pub(super) fn need(&mut self, bytes: i16) {
+    fn need(&mut self, bytes: i16) {
+        self.need_or(bytes, self.pass);
+    }
+
+    /// Has frames of fewer bytes go elsewhere.
+    pub(super) fn need_or(&mut self, bytes: i16, fewer: Label) {
         self.asm.copy(SCRATCH, FRAME);
         self.asm.add(SCRATCH, bytes.into());
-        self.asm.jump_reg(If::Above, SCRATCH, END, self.unread);
+        self.asm.jump_reg(If::Above, SCRATCH, END, fewer);
     }
 
     /// Reads a packet; goes on at `found`.
@@ -154,9 +161,9 @@ impl Emitter<'_> {
         let keyed = self.asm.label();
         self.keys(layout, keyed);
         self.asm.place(keyed);
-        match self.kind {
-            Kind::Prefilter => self.failsafe(layout),
-            Kind::Complete => self.unicast(layout),
+        self.failsafe(layout);
+        if self.kind == Kind::Complete {
+            self.unicast(layout);
         }
         let family = layout.family;
         if !self.matrix.drops_any(family) {
@@ -186,7 +193,7 @@ impl Emitter<'_> {
 
         self.asm.note("SCTP: an INIT opens");
         self.asm.place(sctp);
-        self.need(layout.transport + 16);
+        self.need_or(layout.transport + 16, self.truncated);
         if self.kind == Kind::Complete {
             self.sound_sctp(layout);
         }
@@ -212,7 +219,7 @@ impl Emitter<'_> {
 
         self.asm.note("TCP: a SYN without ACK, RST or FIN opens");
         self.asm.place(tcp);
-        self.need(layout.transport + 14);
+        self.need_or(layout.transport + 14, self.truncated);
         if self.kind == Kind::Complete {
             self.sound_tcp(layout);
         }
@@ -249,7 +256,7 @@ impl Emitter<'_> {
         let igmp = self.asm.label();
         let reads_igmp = self.kind == Kind::Complete && layout.family == Family::V4;
         for protocol in apart {
-            let to = if *protocol == IGMP && reads_igmp { igmp } else { self.unread };
+            let to = if *protocol == IGMP && reads_igmp { igmp } else { self.pass };
             self.asm.jump(If::Equal, KEY, *protocol, to);
         }
         self.asm.shift_left(KEY, 16);
@@ -268,10 +275,10 @@ impl Emitter<'_> {
         self.asm.place(icmp);
         self.asm.load(Width::Byte, SCRATCH, FRAME, layout.transport);
         let apart: &[i32] = match (self.kind, layout.family) {
-            (Kind::Prefilter, Family::V4) => &ERRORS_V4,
+            (_, Family::V4) => &ERRORS_V4,
             (Kind::Prefilter, Family::V6) => &APART_V6,
-            // Without connections, errors are about none: policy decides.
-            (Kind::Complete, _) => &[],
+            // What is control has been decided by then.
+            (Kind::Complete, Family::V6) => &ERRORS_V6,
         };
         if self.kind == Kind::Complete {
             self.sound_icmp(layout);
@@ -291,21 +298,6 @@ impl Emitter<'_> {
         self.asm.place(key);
         self.port_key(layout, KEY, layout.transport);
         self.asm.go(keyed);
-    }
-
-    /// Passes failsafe flows, drops all else; of either family.
-    pub(super) fn only_failsafe(&mut self) {
-        let v6 = self.asm.label();
-        self.asm.note("only failsafe flows pass");
-        self.asm.place(self.unless_failsafe);
-        self.asm.load(Width::Half, SCRATCH, FRAME, ETHERNET - 2);
-        self.asm.jump(If::Equal, SCRATCH, network_u16(0x86dd), v6);
-        self.failsafe(Layout::of(Family::V4));
-        self.asm.go(self.drop);
-        self.asm.place(v6);
-        self.need(Layout::of(Family::V6).transport + 8);
-        self.failsafe(Layout::of(Family::V6));
-        self.asm.go(self.drop);
     }
 
     /// Passes what the node can't live without.

@@ -51,12 +51,10 @@ struct Emitter<'a> {
     maps: Vec<Map>,
     counters: Vec<Counter>,
     kind: Kind,
-    /// Where packets are passed on.
+    /// Where packets are passed on; those that can't be read with certainty, too.
     pass: Label,
-    /// Where those go that can't be read with certainty.
-    unread: Label,
-    /// Where those go of which only failsafe flows pass.
-    unless_failsafe: Label,
+    /// Where those go that end before their transport header does.
+    truncated: Label,
     /// Where they are dropped, counted or not.
     drop: Label,
 }
@@ -70,14 +68,13 @@ pub(crate) fn emit(
     counting: Counting,
 ) -> Result<DeviceProgram, Violation> {
     let mut asm = Assembler::default();
-    let (pass, drop, unless_failsafe) = (asm.label(), asm.label(), asm.label());
-    let unread = match kind {
+    let (pass, drop) = (asm.label(), asm.label());
+    let truncated = match kind {
         Kind::Prefilter => pass,
         Kind::Complete => drop,
     };
     let (maps, counters) = (Vec::new(), Vec::new());
-    let mut emitter =
-        Emitter { asm, policies, matrix, limits, maps, counters, kind, pass, unread, unless_failsafe, drop };
+    let mut emitter = Emitter { asm, policies, matrix, limits, maps, counters, kind, pass, truncated, drop };
     if kind == Kind::Complete || emitter.drops_any() {
         emitter.write(counting);
     }
@@ -117,7 +114,7 @@ impl Emitter<'_> {
     fn finish(mut self) -> Result<DeviceProgram, Violation> {
         self.asm.note(match self.kind {
             Kind::Prefilter => "left to the full program",
-            Kind::Complete => "passed",
+            Kind::Complete => "passed, or left to the full program",
         });
         self.asm.place(self.pass);
         self.asm.set(R0, PASS);

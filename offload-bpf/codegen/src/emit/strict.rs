@@ -1,8 +1,8 @@
 //! What a program checks that decides alone: all that the full program checks of a plain packet from the fabric, in its order.
 //!
-//! What it can't read it drops. Beyond the full program's own drops that is: frames with VLAN tags, packets with IPv4 options or
-//! IPv6 extension headers (so group membership over IPv6, too, and IGMP with a router alert), fragments, and what ICMP errors quote
-//! of failsafe flows.
+//! What it can't read it leaves: frames with VLAN tags, packets with IPv4 options or IPv6 extension headers (so group membership over
+//! IPv6, too, and IGMP with a router alert), fragments, and ICMP errors, which may quote failsafe flows;
+//! and what looks like a failsafe flow itself.
 
 use super::frame::{ETHERNET, Layout, SCRATCH, network_u16, network_u32};
 use super::{Emitter, FRAME};
@@ -36,15 +36,20 @@ impl Emitter<'_> {
         self.drop_if(If::Shares, SCRATCH, 1);
     }
 
-    /// Passes ARP, and link control to the bridge group (IEEE 802.1Q table 8-1); the Ethernet type is in [`SCRATCH`].
+    /// Passes ARP, and link control to the bridge group (IEEE 802.1Q table 8-1), leaves what is tagged, and drops all else; the
+    /// Ethernet type is in [`SCRATCH`].
     pub(super) fn link(&mut self) {
         const ETHERNET_AND_IPV4: u32 = 0x0001_0800;
         const REQUEST: u32 = 0x0604_0001;
         const REPLY: u32 = 0x0604_0002;
         const CONTROL: [u16; 4] = [0x8809, 0x8808, 0x888e, 0x88cc];
+        const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
         let (arp, control) = (self.asm.label(), self.asm.label());
-        self.asm.note("ARP, and link control");
+        self.asm.note("ARP, tags, and link control");
         self.asm.jump(If::Equal, SCRATCH, network_u16(0x0806), arp);
+        for ether_type in TAGS {
+            self.asm.jump(If::Equal, SCRATCH, network_u16(ether_type), self.pass);
+        }
         for ether_type in CONTROL {
             self.asm.jump(If::Equal, SCRATCH, network_u16(ether_type), control);
         }
@@ -73,8 +78,7 @@ impl Emitter<'_> {
             Family::V4 => {
                 self.asm.load(Width::Half, SCRATCH, FRAME, ETHERNET + 6);
                 self.drop_if(If::Shares, SCRATCH, network_u16(0x8000));
-                self.asm.load(Width::Half, LENGTH, FRAME, ETHERNET + 2);
-                self.asm.swap(LENGTH, 16);
+                self.length(ETHERNET + 2);
                 self.drop_if(If::Below, LENGTH, 20);
                 self.asm.add(LENGTH, -20);
                 layout.transport
@@ -83,8 +87,7 @@ impl Emitter<'_> {
                 self.byte(ETHERNET);
                 self.asm.and(SCRATCH, 0xf0);
                 self.drop_if(If::NotEqual, SCRATCH, 0x60);
-                self.asm.load(Width::Half, LENGTH, FRAME, ETHERNET + 4);
-                self.asm.swap(LENGTH, 16);
+                self.length(ETHERNET + 4);
                 layout.transport
             }
         };
@@ -96,6 +99,13 @@ impl Emitter<'_> {
             Family::V4 => self.sound_addresses_v4(layout),
             Family::V6 => self.sound_addresses_v6(layout),
         }
+    }
+
+    /// A length in the frame. The verifier of Linux 6.12 takes what was swapped for any number, and adds none such to an address.
+    fn length(&mut self, at: i16) {
+        self.asm.load(Width::Half, LENGTH, FRAME, at);
+        self.asm.swap(LENGTH, 16);
+        self.asm.and(LENGTH, 0xffff);
     }
 
     fn sound_addresses_v4(&mut self, layout: Layout) {
@@ -258,7 +268,7 @@ impl Emitter<'_> {
         self.asm.go(plain);
         self.asm.place(neighbour);
         self.drop_if(If::Below, LENGTH, 24);
-        self.need(layout.transport + 24);
+        self.need_or(layout.transport + 24, self.drop);
         self.byte(layout.transport + 8);
         self.drop_if(If::Equal, SCRATCH, 0xff);
         self.asm.go(plain);

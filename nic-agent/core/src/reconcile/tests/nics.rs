@@ -1,5 +1,6 @@
 //! Programs in NICs: relaxed before anything more is passed, tightened after it, and never a reason for anything else to wait.
 
+use selvedge_codegen::Kind;
 use selvedge_topology::plan::Outcome;
 
 use super::*;
@@ -98,6 +99,36 @@ fn before_a_switch_a_nic_drops_no_more_than_both_generations_do() {
         ["unload".to_owned(), "switch".to_owned(), tight]
     );
     unknown.execute(&mut world);
+}
+
+/// The plan without connections: its NIC decides on all that it reads.
+fn stateless(port: u32) -> Plan {
+    let mut plan = plan(port);
+    for interval in plan.sets.iter_mut().flat_map(|set| &mut set.intervals) {
+        if interval.decision.outcome == Outcome::Allowed {
+            interval.decision.outcome = Outcome::AllowedStateless;
+        }
+    }
+    plan
+}
+
+#[test]
+fn a_nic_stops_deciding_before_rules_track_again_and_begins_after_they_do_not() {
+    let mut world = world();
+    let (old, new) = (stateless(8080), plan(8080));
+    let first = Wanted::plan(old.clone(), 1).nics(&world, None);
+    first.execute(&mut world);
+    let second = Wanted::plan(new.clone(), 2).nics(&world, Some(&old));
+    let third = Wanted::plan(old, 3).nics(&world, Some(&new));
+    let kinds = [&first, &second, &third].map(|wanted| wanted.program().program.kind);
+    assert_eq!(kinds, [Kind::Complete, Kind::Prefilter, Kind::Complete]);
+
+    let both = format!("load {}", second.program().name);
+    assert_eq!(around_the_switch(&second.actions(&world)), [both, "switch".to_owned()], "what both drop");
+    second.execute(&mut world);
+    let alone = format!("load {}", third.program().name);
+    assert_eq!(around_the_switch(&third.actions(&world)), ["switch".to_owned(), alone]);
+    third.execute(&mut world);
 }
 
 #[test]
