@@ -35,4 +35,9 @@ impl Device {
     pub(crate) fn accept(&self, switch: &str, accepts: bool) -> io::Result<()> {
         fs::write(self.0.join(switch), if accepts { "Y" } else { "N" })
     }
+
+    /// Has the verifier of the card take so many milliseconds longer for each program.
+    pub(crate) fn hold_up(&self, milliseconds: u32) -> io::Result<()> {
+        fs::write(self.0.join("bpf_bind_verifier_delay"), milliseconds.to_string())
+    }
 }

@@ -26,8 +26,10 @@ pub(crate) struct Port {
     /// The mode of the program in the kernel, and why that.
     pub(crate) mode: String,
     pub(crate) why: String,
-    /// What its NIC does, and why not more.
+    /// What its NIC does, by which kind of program, why that is not complete, and why it does not run.
     pub(crate) nic: String,
+    pub(crate) kind: String,
+    pub(crate) incomplete: String,
     pub(crate) why_not: String,
 }
 
@@ -110,6 +112,8 @@ impl Fabric {
             mode: word(&found["grantedMode"]),
             why: word(&found["reason"]),
             nic: word(&nic["state"]),
+            kind: word(&nic["program"]["kind"]),
+            incomplete: word(&nic["program"]["incomplete"]),
             why_not: word(&nic["reason"]),
         })
     }
@@ -152,11 +156,20 @@ impl Fabric {
         if all { Ok(()) } else { Err(Instead::Found(said)) }
     }
 
+    /// How many lines of what a process said have all these words.
+    pub(crate) fn said(&self, process: &str, words: &[&str]) -> usize {
+        self.text(process).lines().filter(|line| words.iter().all(|words| line.contains(words))).count()
+    }
+
     /// The last lines that a process said.
     pub(crate) fn log(&self, process: &str) -> String {
-        let text = std::fs::read_to_string(log_file(self.folder.path(), process)).unwrap_or_default();
+        let text = self.text(process);
         let lines: Vec<&str> = text.lines().collect();
         format!("{process}:\n{}", lines[lines.len().saturating_sub(12)..].join("\n"))
+    }
+
+    fn text(&self, process: &str) -> String {
+        std::fs::read_to_string(log_file(self.folder.path(), process)).unwrap_or_default()
     }
 
     /// Runs the CLI: whether it said yes, and what it said.

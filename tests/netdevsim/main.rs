@@ -6,7 +6,9 @@
 mod cards;
 mod counters;
 mod device;
+mod documents;
 mod fabric;
+mod foreign;
 mod kernel;
 mod probing;
 mod refusals;

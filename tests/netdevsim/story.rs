@@ -1,63 +1,17 @@
 //! The checks, in their order: what holds is the ground that the next stand on.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-
-use tempfile::TempDir;
+use std::path::Path;
 
 use super::counters::drop_more;
 use super::device::Device;
+use super::documents::{Documents, POLICIES, Rules};
 use super::fabric::Fabric;
 use super::kernel::{Programs, programs};
 use super::probing;
-use super::refusals;
+use super::refusals::Refusals;
 use super::site::{CARD, PORTS, Site};
 use super::tally::{Finding, Instead, Tally, equal, says};
-
-/// What the policy of the documents allows, and what its edit does in its place.
-const POLICIES: [u16; 2] = [8080, 9090];
-
-/// The documents as they are now.
-pub(crate) struct Documents {
-    original: PathBuf,
-    folder: TempDir,
-    edits: usize,
-}
-
-impl Documents {
-    fn of(original: &Path) -> io::Result<Self> {
-        let documents = Self { original: original.to_owned(), folder: tempfile::tempdir()?, edits: 0 };
-        documents.write()?;
-        Ok(documents)
-    }
-
-    /// Where they are.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Allows the other port in place of the one that is allowed.
-    pub(crate) fn edit(&mut self) -> io::Result<()> {
-        self.edits += 1;
-        self.write()
-    }
-
-    /// The port that is allowed now, and the one that is not.
-    pub(crate) fn policy(&self) -> (u16, u16) {
-        (POLICIES[self.edits % 2], POLICIES[(self.edits + 1) % 2])
-    }
-
-    fn write(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.original)? {
-            let entry = entry?;
-            let text = fs::read_to_string(entry.path())?;
-            let text = text.replace(&POLICIES[0].to_string(), &self.policy().0.to_string());
-            fs::write(self.folder().join(entry.file_name()), text)?;
-        }
-        Ok(())
-    }
-}
 
 /// Makes all checks; `Err` is what keeps them from going on.
 pub(crate) fn run(original: &Path, tally: &mut Tally) -> io::Result<()> {
@@ -91,8 +45,19 @@ pub(crate) fn run(original: &Path, tally: &mut Tally) -> io::Result<()> {
     drop_more(PORTS[0], 4)?;
     tally
         .soon("what both have counted is told, each packet once", || equal(&fabric.dropped_in_cards()?, &12));
+    tally.soon("the status says why a card can't decide by itself", || {
+        says(
+            &fabric.port(PORTS[0])?.incomplete,
+            "is not `stateless: true`, so connections have to be tracked",
+        )
+    });
 
-    refusals::run(&site, &fabric, &mut documents, tally)?;
+    documents.ask_for(Rules::Stateless)?;
+    tally.now("stateless rules are in force", fabric.apply(documents.folder()));
+    decided_in_card(tally, &site, &fabric, &documents);
+    documents.ask_for(Rules::Stateful)?;
+
+    Refusals { site: &site, fabric: &fabric, documents: &mut documents, tally }.run()?;
 
     site.unplug()?;
     tally.now("a card that goes takes its programs along", equal(&programs(PORTS[0])?, &Programs::new()));
@@ -156,6 +121,22 @@ fn carried(tally: &mut Tally, fabric: &Fabric, what: &str) -> io::Result<Vec<Pro
     }
     tally.soon("the ledger says that the workload is enforced at every point", || fabric.ledger());
     all()
+}
+
+/// Checks of stateless rules: the program in the card of the uplink decides alone. It never meets a packet, because netdevsim runs
+/// no program of those that it has; so what packets show is what the program in the kernel makes of them.
+fn decided_in_card(tally: &mut Tally, site: &Site, fabric: &Fabric, documents: &Documents) {
+    let [uplink, workload] = PORTS;
+    tally.soon("a card that faces the fabric decides by itself", || {
+        let port = fabric.port(uplink)?;
+        equal(&[port.mode.as_str(), &port.nic, &port.kind], &["generic", "runs", "complete"])
+    });
+    tally.soon("the ledger says so", || equal(&fabric.cost(uplink)?["kind"].as_str(), &Some("complete")));
+    tally.now("the card says that it has that program", in_card(0));
+    tally.soon("a card that faces workloads does not, and the status says why", || {
+        says(&fabric.port(workload)?.incomplete, "the port faces workloads")
+    });
+    tally.now("what passes is what stateless rules say", policed(site, documents));
 }
 
 /// Checks that the program that rtnetlink names in the card is the one that the card has, and that its driver has taken it.

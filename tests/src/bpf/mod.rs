@@ -1,5 +1,6 @@
 //! What tests and benches need of bpf(2) itself: maps and programs made of written instructions, links, test runs.
 
+mod found;
 mod syscall;
 
 use std::fs;
@@ -10,6 +11,7 @@ use std::path::Path;
 use selvedge_codegen::assembler::Assembler;
 use selvedge_codegen::instruction::Reg;
 
+pub use found::{MapInfo, map, map_info, maps};
 pub use syscall::{
     Functions, LiveRun, MapKind, MapOf, Run, attach_xdp, create_map, live_run, load_xdp, lookup, maps_of,
     object_at, program_of_interface, test_run, update,

@@ -13,7 +13,7 @@ const PROG_LOAD: i32 = 5;
 const OBJ_GET: i32 = 7;
 const PROG_TEST_RUN: i32 = 10;
 const PROG_GET_FD_BY_ID: i32 = 13;
-const MAP_GET_FD_BY_ID: i32 = 14;
+pub(super) const MAP_GET_FD_BY_ID: i32 = 14;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
 const BTF_LOAD: i32 = 18;
 const LINK_CREATE: i32 = 28;
@@ -26,7 +26,7 @@ const F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 /// Frames that a live run hands to the network at once.
 const BATCH: u32 = 64;
 
-fn bpf<A>(command: i32, attributes: &mut A) -> io::Result<i32> {
+pub(super) fn bpf<A>(command: i32, attributes: &mut A) -> io::Result<i32> {
     #[expect(unsafe_code, reason = "libc has no wrapper for bpf(2)")]
     // SAFETY: the kernel reads and writes no more than the size given, and what pointers in it lead to.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes as *mut A, size_of::<A>()) };
@@ -105,12 +105,12 @@ pub fn maps_of(program: u32) -> io::Result<Vec<MapOf>> {
     ids.iter().take(count as usize).map(open).collect()
 }
 
-fn by_id(command: i32, id: u32) -> io::Result<OwnedFd> {
+pub(super) fn by_id(command: i32, id: u32) -> io::Result<OwnedFd> {
     bpf(command, &mut ById { id, next: 0, flags: 0 }).map(owned)
 }
 
 /// What the kernel says of an object; `asked` has what it is told first. Of a little-endian machine, as BPF targets of ours are.
-fn info(object: BorrowedFd<'_>, mut asked: [u64; 32]) -> io::Result<[u64; 32]> {
+pub(super) fn info(object: BorrowedFd<'_>, mut asked: [u64; 32]) -> io::Result<[u64; 32]> {
     #[repr(C)]
     struct Info {
         fd: u32,
@@ -230,10 +230,10 @@ pub fn object_at(path: &Path) -> io::Result<OwnedFd> {
 }
 
 #[repr(C)]
-struct ById {
-    id: u32,
-    next: u32,
-    flags: u32,
+pub(super) struct ById {
+    pub(super) id: u32,
+    pub(super) next: u32,
+    pub(super) flags: u32,
 }
 
 /// The program with this number.

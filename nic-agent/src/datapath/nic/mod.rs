@@ -50,6 +50,16 @@ pub enum NicRefusal {
         /// The driver's words.
         reason: String,
     },
+    /// It is not taken in the place of the one that ran, nor attached after that one was taken out.
+    #[error(
+        "the NIC does not take the program in the place of the one that it ran ({live}), nor does it run it without that one: {reason}"
+    )]
+    Exchange {
+        /// The kernel's words while the other one ran.
+        live: String,
+        /// The driver's words when none did.
+        reason: String,
+    },
 }
 
 /// What hardware can be asked, one step each.
@@ -88,33 +98,39 @@ pub(super) fn put<H: Hardware>(
             return Ok(Err(refusal));
         }
     };
-    match hardware.replace(port, &loaded) {
+    let live = match hardware.replace(port, &loaded) {
         Ok(true) => return Ok(Ok(())),
-        Ok(false) => {}
-        Err(reason) => {
-            tracing::info!(%port, reason, "the NIC does not change programs while packets pass; it goes without one meanwhile");
+        Ok(false) => None,
+        Err(live) => {
+            tracing::info!(%port, reason = live, "the NIC does not change programs while packets pass; it goes without one meanwhile");
+            Some(live)
         }
-    }
+    };
     hardware.take_out(port)?;
-    Ok(hardware.attach(port, index, &loaded).map_err(|reason| NicRefusal::Attach { reason }))
+    Ok(hardware.attach(port, index, &loaded).map_err(|reason| match live {
+        Some(live) => NicRefusal::Exchange { live, reason },
+        None => NicRefusal::Attach { reason },
+    }))
 }
 
+/// Makes the maps, loads the program, and fills the maps: that takes longest, and is for a program that the NIC has taken.
 fn load<H: Hardware>(
     hardware: &mut H,
     index: IfIndex,
     program: &NicProgram,
 ) -> Result<H::Program, NicRefusal> {
-    let mut maps = Vec::new();
-    for map in &program.program.maps {
+    let maps = &program.program.maps;
+    let mut made = Vec::new();
+    for map in maps {
         let refused = |reason| NicRefusal::Map { map: map.name.clone(), reason };
-        let made = hardware.make_map(index, map).map_err(refused)?;
-        for (key, value) in &map.entries {
-            let refused = |reason| NicRefusal::Entry { map: map.name.clone(), reason };
-            hardware.write(&made, key, value).map_err(refused)?;
-        }
-        maps.push(made);
+        made.push(hardware.make_map(index, map).map_err(refused)?);
     }
-    hardware.load(index, program, &maps).map_err(|reason| NicRefusal::Program { reason })
+    let loaded = hardware.load(index, program, &made).map_err(|reason| NicRefusal::Program { reason })?;
+    for (map, made) in maps.iter().zip(&made) {
+        let refused = |reason| NicRefusal::Entry { map: map.name.clone(), reason };
+        map.entries.iter().try_for_each(|(key, value)| hardware.write(made, key, value)).map_err(refused)?;
+    }
+    Ok(loaded)
 }
 
 /// The pinned links, by port.

@@ -18,10 +18,10 @@ enum Fault {
     Attach,
 }
 
-/// A NIC in memory that refuses one step.
+/// A NIC in memory that refuses some steps.
 #[derive(Default)]
 struct Fake {
-    refuses: Option<Fault>,
+    refuses: &'static [Fault],
     runs: BTreeMap<PortName, ProgramName>,
     /// How often a port went without a program.
     bare: usize,
@@ -29,7 +29,7 @@ struct Fake {
 
 impl Fake {
     fn step(&self, fault: Fault) -> Result<(), String> {
-        if self.refuses == Some(fault) { Err("[nsim] not today".to_owned()) } else { Ok(()) }
+        if self.refuses.contains(&fault) { Err("[nsim] not today".to_owned()) } else { Ok(()) }
     }
 }
 
@@ -52,7 +52,7 @@ impl Hardware for Fake {
 
     fn replace(&mut self, port: &PortName, program: &ProgramName) -> Result<bool, String> {
         let Some(runs) = self.runs.get_mut(port) else { return Ok(false) };
-        if self.refuses == Some(Fault::Replace) {
+        if self.refuses.contains(&Fault::Replace) {
             return Err("busy".to_owned());
         }
         *runs = program.clone();
@@ -110,28 +110,33 @@ fn a_program_takes_the_place_of_another_while_packets_pass() {
 fn where_a_nic_does_not_change_programs_at_once_it_goes_without_one_meanwhile() {
     let mut hardware = Fake::default();
     put_on(&mut hardware, &program(1)).unwrap().unwrap();
-    hardware.refuses = Some(Fault::Replace);
+    hardware.refuses = &[Fault::Replace];
     assert_eq!(put_on(&mut hardware, &program(2)).unwrap(), Ok(()));
     assert_eq!((running(&hardware), hardware.bare), (Some(&program(2).name), 1));
 }
 
 #[test]
 fn whatever_step_is_refused_no_old_program_stays_and_the_words_come_back() {
-    let refusals = [
-        (Fault::Map, "the NIC does not take the map `sources`: [nsim] not today"),
-        (Fault::Entry, "the NIC does not take an entry of the map `sources`: [nsim] not today"),
-        (Fault::Load, "the NIC does not take the program: [nsim] not today"),
+    let refusals: [(&'static [Fault], &str); 4] = [
+        (&[Fault::Map], "the NIC does not take the map `sources`: [nsim] not today"),
+        (&[Fault::Entry], "the NIC does not take an entry of the map `sources`: [nsim] not today"),
+        (&[Fault::Load], "the NIC does not take the program: [nsim] not today"),
+        (
+            &[Fault::Replace, Fault::Attach],
+            "the NIC does not take the program in the place of the one that it ran (busy), nor does it run it without that one: \
+             [nsim] not today",
+        ),
     ];
-    for (fault, told) in refusals {
+    for (faults, told) in refusals {
         let mut hardware = Fake::default();
         put_on(&mut hardware, &program(1)).unwrap().unwrap();
-        hardware.refuses = Some(fault);
+        hardware.refuses = faults;
         let refusal = put_on(&mut hardware, &program(2)).unwrap().unwrap_err();
         assert_eq!((refusal.to_string().as_str(), running(&hardware)), (told, None));
-        hardware.refuses = None;
-        assert_eq!(put_on(&mut hardware, &program(2)).unwrap(), Ok(()), "{fault:?} is over");
+        hardware.refuses = &[];
+        assert_eq!(put_on(&mut hardware, &program(2)).unwrap(), Ok(()), "{faults:?} are over");
     }
-    let mut hardware = Fake { refuses: Some(Fault::Attach), ..Fake::default() };
+    let mut hardware = Fake { refuses: &[Fault::Attach], ..Fake::default() };
     let refusal = put_on(&mut hardware, &program(1)).unwrap().unwrap_err();
     assert_eq!(refusal.to_string(), "the NIC does not run the program: [nsim] not today");
     assert_eq!(running(&hardware), None);
@@ -141,7 +146,7 @@ fn whatever_step_is_refused_no_old_program_stays_and_the_words_come_back() {
 fn an_old_program_that_can_not_be_taken_out_is_an_error_that_stops_everything_after_it() {
     let mut hardware = Fake::default();
     put_on(&mut hardware, &program(1)).unwrap().unwrap();
-    hardware.refuses = Some(Fault::TakeOut);
+    hardware.refuses = &[Fault::TakeOut];
     assert_eq!(put_on(&mut hardware, &program(2)).unwrap(), Ok(()), "it was replaced");
     let error = hardware.take_out(&"eth0".parse().unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "[nsim] not today");
