@@ -53,7 +53,8 @@ fn a_nic_gets_a_complete_program_exactly_where_every_rule_behind_the_node_is_sta
         for plan in compile(&model, &identities).unwrap().values().filter(|plan| !plan.ports.is_empty()) {
             let (machine, failsafe) = (machine(plan), BTreeSet::new());
             let terms = Terms { profiles: &profiles, demands: None };
-            let choices = Grounds { plan, terms, machine: &machine, failsafe: &failsafe }.choices().unwrap();
+            let choices =
+                Grounds { plan, terms, machine: &machine, failsafe: &failsafe }.choices(None).unwrap();
             let against = stand_against(plan);
             for port in &plan.ports {
                 let faces_workloads = port.role == PortRole::Workload;
