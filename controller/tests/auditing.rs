@@ -80,7 +80,7 @@ async fn what_changes_the_fabric_is_on_record_with_who_did_it_and_from_where() {
     assert!(entries.iter().all(|entry| entry.author.from.starts_with("127.")));
     assert_eq!(entries[2].author.organisation, "selvedge:operator");
     let diff = &entries[3].diff;
-    assert!(diff.contains("-    - action: allow\n") || diff.contains("-  - action: allow\n"), "{diff}");
+    assert!(diff.contains("-      action: allow\n+      action: deny\n"), "{diff}");
     assert!(!diff.contains('\u{1b}'), "no colours: {diff}");
     let (code, said) = selvedge(&fabric, &["audit", "--verify"]);
     assert_eq!(code, Some(0), "{said}");

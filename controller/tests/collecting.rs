@@ -300,7 +300,7 @@ struct Process(std::process::Child);
 impl Process {
     fn start(etcd: &TestEtcd, listen: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"))
-            .args(["--listen", listen, "--keep-generations", "2", "--etcd"])
+            .args(["--insecure", "--listen", listen, "--keep-generations", "2", "--etcd"])
             .arg(etcd.etcd.endpoint())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

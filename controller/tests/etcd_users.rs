@@ -18,6 +18,9 @@ fn others() -> Vec<String> {
     let [first, other] = [b"a", b"b"].map(|text| Digest::of(text));
     vec![
         keys::LEADER.to_owned(),
+        keys::FORMAT_KEY.to_owned(),
+        keys::SWEPT.to_owned(),
+        keys::audit(1),
         keys::generation(selvedge_topology::plan::Generation(1)),
         keys::target(&host2),
         keys::report(&host2),
