@@ -12,7 +12,6 @@
 
 mod live;
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,7 +23,6 @@ use live::sets::{self, Set};
 use live::timeline::{Interval, Moment, Timeline};
 use live::traffic::{Phase, Traffic};
 use selvedge_lab::kernel::namespace::Namespace;
-use selvedge_lab::registry::Place;
 
 /// How long each set stays once it is in force everywhere: several packets of every flow that flips.
 const HOLD: Duration = Duration::from_millis(25);
@@ -117,7 +115,7 @@ async fn flip(
     let mut api = Api::connect().await;
     let generation = api.apply(&sets[0]).await;
     api.in_force(generation).await;
-    let capture = Capture::start(&places(flows));
+    let capture = Capture::start(&flows::places(flows));
     let mut confirmed = Moment::now();
     let traffic = Traffic::start(flows, Phase { number: 0, set: 0 });
     let (mut timeline, mut times) = (Timeline::default(), Times::default());
@@ -151,13 +149,6 @@ async fn strike(fabric: &mut Fabric, kill: Option<&Kill>) {
     println!("flip {flip}: kill -9 the agent of {node} {} us after applying", after.as_micros());
     fabric.kill_agent(node);
     fabric.start_agent(node);
-}
-
-/// Every place that a flow begins or ends at.
-fn places(flows: &[Flow]) -> Vec<Place> {
-    let ends = flows.iter().flat_map(|flow| [&flow.from, &flow.to]);
-    let places: BTreeMap<_, _> = ends.map(|place| (place.namespace.clone(), place.clone())).collect();
-    places.into_values().collect()
 }
 
 impl Run {

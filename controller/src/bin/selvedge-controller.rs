@@ -87,13 +87,12 @@ struct Run {
         env = "SELVEDGE_DATA_DIR"
     )]
     data_dir: PathBuf,
-    /// Where the embedded etcd listens for the controller and for agents.
+    /// Where the embedded etcd listens for the controller and for agents; of no use with --etcd.
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
         default_value = "127.0.0.1:2379",
-        env = "SELVEDGE_EMBEDDED_ETCD_LISTEN",
-        conflicts_with = "etcd"
+        env = "SELVEDGE_EMBEDDED_ETCD_LISTEN"
     )]
     embedded_etcd_listen: SocketAddr,
     /// Encrypt nothing and ask nobody who they are: whoever reaches the API or etcd may do anything. For trials and labs.

@@ -1,5 +1,6 @@
 //! The flows that are tried, and what each set of documents says of them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -110,4 +111,11 @@ pub(crate) fn all(record: &Record, sets: &[Set]) -> Vec<Flow> {
         }
     }
     flows
+}
+
+/// Every place that a flow begins or ends at.
+pub(crate) fn places(flows: &[Flow]) -> Vec<Place> {
+    let ends = flows.iter().flat_map(|flow| [&flow.from, &flow.to]);
+    let places: BTreeMap<_, _> = ends.map(|place| (place.namespace.clone(), place.clone())).collect();
+    places.into_values().collect()
 }

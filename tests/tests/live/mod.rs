@@ -4,6 +4,7 @@
 pub(crate) mod capture;
 pub(crate) mod fabric;
 pub(crate) mod flows;
+pub(crate) mod lab;
 pub(crate) mod ledger;
 pub(crate) mod packet;
 pub(crate) mod sets;
