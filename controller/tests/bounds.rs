@@ -84,7 +84,7 @@ async fn a_generation_of_ten_thousand_nodes_and_twenty_thousand_chunks_is_publis
     let publication =
         Publication { record: record.clone(), targets: targets.clone(), gone: Vec::new(), manifests, chunks };
     let entry = NewEntry { number: 1, bytes: b"published".to_vec() };
-    store.publish(leadership.fence(), publication, entry).await.unwrap();
+    store.publish(leadership.fence(), &publication, entry).await.unwrap();
     let newest = store.newest().await.unwrap().unwrap();
     assert_eq!(newest, record);
     let chunks = store.chunks_of(&newest).await.unwrap();

@@ -124,7 +124,7 @@ impl<'e> History<'e> {
         self.model.told.insert(number, publication.targets.clone());
         self.fresh.published(&publication);
         let entry = entry(&publication);
-        self.store.publish(self.leader.fence(), publication, entry).await.unwrap();
+        self.store.publish(self.leader.fence(), &publication, entry).await.unwrap();
         self.model.published.insert(number, published);
     }
 
@@ -212,7 +212,7 @@ async fn a_publication_during_which_something_is_swept_is_refused() {
     let before = etcd.dump().await.len();
     let (store, fence) = (history.store.clone(), history.leader.fence());
     let told = entry(&slow);
-    let publishing = tokio::spawn(async move { store.publish(fence, slow, told).await });
+    let publishing = tokio::spawn(async move { store.publish(fence, &slow, told).await });
     eventually("it begins to write", || async { etcd.dump().await.len() > before }).await;
     etcd.raw().await.put(keys::SWEPT, "", None).await.unwrap();
     let refused = publishing.await.unwrap().unwrap_err();

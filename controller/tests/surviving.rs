@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{TestEtcd, apply, client, documents, own_address, start};
+use common::{TestEtcd, apply, client, documents, own_address, start, start_remembering};
+use etcd_client::DeleteOptions;
 use selvedge_controller::server::{Backing, EtcdError, Failure, StartError};
 use selvedge_controller::store::{Access, Identities, Leadership, Store, StoreError};
 use selvedge_proto::wire::{self, ApplyOutcome};
@@ -234,6 +235,41 @@ async fn a_publication_of_unknown_end_is_looked_at_again_before_the_next_one() {
         "of host1, whose plan is as it was, and of host2"
     );
     controller.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_etcd_that_was_restored_from_an_older_snapshot_is_given_back_what_it_forgot() {
+    let (etcd, folder) = (TestEtcd::start().await, tempfile::tempdir().unwrap());
+    let backing = || Backing::Cluster { access: etcd.etcd.access().clone() };
+    let first = start_remembering(backing(), folder.path()).await;
+    let mut api = client(&first).await;
+    apply(&mut api, documents(), ApplyOutcome::Applied).await;
+    let snapshot = etcd.dump().await;
+    let mut changed = documents();
+    changed[1].text = changed[1].text.replace("action: allow", "action: deny");
+    apply(&mut api, changed.clone(), ApplyOutcome::Applied).await;
+    let (targets, newest) = (etcd.targets().await, keys::generation(Generation(2)));
+    let record = etcd.dump().await[&newest].clone();
+    first.shutdown().await;
+
+    let mut raw = etcd.raw().await;
+    raw.delete(keys::PREFIX, Some(DeleteOptions::new().with_prefix())).await.unwrap();
+    for (key, value) in &snapshot {
+        raw.put(key.as_str(), value.clone(), None).await.unwrap();
+    }
+    assert_ne!(etcd.targets().await, targets);
+    let second = start_remembering(backing(), folder.path()).await;
+    assert_eq!((etcd.targets().await, &etcd.dump().await[&newest]), (targets.clone(), &record));
+    let response = apply(&mut client(&second).await, changed, ApplyOutcome::Unchanged).await;
+    assert_eq!(response.generation, 2);
+    second.shutdown().await;
+
+    // What is damaged on disk is not what was published: then etcd's word is the last.
+    std::fs::write(folder.path().join("newest"), b"\xff\xff").unwrap();
+    raw.delete(newest.as_str(), None).await.unwrap();
+    let third = start_remembering(backing(), folder.path()).await;
+    assert!(etcd.targets().await.values().all(|target| target.generation == Generation(1)));
+    third.shutdown().await;
 }
 
 #[tokio::test]

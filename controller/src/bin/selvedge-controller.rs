@@ -212,6 +212,7 @@ fn options(run: &Run) -> Result<Options, Refusal> {
     }
     let authority = Authority::load(Folder::of(data_dir).path())?;
     let strangers = if *resign { Strangers::Resign } else { Strangers::Refuse };
+    let memory = Some(data_dir.join("memory"));
     let embedded = Backing::Embedded { data_dir: data_dir.clone(), listen: *embedded_etcd_listen };
     if *insecure {
         if matches!(authority, Authority::Nobody) {
@@ -226,6 +227,7 @@ fn options(run: &Run) -> Result<Options, Refusal> {
             backing,
             name,
             retention,
+            memory,
             authority,
             strangers,
             security,
@@ -240,7 +242,17 @@ fn options(run: &Run) -> Result<Options, Refusal> {
         Backing::Cluster { access: Access::tls(etcd.clone(), cluster(run, &mut trust)?) }
     };
     let security = Security::Mutual(Arc::new(trust));
-    Ok(Options { listen, backing, name, retention, authority, strangers, security, certificate_lifetime })
+    Ok(Options {
+        listen,
+        backing,
+        name,
+        retention,
+        memory,
+        authority,
+        strangers,
+        security,
+        certificate_lifetime,
+    })
 }
 
 /// What is shown to a cluster, and what is believed of it.

@@ -9,6 +9,7 @@ mod etcd;
 mod export;
 mod fabric;
 mod members;
+mod memory;
 mod status;
 
 use std::net::SocketAddr;
@@ -40,6 +41,8 @@ pub use authority::{Authority, AuthorityError};
 use authorize::Authorize;
 pub use etcd::{EmbeddedEtcd, EtcdError};
 use members::Members;
+use memory::Memory;
+pub use memory::MemoryError;
 
 /// How long requests that are under way may take when the controller stops.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -75,6 +78,9 @@ pub struct Options {
     pub name: String,
     /// What stays of generations.
     pub retention: Retention,
+    /// Where the newest generation is kept beside etcd, so that an etcd that was restored from an older snapshot gets it back.
+    /// Without, it does not.
+    pub memory: Option<PathBuf>,
     /// Who signs what is published.
     pub authority: Authority,
     /// What to make of a newest generation that nobody signed whom this fabric trusts.
@@ -187,6 +193,7 @@ impl Controller {
             backing,
             name,
             retention,
+            memory,
             authority,
             strangers,
             security,
@@ -213,9 +220,12 @@ impl Controller {
             return Err(error.into());
         }
         let audit = Arc::new(Audit::read(&store).await?);
+        let memory = memory.map(Memory::in_folder);
         let desired = match strangers {
-            Strangers::Refuse => Desired::read(&store, leadership.fence(), authority).await?,
-            Strangers::Resign => Desired::resign(&store, leadership.fence(), authority, &audit).await?,
+            Strangers::Refuse => Desired::read(&store, leadership.fence(), authority, &audit, memory).await?,
+            Strangers::Resign => {
+                Desired::resign(&store, leadership.fence(), authority, &audit, memory).await?
+            }
         };
         let (trust, members) = match &security {
             Security::Insecure => (None, None),
@@ -317,7 +327,7 @@ async fn mend(shared: Arc<Shared>) {
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         due.tick().await;
-        if let Err(error) = shared.desired.mend(&shared.store).await {
+        if let Err(error) = shared.desired.mend(&shared.store, &shared.audit).await {
             warn!(%error, "targets in etcd could not be looked at");
         }
     }

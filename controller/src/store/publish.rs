@@ -43,7 +43,7 @@ impl Store {
     pub async fn publish(
         &self,
         fence: Fence,
-        publication: Publication,
+        publication: &Publication,
         audit: NewEntry,
     ) -> Result<(), StoreError> {
         let Publication { record, targets, gone, manifests, chunks } = publication;
@@ -86,14 +86,14 @@ impl Store {
     async fn write_absent(
         &self,
         fence: Fence,
-        values: BTreeMap<Digest, Vec<u8>>,
+        values: &BTreeMap<Digest, Vec<u8>>,
         key: fn(Digest) -> String,
     ) -> Result<(), StoreError> {
-        let mut by_key: BTreeMap<String, Vec<u8>> =
-            values.into_iter().map(|(digest, value)| (key(digest), value)).collect();
+        let by_key: BTreeMap<String, &Vec<u8>> =
+            values.iter().map(|(digest, value)| (key(*digest), value)).collect();
         let absent = self.absent(by_key.keys().cloned().collect()).await?;
         let puts = absent.into_iter().filter_map(|key| {
-            let value = by_key.remove(&key)?;
+            let value = (*by_key.get(&key)?).clone();
             Some(Operation::Put(key, value))
         });
         self.write(fence, puts.collect()).await

@@ -174,6 +174,25 @@ pub(crate) async fn start(
     start_with(backing, name, Authority::Nobody, Strangers::Refuse).await
 }
 
+/// Starts a controller that keeps in a folder what etcd might forget.
+pub(crate) async fn start_remembering(backing: Backing, folder: &std::path::Path) -> Controller {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let (name, memory) = ("test".to_owned(), Some(folder.to_owned()));
+    Controller::start(Options {
+        listen,
+        backing,
+        name,
+        retention: Retention::DEFAULT,
+        memory,
+        authority: Authority::Nobody,
+        strangers: Strangers::Refuse,
+        security: Security::Insecure,
+        certificate_lifetime: Duration::from_secs(3600),
+    })
+    .await
+    .unwrap()
+}
+
 /// Starts a controller whose generations are signed as `authority` says.
 pub(crate) async fn start_with(
     backing: Backing,
@@ -189,6 +208,7 @@ pub(crate) async fn start_with(
         backing,
         name,
         retention,
+        memory: None,
         authority,
         strangers,
         security,

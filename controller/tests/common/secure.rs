@@ -84,6 +84,7 @@ impl Secure {
             backing,
             name: "secure".to_owned(),
             retention: Retention::DEFAULT,
+            memory: None,
             authority,
             strangers: Strangers::Refuse,
             security,

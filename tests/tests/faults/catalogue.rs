@@ -33,6 +33,7 @@ pub(crate) enum Fault {
     EtcdLeaderKilled,
     EtcdWithoutQuorum,
     EtcdOutOfSpace,
+    EtcdRestored,
     AgentCutOff,
     ControllerKilledInPublishes,
     TwoControllers,
@@ -42,13 +43,14 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::AgentsKilledInUpdates,
         Self::AgentReplaced,
         Self::AgentStartedWithoutEtcd,
         Self::EtcdLeaderKilled,
         Self::EtcdWithoutQuorum,
         Self::EtcdOutOfSpace,
+        Self::EtcdRestored,
         Self::AgentCutOff,
         Self::ControllerKilledInPublishes,
         Self::TwoControllers,
@@ -66,6 +68,7 @@ impl Fault {
             Self::EtcdLeaderKilled => "etcd's leader killed",
             Self::EtcdWithoutQuorum => "etcd without quorum for 60 s",
             Self::EtcdOutOfSpace => "etcd out of space",
+            Self::EtcdRestored => "etcd restored from an older snapshot",
             Self::AgentCutOff => "agent cut off from etcd",
             Self::ControllerKilledInPublishes => "controller killed at random moments of publishing",
             Self::TwoControllers => "two controllers, each believing that it leads",
@@ -84,6 +87,7 @@ impl Fault {
             Self::EtcdLeaderKilled => kill_etcd_leader(scene).await,
             Self::EtcdWithoutQuorum => take_quorum(scene).await,
             Self::EtcdOutOfSpace => fill_etcd(scene).await,
+            Self::EtcdRestored => restore_etcd(scene).await,
             Self::AgentCutOff => cut_agent_off(scene).await,
             Self::ControllerKilledInPublishes => kill_controllers(scene).await,
             Self::TwoControllers => two_controllers(scene).await,
@@ -164,6 +168,21 @@ async fn fill_etcd(scene: &mut Scene<'_>) {
     scene.told("no node is heard of", |status| every(status, NodeState::Silent)).await;
     scene.site.cluster.make_room().await;
     scene.converge().await;
+}
+
+async fn restore_etcd(scene: &mut Scene<'_>) {
+    scene.site.cluster.kill_all();
+    let snapshot = scene.site.cluster.keep();
+    scene.site.cluster.start_all(&scene.site.lab);
+    scene.change().await;
+    scene.change().await;
+    let newest = targets().await;
+    scene.site.cluster.kill_all();
+    scene.site.cluster.restore(snapshot.path());
+    scene.site.cluster.start_all(&scene.site.lab);
+    scene.site.cluster.leader().await;
+    assert_ne!(targets().await, newest, "etcd has forgotten what came after the snapshot");
+    scene.change().await;
 }
 
 async fn cut_agent_off(scene: &mut Scene<'_>) {

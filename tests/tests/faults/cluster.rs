@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use etcd_client::{AlarmAction, AlarmType, Client, CompactionOptions, ConnectOptions};
+use etcd_client::{AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, ConnectOptions};
 
 use crate::live::lab::Lab;
 
@@ -142,7 +142,12 @@ impl Cluster {
         for member in 0..MEMBERS {
             connect(member).await.unwrap().defragment().await.unwrap();
         }
-        client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None).await.unwrap();
+        let raised = client.alarm(AlarmAction::Get, AlarmType::None, None).await.unwrap();
+        for alarm in raised.alarms() {
+            let mut of = AlarmOptions::new();
+            of.with_member(alarm.member_id());
+            client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, Some(of)).await.unwrap();
+        }
     }
 }
 

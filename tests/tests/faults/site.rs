@@ -65,8 +65,7 @@ impl Site {
 
     pub(crate) fn start_controller(&mut self, seat: Seat) {
         let data = self.lab.folder().join(format!("{seat:?}")).display().to_string();
-        let arguments =
-            ["--listen", seat.address(), "--etcd", &endpoints(), "--data-dir", &data, "--insecure-listen"];
+        let arguments = ["--listen", seat.address(), "--etcd", &endpoints(), "--data-dir", &data];
         let controller = self.lab.exec("controller", "selvedge-controller", &arguments);
         assert!(self.controllers.insert(seat, controller).is_none(), "{seat:?} is taken");
     }

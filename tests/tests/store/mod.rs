@@ -94,6 +94,7 @@ impl Fabric {
             backing,
             name,
             retention,
+            memory: None,
             authority,
             strangers,
             security,

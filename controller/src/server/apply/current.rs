@@ -8,9 +8,11 @@ use selvedge_topology::documents::{Document, Loaded, SourceFile, load};
 use selvedge_topology::model::{Model, NodeRole};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Generation;
-use tracing::error;
+use selvedge_trust::audit::{Author, Deed};
+use tracing::{error, warn};
 
-use crate::server::Authority;
+use crate::server::audit::Audit;
+use crate::server::{Authority, Memory};
 use crate::state::Owners;
 use crate::store::{Fence, Store, StoreError};
 
@@ -38,6 +40,41 @@ pub(super) async fn newest(
     let current = restore(store, &record).await?;
     store.write_targets(fence, &current.targets).await?;
     Ok(Some(Arc::new(current)))
+}
+
+/// Gives the store back what it has forgotten: the generation in `memory`, where that is newer than all that lies there.
+pub(super) async fn remind(
+    store: &Store,
+    fence: Fence,
+    authority: &Authority,
+    audit: &Audit,
+    memory: &Memory,
+) -> Result<(), StoreError> {
+    let there = store.newest().await?.map_or(Generation(0), |record| record.generation);
+    let kept = memory.record().and_then(|record| match record {
+        Some(record) if record.generation > there && authority.verify(&record).is_ok() => {
+            memory.recall(record).map(Some)
+        }
+        _ => Ok(None),
+    });
+    let publication = match kept {
+        Ok(Some(publication)) => publication,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            warn!(%error, "the generation that was kept on disk can't be read; what lies in etcd is taken for the newest");
+            return Ok(());
+        }
+    };
+    let generation = publication.record.generation;
+    warn!(%generation, %there, "etcd has forgotten generations that this controller published: was it restored from an older snapshot? They are published again");
+    let author = Author { name: "selvedge-controller".to_owned(), ..Author::default() };
+    let summary = format!("gave back to etcd what it had forgotten after generation {there}");
+    let deed =
+        Deed { author, method: "Fabric/Apply", summary, generation: Some(generation), diff: String::new() };
+    let (entry, turn) = audit.next(store, deed).await?;
+    store.publish(fence, &publication, entry).await?;
+    turn.done();
+    Ok(())
 }
 
 /// The newest generation in the store, whoever wrote it, without a word of what nodes are to enforce: its documents are

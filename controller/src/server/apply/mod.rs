@@ -19,10 +19,10 @@ use selvedge_trust::audit::{Author, Deed};
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
-use super::Authority;
 use super::audit::Audit;
+use super::{Authority, Memory};
 use crate::state::{ChangeKind, Owners, Proposal, changes, differing, is_same, summary, unified_diff};
-use crate::store::{Fence, Fresh, Identities, Store, StoreError};
+use crate::store::{Fence, Fresh, Identities, Publication, Store, StoreError};
 pub(super) use collect::Collected;
 pub(super) use current::Current;
 pub(super) use error::ApplyError;
@@ -34,6 +34,8 @@ pub(super) struct Desired {
     fence: Fence,
     authority: Authority,
     current: watch::Sender<Option<Arc<Current>>>,
+    /// What etcd might forget.
+    memory: Option<Memory>,
     /// Held while documents are applied: one application at a time.
     working: Mutex<Working>,
 }
@@ -124,14 +126,24 @@ struct Read {
 
 impl Desired {
     /// Reads the newest generation, and brings targets in line with it, should its publication have been interrupted.
-    pub(super) async fn read(store: &Store, fence: Fence, authority: Authority) -> Result<Self, StoreError> {
+    pub(super) async fn read(
+        store: &Store,
+        fence: Fence,
+        authority: Authority,
+        audit: &Audit,
+        memory: Option<Memory>,
+    ) -> Result<Self, StoreError> {
+        if let Some(memory) = &memory {
+            current::remind(store, fence, &authority, audit, memory).await?;
+        }
         let working = Working {
             identities: Identities::read(store).await?,
             newest: Newest::Known,
             fresh: Fresh::default(),
         };
         let current = current::newest(store, fence, &authority).await?;
-        Ok(Self { fence, authority, current: watch::Sender::new(current), working: Mutex::new(working) })
+        let (current, working) = (watch::Sender::new(current), Mutex::new(working));
+        Ok(Self { fence, authority, current, memory, working })
     }
 
     /// Takes the documents of the newest generation, whoever signed it, for the desired state, and publishes them anew.
@@ -140,6 +152,7 @@ impl Desired {
         fence: Fence,
         authority: Authority,
         audit: &Audit,
+        memory: Option<Memory>,
     ) -> Result<Self, ApplyError> {
         let working = Working {
             identities: Identities::read(store).await?,
@@ -147,11 +160,11 @@ impl Desired {
             fresh: Fresh::default(),
         };
         let Some(found) = current::unsigned(store).await? else {
-            return Ok(Self::read(store, fence, authority).await?);
+            return Ok(Self::read(store, fence, authority, audit, memory).await?);
         };
         let (files, generation) = (found.files.clone(), found.generation);
         let current = watch::Sender::new(Some(Arc::new(found)));
-        let desired = Self { fence, authority, current, working: Mutex::new(working) };
+        let desired = Self { fence, authority, current, memory, working: Mutex::new(working) };
         warn!(%generation, "signing anew what lies in etcd, as it was asked for");
         let (gaps, seen) = (Gaps::Allowed, BTreeMap::new());
         let author = Author { name: "selvedge-controller --resign".to_owned(), ..Author::default() };
@@ -176,10 +189,14 @@ impl Desired {
         &self.authority
     }
 
-    /// Makes targets in etcd what they should be, whoever wrote them.
-    pub(super) async fn mend(&self, store: &Store) -> Result<(), StoreError> {
+    /// Makes targets in etcd what they should be, whoever wrote them; and gives etcd back what it has forgotten: one that was
+    /// restored may have an older day's lease of this controller, which goes on leading then.
+    pub(super) async fn mend(&self, store: &Store, audit: &Audit) -> Result<(), StoreError> {
         let working = self.working.lock().await;
         let Some(current) = self.current().filter(|_| working.newest == Newest::Known) else { return Ok(()) };
+        if let Some(memory) = &self.memory {
+            current::remind(store, self.fence, &self.authority, audit, memory).await?;
+        }
         let wrong = store.write_targets(self.fence, &current.targets).await?;
         if wrong > 0 {
             warn!(wrong, "somebody else had changed targets in etcd; they are as they should be again");
@@ -215,6 +232,15 @@ impl Desired {
         let read = Read { files, documents, model: Arc::new(model) };
         let end = self.propose(store, &mut working, read, terms).await?;
         Ok(Applied { diagnostics, end })
+    }
+
+    /// Keeps what is in etcd now also here. A disk that is full holds up nobody.
+    async fn keep(&self, publication: Publication) -> Result<(), ApplyError> {
+        let Some(memory) = self.memory.clone() else { return Ok(()) };
+        if let Err(error) = blocking(move || memory.keep(&publication)).await? {
+            warn!(%error, "the generation could not be kept on disk; should etcd forget it, it is not restored from here");
+        }
+        Ok(())
     }
 
     async fn propose(
@@ -272,9 +298,10 @@ impl Desired {
             let (entry, turn) = audit.next(store, deed).await?;
             working.newest = Newest::InDoubt;
             working.fresh.published(&publication);
-            store.publish(self.fence, publication, entry).await?;
+            store.publish(self.fence, &publication, entry).await?;
             working.newest = Newest::Known;
             turn.done();
+            self.keep(publication).await?;
             info!(%generation, nodes = all.len(), changed = nodes.len(), "published");
             let Read { files, documents, model } = read;
             let (roles, owners) = (current::roles(&model), Owners::of(&model));

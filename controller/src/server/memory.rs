@@ -1,0 +1,130 @@
+//! What this controller published last, on its own disk: an etcd that was restored from an older snapshot is given back what
+//! it has forgotten. Nodes keep the newest generation that they were given, and would refuse all that is older.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use selvedge_proto::plan::{Manifest, PlanDecodeError};
+use selvedge_proto::{Chunks, DecodeError, Digest, GenerationRecord, RecordError};
+use tempfile::NamedTempFile;
+
+use crate::store::Publication;
+
+/// Files under one folder: `newest`, a [`GenerationRecord`]; `content/<sha256>`, all chunks and manifests that it leads to.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    folder: PathBuf,
+}
+
+/// What is wrong with the files.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// One can't be read, written or removed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// One is not there, or not what it was.
+    #[error("{} is missing or damaged", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The record can't be read.
+    #[error(transparent)]
+    Record(#[from] DecodeError),
+    /// Its targets can't be read.
+    #[error(transparent)]
+    Targets(#[from] RecordError),
+    /// A manifest can't be read.
+    #[error(transparent)]
+    Manifest(#[from] PlanDecodeError),
+}
+
+impl Memory {
+    pub(super) fn in_folder(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    fn newest(&self) -> PathBuf {
+        self.folder.join("newest")
+    }
+
+    fn content(&self) -> PathBuf {
+        self.folder.join("content")
+    }
+
+    /// Keeps a generation in the place of the one before: content first, its name last.
+    pub(super) fn keep(&self, publication: &Publication) -> Result<(), MemoryError> {
+        let folder = self.content();
+        let failed = |source| MemoryError::Io { path: folder.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        let content = publication.chunks.iter().chain(&publication.manifests);
+        let mut kept = BTreeSet::new();
+        for (digest, bytes) in content {
+            let name = digest.to_string();
+            let path = folder.join(&name);
+            if !path.exists() {
+                write(&path, bytes)?;
+            }
+            kept.insert(name);
+        }
+        write(&self.newest(), &publication.record.encode())?;
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if !kept.contains(&*entry.file_name().to_string_lossy()) {
+                fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The record of the generation that is kept, if any is.
+    pub(super) fn record(&self) -> Result<Option<GenerationRecord>, MemoryError> {
+        let path = self.newest();
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(GenerationRecord::decode(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(MemoryError::Io { path, source }),
+        }
+    }
+
+    /// All of the generation that `record` is, as it was published.
+    pub(super) fn recall(&self, record: GenerationRecord) -> Result<Publication, MemoryError> {
+        let mut chunks = Chunks::new();
+        for digest in record.chunks() {
+            chunks.insert(digest, self.get(digest)?);
+        }
+        let targets = record.targets(&chunks)?;
+        let mut manifests = BTreeMap::new();
+        for target in targets.values() {
+            let manifest = self.get(target.manifest)?;
+            for digest in Manifest::decode(target.manifest, &manifest)?.chunks() {
+                chunks.insert(digest, self.get(digest)?);
+            }
+            manifests.insert(target.manifest, manifest);
+        }
+        Ok(Publication { record, targets, gone: Vec::new(), manifests, chunks })
+    }
+
+    fn get(&self, digest: Digest) -> Result<Vec<u8>, MemoryError> {
+        let path: &Path = &self.content().join(digest.to_string());
+        let damaged = || MemoryError::Damaged { path: path.to_owned() };
+        fs::read(path).ok().filter(|bytes| Digest::of(bytes) == digest).ok_or_else(damaged)
+    }
+}
+
+/// Puts a file that its owner alone can read in the place of what is there: whole or not at all, whatever happens.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), MemoryError> {
+    let failed = |source| MemoryError::Io { path: path.to_owned(), source };
+    let mut beside = NamedTempFile::new_in(path.parent().unwrap_or(path)).map_err(failed)?;
+    beside.write_all(bytes).and_then(|()| beside.as_file().sync_all()).map_err(failed)?;
+    beside.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
