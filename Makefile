@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-labs build demo lab-dpu lab-netdevsim test fuzz soak live-flips lint bench bench-datapath bench-prefilter clean
+.PHONY: help setup setup-labs build demo lab-dpu lab-netdevsim test fuzz soak live-flips test-faults lint bench bench-datapath bench-prefilter clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -32,6 +32,10 @@ test: setup-labs ## every test, the demo and the labs included
 live-flips: setup ## policy flips 1,000 times under traffic, every packet judged (as root)
 	cargo build --locked --bins
 	SELVEDGE_FLIPS=1000 cargo test --locked -p selvedge-tests --test live_flips -- --nocapture
+
+test-faults: setup ## etcd, controllers and agents die, hang and fill up under traffic, every packet judged (as root): FAULTS=WORDS
+	cargo build --locked --bins
+	SELVEDGE_FAULTS="$(FAULTS)" cargo test --locked -p selvedge-tests --test live_faults -- --nocapture
 
 fuzz: setup ## search for inputs that break a promise: TARGET=all SECONDS=60
 	@.ci/fuzz $(or $(TARGET),all) $(or $(SECONDS),60)

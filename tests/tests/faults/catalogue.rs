@@ -117,7 +117,7 @@ async fn replace_agent(scene: &mut Scene<'_>) {
     fs::copy(built("selvedge-agent"), &copy).unwrap();
     for node in AGENTS {
         scene.site.stop_agent(node);
-        scene.site.start_agent_from(node, copy.clone());
+        scene.site.start_agent_from(node, &copy);
     }
     scene.change().await;
 }

@@ -1,7 +1,7 @@
 //! Everything that runs: etcd, controllers under a supervisor that starts them again, and an agent on every node.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -99,11 +99,11 @@ impl Site {
     }
 
     pub(crate) fn start_agent(&mut self, node: &'static str) {
-        self.start_agent_from(node, built("selvedge-agent"));
+        self.start_agent_from(node, &built("selvedge-agent"));
     }
 
     /// Starts the agent of a node from another file.
-    pub(crate) fn start_agent_from(&mut self, node: &'static str, program: PathBuf) {
+    pub(crate) fn start_agent_from(&mut self, node: &'static str, program: &Path) {
         let arguments = ["run", "--etcd", &endpoints()];
         let agent = self.lab.exec(node, program.to_str().unwrap(), &arguments);
         assert!(self.agents.insert(node, agent).is_none(), "{node} has an agent");
