@@ -15,6 +15,8 @@ use super::{Store, StoreError, is_absent};
 
 /// How long a leader that no longer answers keeps its key, in seconds.
 const LEASE_SECONDS: i64 = 10;
+/// How long giving up the leader key may take.
+const RESIGN_WITHIN: Duration = Duration::from_secs(2);
 /// How often the lease is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// How often who waits looks whether the leader is there, although the watch is silent.
@@ -102,8 +104,15 @@ impl Leadership {
     /// Gives leadership up, so that another controller need not wait for the lease to run out.
     pub async fn resign(mut self) {
         self.renewal.abort();
-        if let Err(error) = self.leases.revoke(self.lease).await {
-            warn!(%error, "could not give up the leader key; it runs out by itself in {LEASE_SECONDS} s");
+        // Without etcd there is nobody to give it up to, and whoever supervises this process waits for its end.
+        match timeout(RESIGN_WITHIN, self.leases.revoke(self.lease)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                warn!(%error, "could not give up the leader key; it runs out by itself in {LEASE_SECONDS} s");
+            }
+            Err(_) => warn!(
+                "etcd does not answer, so the leader key was not given up; it runs out by itself in {LEASE_SECONDS} s"
+            ),
         }
     }
 }
