@@ -251,7 +251,7 @@ fn state_folder(scene: &Scene<'_>, node: &str) -> std::path::PathBuf {
 async fn fill_state_disk(scene: &mut Scene<'_>) {
     let folder = state_folder(scene, "host2");
     let disk = Disk::mount(&folder);
-    fs::write(folder.join("rubbish"), vec![0; Disk::BYTES]).unwrap_err();
+    fs::write(folder.join("rubbish"), vec![0; 2 * Disk::BYTES]).unwrap_err();
     scene.change().await;
     scene.change().await;
     let said = scene.site.lab.lines_with("the state on disk is behind");
