@@ -273,6 +273,39 @@ async fn an_etcd_that_was_restored_from_an_older_snapshot_is_given_back_what_it_
 }
 
 #[tokio::test]
+async fn a_leader_whose_etcd_was_restored_under_it_goes_on_numbering_where_it_was() {
+    let (etcd, folder) = (TestEtcd::start().await, tempfile::tempdir().unwrap());
+    let backing = Backing::Cluster { access: etcd.etcd.access().clone() };
+    let controller = start_remembering(backing, folder.path()).await;
+    let mut api = client(&controller).await;
+    apply(&mut api, documents(), ApplyOutcome::Applied).await;
+    let snapshot = etcd.dump().await;
+    let mut denying = documents();
+    denying[1].text = denying[1].text.replace("action: allow", "action: deny");
+    apply(&mut api, denying.clone(), ApplyOutcome::Applied).await;
+
+    // The snapshot has the leader's key of that time, which is the one of now.
+    let mut raw = etcd.raw().await;
+    for key in etcd.dump().await.into_keys().filter(|key| !snapshot.contains_key(key)) {
+        raw.delete(key, None).await.unwrap();
+    }
+    for (key, value) in &snapshot {
+        raw.put(key.as_str(), value.clone(), None).await.unwrap();
+    }
+    // As if the next publication ended nobody knows how.
+    let third = keys::generation(Generation(3));
+    raw.put(third.as_str(), snapshot[&keys::generation(Generation(1))].clone(), None).await.unwrap();
+    let request = wire::ApplyRequest { files: documents(), ..wire::ApplyRequest::default() };
+    assert_eq!(api.apply(request).await.unwrap_err().code(), tonic::Code::Aborted);
+    raw.delete(third.as_str(), None).await.unwrap();
+
+    let response = apply(&mut api, documents(), ApplyOutcome::Applied).await;
+    assert_eq!(response.generation, 3);
+    assert_eq!(etcd.targets().await["host2"].generation, Generation(3));
+    controller.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_killed_controller_takes_its_etcd_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut controller = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"))

@@ -194,9 +194,7 @@ impl Desired {
     pub(super) async fn mend(&self, store: &Store, audit: &Audit) -> Result<(), StoreError> {
         let working = self.working.lock().await;
         let Some(current) = self.current().filter(|_| working.newest == Newest::Known) else { return Ok(()) };
-        if let Some(memory) = &self.memory {
-            current::remind(store, self.fence, &self.authority, audit, memory).await?;
-        }
+        self.remind(store, audit).await?;
         let wrong = store.write_targets(self.fence, &current.targets).await?;
         if wrong > 0 {
             warn!(wrong, "somebody else had changed targets in etcd; they are as they should be again");
@@ -225,6 +223,8 @@ impl Desired {
         let Some(model) = model else { return Ok(Applied { diagnostics, end: End::Invalid }) };
         let mut working = self.working.lock().await;
         if working.newest == Newest::InDoubt {
+            // What failed may have been an etcd that is another day's now: its numbers have to go on where ours ended.
+            self.remind(store, audit).await?;
             self.current.send_replace(current::newest(store, self.fence, &self.authority).await?);
             working.newest = Newest::Known;
         }
@@ -232,6 +232,14 @@ impl Desired {
         let read = Read { files, documents, model: Arc::new(model) };
         let end = self.propose(store, &mut working, read, terms).await?;
         Ok(Applied { diagnostics, end })
+    }
+
+    /// Gives etcd back what it has forgotten.
+    async fn remind(&self, store: &Store, audit: &Audit) -> Result<(), StoreError> {
+        match &self.memory {
+            Some(memory) => current::remind(store, self.fence, &self.authority, audit, memory).await,
+            None => Ok(()),
+        }
     }
 
     /// Keeps what is in etcd now also here. A disk that is full holds up nobody.
