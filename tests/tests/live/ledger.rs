@@ -180,7 +180,9 @@ impl Bench<'_> {
         if packet.opens {
             self.opened.insert(connection, at);
         }
-        let opened = *self.opened.entry(connection).or_insert(at);
+        // A TCP packet of a connection that nobody was seen to open: it was there before the capture, and may have been cut then.
+        let first = if packet.ends.carrier == Carrier::Tcp && !packet.opens { Moment(0) } else { at };
+        let opened = *self.opened.entry(connection).or_insert(first);
         match flow.class() {
             Class::Always => return (Expected::Arrives, false),
             Class::Never => return (Expected::DoesNot { until: None }, false),
