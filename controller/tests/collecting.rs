@@ -295,17 +295,20 @@ async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut(
 }
 
 /// A controller as a process of its own, killed with the value.
-struct Process(std::process::Child);
+struct Process(std::process::Child, #[expect(dead_code, reason = "gone with the process")] tempfile::TempDir);
 
 impl Process {
     fn start(etcd: &TestEtcd, listen: &str) -> Self {
+        let data = tempfile::tempdir().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"))
+            .arg("--data-dir")
+            .arg(data.path())
             .args(["--insecure", "--listen", listen, "--keep-generations", "2", "--etcd"])
             .arg(etcd.etcd.endpoint())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        Self(child.unwrap())
+        Self(child.unwrap(), data)
     }
 }
 

@@ -13,7 +13,11 @@ use tempfile::NamedTempFile;
 
 use crate::store::Publication;
 
-/// Files under one folder: `newest`, a [`GenerationRecord`]; `content/<sha256>`, all chunks and manifests that it leads to.
+/// How many generations the history goes back.
+const HISTORY: usize = 10_000;
+
+/// Files under one folder: `newest`, a [`GenerationRecord`]; `content/<sha256>`, all chunks and manifests that it leads to;
+/// `history`, the numbers and digests of the records before it, by which an etcd is known to be the one they went to.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
     folder: PathBuf,
@@ -60,6 +64,16 @@ impl Memory {
         self.folder.join("content")
     }
 
+    fn history(&self) -> PathBuf {
+        self.folder.join("history")
+    }
+
+    /// Whether `record` is a generation that was kept here once: then whoever has it had what came after it, too.
+    pub(super) fn knows(&self, record: &GenerationRecord) -> bool {
+        let history = fs::read_to_string(self.history()).unwrap_or_default();
+        history.lines().any(|known| known == line(record))
+    }
+
     /// Keeps a generation in the place of the one before: content first, its name last.
     pub(super) fn keep(&self, publication: &Publication) -> Result<(), MemoryError> {
         let folder = self.content();
@@ -75,6 +89,12 @@ impl Memory {
             }
             kept.insert(name);
         }
+        let before = fs::read_to_string(self.history()).unwrap_or_default();
+        let mut history: Vec<&str> = before.lines().collect();
+        let newest = line(&publication.record);
+        history.push(&newest);
+        let last = history.split_off(history.len().saturating_sub(HISTORY));
+        write(&self.history(), (last.join("\n") + "\n").as_bytes())?;
         write(&self.newest(), &publication.record.encode())?;
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -118,6 +138,11 @@ impl Memory {
         let damaged = || MemoryError::Damaged { path: path.to_owned() };
         fs::read(path).ok().filter(|bytes| Digest::of(bytes) == digest).ok_or_else(damaged)
     }
+}
+
+/// A record as the history has it.
+fn line(record: &GenerationRecord) -> String {
+    format!("{} {}", record.generation, Digest::of(&record.encode()))
 }
 
 /// Puts a file that its owner alone can read in the place of what is there: whole or not at all, whatever happens.

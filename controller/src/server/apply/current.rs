@@ -42,7 +42,8 @@ pub(super) async fn newest(
     Ok(Some(Arc::new(current)))
 }
 
-/// Gives the store back what it has forgotten: the generation in `memory`, where that is newer than all that lies there.
+/// Gives the store back what it has forgotten: the generation in `memory`, where that is newer than all that lies there, and
+/// came after it. A store that is empty, or another fabric's, has forgotten nothing.
 pub(super) async fn remind(
     store: &Store,
     fence: Fence,
@@ -50,7 +51,8 @@ pub(super) async fn remind(
     audit: &Audit,
     memory: &Memory,
 ) -> Result<(), StoreError> {
-    let there = store.newest().await?.map_or(Generation(0), |record| record.generation);
+    let Some(newest) = store.newest().await?.filter(|newest| memory.knows(newest)) else { return Ok(()) };
+    let there = newest.generation;
     let kept = memory.record().and_then(|record| match record {
         Some(record) if record.generation > there && authority.verify(&record).is_ok() => {
             memory.recall(record).map(Some)
