@@ -365,6 +365,24 @@ fn the_daemon_refuses_to_be_exposed_by_accident() {
 }
 
 #[test]
+fn the_daemon_does_not_run_unsigned_where_the_file_of_what_nodes_trust_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"));
+        command.args(arguments).args(["--data-dir", path(&directory)]).output().unwrap()
+    };
+    assert_eq!(daemon(&["init"]).status.code(), Some(0));
+    std::fs::remove_file(directory.path().join("trust/fabric.json")).unwrap();
+    let run = daemon(&["run", "--listen", "127.0.0.1:0"]);
+    assert_eq!(run.status.code(), Some(1));
+    let text = String::from_utf8(run.stderr).unwrap();
+    assert!(
+        text.contains("trust/fabric.json is missing") && text.contains("Put it back from a backup"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_daemon_says_so_where_there_is_no_etcd_to_run() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"));

@@ -213,35 +213,25 @@ fn options(run: &Run) -> Result<Options, Refusal> {
     let authority = Authority::load(Folder::of(data_dir).path())?;
     let strangers = if *resign { Strangers::Resign } else { Strangers::Refuse };
     let memory = Some(data_dir.join("memory"));
-    let embedded = Backing::Embedded { data_dir: data_dir.clone(), listen: *embedded_etcd_listen };
-    if *insecure {
+    let backing = |access: Access| {
+        if etcd.is_empty() {
+            Backing::Embedded { data_dir: data_dir.clone(), listen: *embedded_etcd_listen }
+        } else {
+            Backing::Cluster { access }
+        }
+    };
+    let (backing, security) = if *insecure {
         if matches!(authority, Authority::Nobody) {
             warn!("generations are not signed: whoever can write to etcd can change policy");
         }
         warn!("--insecure: nothing is encrypted, and whoever reaches {listen} or etcd may do anything");
-        let plain = || Backing::Cluster { access: Access::plain(etcd.clone()) };
-        let backing = if etcd.is_empty() { embedded } else { plain() };
-        let security = Security::Insecure;
-        return Ok(Options {
-            listen,
-            backing,
-            name,
-            retention,
-            memory,
-            authority,
-            strangers,
-            security,
-            certificate_lifetime,
-        });
-    }
-    let mut trust = Trust::load(data_dir)?;
-    trust.covers(data_dir, listen.ip(), etcd.is_empty().then(|| embedded_etcd_listen.ip()))?;
-    let backing = if etcd.is_empty() {
-        embedded
+        (backing(Access::plain(etcd.clone())), Security::Insecure)
     } else {
-        Backing::Cluster { access: Access::tls(etcd.clone(), cluster(run, &mut trust)?) }
+        let mut trust = Trust::load(data_dir)?;
+        trust.covers(data_dir, listen.ip(), etcd.is_empty().then(|| embedded_etcd_listen.ip()))?;
+        let shown = cluster(run, &mut trust)?;
+        (backing(Access::tls(etcd.clone(), shown)), Security::Mutual(Arc::new(trust)))
     };
-    let security = Security::Mutual(Arc::new(trust));
     Ok(Options {
         listen,
         backing,

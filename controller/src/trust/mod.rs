@@ -44,6 +44,7 @@ impl Folder {
         (self.0.join("ca.pem"), self.0.join("ca.key"))
     }
 
+    /// What nodes trust: the fabric, and the public half of the key that signs for it.
     fn anchor(&self) -> PathBuf {
         self.0.join("fabric.json")
     }
@@ -88,6 +89,16 @@ pub struct Trust {
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
+    /// The fabric is there, and the file that says what its nodes trust is not.
+    #[error(
+        "{} is missing, which says what nodes trust. Put it back from a backup: nodes believe nothing that is signed for another \
+         fabric or by another key, so a new one would take enrolling them all again",
+        file.display()
+    )]
+    NoAnchor {
+        /// The file.
+        file: PathBuf,
+    },
     /// There is nothing in it.
     #[error(
         "{} has no certificate authority yet; make one with `selvedge-controller init --data-dir {}`, or try things out \
@@ -129,9 +140,12 @@ impl Trust {
     pub fn load(data_dir: &Path) -> Result<Self, TrustError> {
         let folder = Folder::of(data_dir);
         let (certificate, key) = folder.authority();
-        let parts = [&certificate, &folder.anchor()];
-        if !parts.iter().all(|part| part.exists()) || !Identity::is_in(&folder.controller()) {
+        if !certificate.exists() || !Identity::is_in(&folder.controller()) {
             return Err(TrustError::Uninitialised { data_dir: data_dir.to_owned() });
+        }
+        let file = folder.anchor();
+        if !file.exists() {
+            return Err(TrustError::NoAnchor { file });
         }
         let ca = Ca::load(&certificate, &key)?;
         let (controller, etcd) = (Identity::load(&folder.controller())?, Identity::load(&folder.etcd())?);

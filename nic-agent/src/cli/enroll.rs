@@ -28,7 +28,11 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options) -> Outcome {
     let text = read(&options.token_file);
-    let token: Token = text.map_err(|error| format!("{}: {error}", options.token_file.display()))?.parse()?;
+    let absent = |error| {
+        let file = options.token_file.display();
+        format!("{file}: {error}; `selvedge node enroll NODE` prints a token, which goes into that file")
+    };
+    let token: Token = text.map_err(absent)?.parse()?;
     let node = match &token.invitee {
         Invitee::Node(node) => node.clone(),
         Invitee::Operator { name, .. } => {
