@@ -276,7 +276,13 @@ async fn an_etcd_that_was_restored_from_an_older_snapshot_is_given_back_what_it_
 async fn a_leader_whose_etcd_was_restored_under_it_goes_on_numbering_where_it_was() {
     let (etcd, folder) = (TestEtcd::start().await, tempfile::tempdir().unwrap());
     let backing = Backing::Cluster { access: etcd.etcd.access().clone() };
-    let controller = start_remembering(backing, folder.path()).await;
+    number_on(&etcd, start_remembering(backing, folder.path()).await).await;
+    // Neither does one that keeps nothing on disk go back.
+    let etcd = TestEtcd::start().await;
+    number_on(&etcd, etcd.controller().await).await;
+}
+
+async fn number_on(etcd: &TestEtcd, controller: selvedge_controller::server::Controller) {
     let mut api = client(&controller).await;
     apply(&mut api, documents(), ApplyOutcome::Applied).await;
     let snapshot = etcd.dump().await;

@@ -225,13 +225,32 @@ impl Desired {
         if working.newest == Newest::InDoubt {
             // What failed may have been an etcd that is another day's now: its numbers have to go on where ours ended.
             self.remind(store, audit).await?;
-            self.current.send_replace(current::newest(store, self.fence, &self.authority).await?);
+            let newest = current::newest(store, self.fence, &self.authority).await?;
+            self.take_up(newest);
             working.newest = Newest::Known;
         }
         let terms = Terms { author, audit, intent, gaps, seen: seen.into(), signed };
         let read = Read { files, documents, model: Arc::new(model) };
         let end = self.propose(store, &mut working, read, terms).await?;
         Ok(Applied { diagnostics, end })
+    }
+
+    /// Makes `newest`, which lies in etcd, the desired state; unless it is older than what is: numbers never go back, for nodes
+    /// refuse what is older than what they have.
+    fn take_up(&self, newest: Option<Arc<Current>>) {
+        let number = |current: &Option<Arc<Current>>| current.as_ref().map(|current| current.generation);
+        let taken = self.current.send_if_modified(|current| {
+            let forward = number(&newest) >= number(current);
+            if forward {
+                *current = newest;
+            }
+            forward
+        });
+        if !taken {
+            warn!(
+                "etcd has forgotten the newest generation; what it said is kept, and the next one follows it"
+            );
+        }
     }
 
     /// Gives etcd back what it has forgotten.
