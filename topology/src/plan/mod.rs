@@ -1,5 +1,6 @@
 //! The plan: what one node needs of one generation, complete, with nothing left to choose.
 
+mod blocks;
 mod capacity;
 mod index;
 mod text;
@@ -19,6 +20,7 @@ use crate::model::{Action, Direction, Established, NodeRole, PortRole, RuleId};
 use crate::names::{NodeName, PortName, TierName, WorkloadName};
 use crate::timeouts::Timeouts;
 
+pub use blocks::{Block, BlockPlan};
 pub(crate) use capacity::in_array;
 pub use capacity::{CapacityError, Table};
 pub use index::PlanIndex;
