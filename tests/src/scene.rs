@@ -11,7 +11,7 @@ use selvedge_classifier::testing::{MemoryTables, PORT, world::TIMEOUTS};
 use selvedge_topology::l4::L4Key;
 use selvedge_topology::model::{Attachment, Direction, Model, NodeRole, PortRole, Workload};
 use selvedge_topology::names::{NodeName, PortName};
-use selvedge_topology::oracle::{Judgement, Party, Who, judge};
+use selvedge_topology::oracle::{Judgement, Party, Who, judge, may_send};
 use selvedge_topology::plan::{Generation, Plan, PlanPort};
 
 /// A node of a model, and the port that packets arrive on.
@@ -56,8 +56,7 @@ impl<'m> Scene<'m> {
 
     /// What is decided of a packet that the node sends, by who the ends are, before any policy.
     pub fn decided_when_sent(&self, source: IpAddr, destination: IpAddr) -> Option<Reason> {
-        let who = Party::seen_from(self.model, &self.plan.node, source).who;
-        if !self.is_machine(source) && !matches!(who, Who::Host | Who::World) {
+        if !may_send(self.model, &self.plan.node, source) {
             return Some(Reason::Spoofed);
         }
         let local = self.behind(source).is_some() || self.behind(destination).is_some();

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::l4::Protocol;
 use crate::labels::{LabelKey, LabelValue, Labels};
-use crate::model::{Attachment, Model, Peer, Workload};
+use crate::model::{Attachment, CidrBlock, Model, Peer, Policy, Workload};
+use crate::names::GroupName;
 
 /// The number of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -249,12 +250,19 @@ fn keys(model: &Model) -> BTreeSet<IdentityKey> {
 }
 
 /// Every CIDR that a rule names: blocks, their holes, and those of the groups that rules name.
-pub(crate) fn cidrs(model: &Model) -> BTreeSet<IpNet> {
-    let rules =
-        model.policies.values().flat_map(|policy| policy.ingress.iter().chain(&policy.egress).flatten());
+fn cidrs(model: &Model) -> BTreeSet<IpNet> {
+    model.policies.values().flat_map(|policy| cidrs_of(policy, |name| model.cidr_groups.get(name))).collect()
+}
+
+/// Those that rules of `policy` name.
+pub(crate) fn cidrs_of<'m>(
+    policy: &'m Policy,
+    group: impl Fn(&GroupName) -> Option<&'m BTreeSet<CidrBlock>>,
+) -> BTreeSet<IpNet> {
+    let rules = policy.ingress.iter().chain(&policy.egress).flatten();
     let blocks = rules.flat_map(|rule| &rule.peers).flat_map(|peer| match peer {
         Peer::Cidr(block) => vec![block],
-        Peer::Group(name) => model.cidr_groups.get(name).into_iter().flatten().collect(),
+        Peer::Group(name) => group(name).into_iter().flatten().collect(),
         Peer::Selector(_) | Peer::Entity(_) => Vec::new(),
     });
     blocks.flat_map(|block| block.except.iter().copied().chain([block.cidr])).collect()

@@ -17,10 +17,12 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::l4::{L4Key, L4Match, Protocol};
 use crate::model::{
     Action, Attachment, DefaultAction, Direction, Endpoint, Entity, Established, Isolation, Logging, Model,
-    Peer, Place, Policy, Rule, RuleId, Tracking, Workload,
+    Peer, Place, Policy, PortRole, Rule, RuleId, Tracking, Workload,
 };
 use crate::names::NodeName;
 use crate::plan::Outcome;
@@ -61,6 +63,28 @@ impl<'m> Party<'m> {
             }
         };
         Self { address, who }
+    }
+}
+
+/// The network in which an address is for [`may_send`]: 24 bits of IPv4, 64 of IPv6.
+pub fn network(address: IpAddr) -> IpNet {
+    IpNet::new(address, if address.is_ipv4() { 24 } else { 64 }).unwrap_or(address.into()).trunc()
+}
+
+/// Whether what `node` itself sends may come from `address`: its own, that of a workload that it is (attached to an uplink), or one
+/// that is nobody's and in no network in which there are workloads. So no node has to know all addresses, and none sends as another end.
+pub fn may_send(model: &Model, node: &NodeName, address: IpAddr) -> bool {
+    match Party::seen_from(model, node, address).who {
+        Who::Host => true,
+        Who::RemoteNode => false,
+        Who::Workload(workload) => {
+            let role = |at: &Endpoint| model.fabric.nodes.get(&at.node)?.ports.get(&at.port).copied();
+            matches!(&workload.attachment, Attachment::Managed(at) if at.node == *node && role(at) == Some(PortRole::Uplink))
+        }
+        Who::World => {
+            let mut taken = model.workloads.values().flat_map(|workload| &workload.addresses);
+            !taken.any(|taken| network(*taken) == network(address))
+        }
     }
 }
 

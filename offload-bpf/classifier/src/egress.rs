@@ -6,8 +6,9 @@
 //!   workload that sends to them.
 //! - **Generation.** While there is none, only what goes to the node's failsafe services leaves, out of ports that face the
 //!   fabric: just what could be answered.
-//! - **Source.** It must be the node's own, that of a workload behind an uplink, or unknown to the fabric. An address behind
-//!   another port, or elsewhere in the fabric, is spoofed.
+//! - **Source.** It must be the node's own, that of a workload behind an uplink, or of nobody in the fabric. An address behind
+//!   another port, or elsewhere in the fabric, is spoofed, and so is one in a network of which the node knows no more than that
+//!   there are workloads in it (identity 0).
 //! - **Neither end behind this node**: `failsafe`, else `from-node`, in fragments too.
 //! - **Connection and policy** are the same, in the same tables: a workload's answers to the node are found, and so are the node's
 //!   to a workload, and the fabric's to a workload that is the node.

@@ -1,10 +1,18 @@
 //! Model and identities → one plan for each node with an agent.
 //!
-//! Three steps, a file each: [`peers`] sorts every address of the fabric into classes that no rule can tell
-//! apart, [`rows`] decides for each subject what it does with each class, [`sets`] folds the rules that match
-//! one class into a decision list over all layer-4 keys. Rows do not depend on the node, so each is made once
-//! for the whole fabric.
+//! [`peers`] sorts every address of the fabric into classes that no rule can tell apart, [`rows`] decides for
+//! each subject what it does with each class, [`sets`] folds the rules that match one class into a decision
+//! list over all layer-4 keys, [`nodes`] says which of that a node has. Rows do not depend on the node, so each
+//! is made once for the whole fabric.
+//!
+//! A [`Compiler`] keeps what it made: a change costs what it touches. Compiling from nothing is a change of
+//! everything, so there is one way only to a plan.
 
+mod change;
+mod cidrs;
+mod kinds;
+mod nodes;
+mod numbers;
 mod peers;
 mod rows;
 mod sets;
@@ -13,15 +21,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use crate::demands::Demands;
-use crate::identity::{Identity, IdentityTable, SecurityLabels};
-use crate::labels::Labels;
-use crate::model::{AgentPresence, Attachment, Direction, Fabric, Model, Node, PortRole, Workload};
-use crate::names::{NodeName, PortName, WorkloadName};
-use crate::plan::{Plan, PlanIdentity, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload, SetId};
+pub use change::Before;
 
+use crate::identity::{Identity, IdentityTable};
+use crate::model::{AgentPresence, Model};
+use crate::names::{NodeName, WorkloadName};
+use crate::plan::{BlockPlan, Plan, SetId};
+
+use nodes::NodePart;
+use numbers::Numbers;
 use peers::Peers;
-use rows::Rows;
+use rows::Subject;
+use sets::Lists;
 
 /// Why a model can't be compiled. None of these is the user's fault: identities are allocated before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,111 +57,105 @@ pub enum CompileError {
     },
 }
 
+/// Why a change did not come about.
+#[derive(Debug)]
+enum Halt {
+    /// It can't be compiled.
+    Error(CompileError),
+    /// Numbers of classes collide, and what is next free depends on all of them.
+    Crowded,
+}
+
+impl From<CompileError> for Halt {
+    fn from(error: CompileError) -> Self {
+        Self::Error(error)
+    }
+}
+
 /// Compiles `model` to one plan for each node with an agent.
 ///
 /// The result depends only on what the documents mean: not on the order of documents, rules or labels.
 pub fn compile(model: &Model, identities: &IdentityTable) -> Result<BTreeMap<NodeName, Plan>, CompileError> {
-    let numbered = number_workloads(model, identities)?;
-    let peers = Peers::gather(model, identities, &numbered)?;
-    let mut rows = Rows::new(model, &peers);
-    let nodes = model.fabric.nodes.values().filter(|node| node.agent == AgentPresence::Enabled);
-    nodes
-        .map(|node| Ok((node.name.clone(), plan(node, &model.fabric, &numbered, &peers, &mut rows)?)))
-        .collect()
+    let compiler = Compiler::new(model, identities)?;
+    Ok(compiler.plans().map(|plan| (plan.own.node.clone(), plan.join())).collect())
 }
 
-/// A workload and its identity.
-struct Numbered<'m> {
-    workload: &'m Workload,
-    identity: Identity,
+/// The plans of a model, kept so that a change of it touches only what it changes.
+#[derive(Debug)]
+pub struct Compiler {
+    peers: Peers,
+    subjects: BTreeMap<Identity, Subject>,
+    lists: Lists,
+    nodes: BTreeMap<NodeName, NodePart>,
 }
 
-fn number_workloads<'m>(
-    model: &'m Model,
-    identities: &IdentityTable,
-) -> Result<Vec<Numbered<'m>>, CompileError> {
-    let number = |workload: &'m Workload| {
-        let identity = identities
-            .of_workload(workload)
-            .ok_or_else(|| CompileError::NoIdentity { workload: workload.name.clone() })?;
-        Ok(Numbered { workload, identity })
-    };
-    model.workloads.values().map(number).collect()
-}
-
-fn plan(
-    node: &Node,
-    fabric: &Fabric,
-    all: &[Numbered<'_>],
-    peers: &Peers<'_>,
-    rows: &mut Rows<'_>,
-) -> Result<Plan, CompileError> {
-    let local: Vec<&Numbered<'_>> =
-        all.iter().filter(|numbered| is_enforced_at(numbered.workload, node)).collect();
-    let mut subjects: BTreeMap<Identity, &Workload> = BTreeMap::new();
-    for numbered in &local {
-        subjects.entry(numbered.identity).or_insert(numbered.workload);
-    }
-    let mut plan_rows: Vec<PlanRow> = Vec::new();
-    for (subject, example) in subjects {
-        for direction in Direction::BOTH {
-            plan_rows.push(rows.row(subject, example, direction)?.clone());
+impl Compiler {
+    /// Compiles `model` from nothing.
+    pub fn new(model: &Model, identities: &IdentityTable) -> Result<Self, CompileError> {
+        let mut compiler = Self::empty(model, Numbers::default());
+        match compiler.begin(model, identities) {
+            Ok(()) => return Ok(compiler),
+            Err(Halt::Error(error)) => return Err(error),
+            Err(Halt::Crowded) => {}
+        }
+        let mut compiler = Self::empty(model, Numbers::of_all(change::pairs(model, identities)?));
+        match compiler.begin(model, identities) {
+            Ok(()) => Ok(compiler),
+            Err(Halt::Error(error)) => Err(error),
+            Err(Halt::Crowded) => unreachable!("every pair has a number"),
         }
     }
-    let used: BTreeSet<SetId> =
-        plan_rows.iter().flat_map(|row| row.peers.iter().map(|(_, set)| *set).chain([row.default])).collect();
-    let sets: Vec<PlanSet> = used.iter().filter_map(|id| rows.set(*id).cloned()).collect();
-    let deciding: BTreeSet<_> =
-        sets.iter().flat_map(|set| set.intervals.iter().map(|interval| interval.decision.rule)).collect();
-    let rules: Vec<PlanRule> = deciding.iter().filter_map(|id| rows.rule(*id)).collect();
-    Ok(Plan {
-        node: node.name.clone(),
-        role: node.role,
-        timeouts: fabric.timeouts,
-        ports: node
-            .ports
-            .iter()
-            .filter(|(_, role)| **role != PortRole::Management)
-            .map(|(name, role)| PlanPort { name: name.clone(), role: *role })
-            .collect(),
-        demands: demands(node, fabric),
-        workloads: local.into_iter().filter_map(plan_workload).collect(),
-        addresses: peers.addresses_seen_from(node),
-        rows: plan_rows,
-        sets,
-        rules,
-        identities: identities_of(all),
-    })
-}
 
-/// Nothing enforces at a management port, so nothing is demanded of one.
-fn demands(node: &Node, fabric: &Fabric) -> Demands {
-    let enforced = |port: &PortName| node.ports.get(port).is_some_and(|role| *role != PortRole::Management);
-    let ports = node.demands.iter().filter(|(port, _)| enforced(port));
-    Demands {
-        ports: ports.map(|(port, demand)| (port.clone(), demand.clone())).collect(),
-        profiles: fabric.hardware.clone(),
+    /// Compiles what changed in `model`: documents other than the fabric itself, which were as `before` says. Numbers for what is
+    /// new must be among `identities`. Says which nodes have another plan than before.
+    ///
+    /// After an error there is no compiler; make a new one.
+    pub fn update(
+        mut self,
+        model: &Model,
+        identities: &IdentityTable,
+        before: &Before<'_>,
+    ) -> Result<(Self, BTreeSet<NodeName>), CompileError> {
+        match self.change(model, identities, before) {
+            Ok(nodes) => Ok((self, nodes)),
+            Err(Halt::Error(error)) => Err(error),
+            Err(Halt::Crowded) => {
+                let fresh = Self::new(model, identities)?;
+                let differs = |node: &&NodeName| self.plan(node) != fresh.plan(node);
+                let nodes = fresh.nodes.keys().filter(differs).cloned().collect();
+                Ok((fresh, nodes))
+            }
+        }
     }
-}
 
-fn is_enforced_at(workload: &Workload, node: &Node) -> bool {
-    matches!(&workload.attachment, Attachment::Managed(endpoint) if endpoint.node == node.name)
-}
+    /// The nodes with an agent.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeName> {
+        self.nodes.keys()
+    }
 
-fn plan_workload(numbered: &Numbered<'_>) -> Option<PlanWorkload> {
-    let Attachment::Managed(endpoint) = &numbered.workload.attachment else { return None };
-    Some(PlanWorkload {
-        name: numbered.workload.name.clone(),
-        identity: numbered.identity,
-        port: endpoint.port.clone(),
-        addresses: numbered.workload.addresses.clone(),
-    })
-}
+    /// The plan of `node`; none where it has no agent.
+    pub fn plan(&self, node: &NodeName) -> Option<BlockPlan> {
+        self.nodes.get(node).map(|part| self.assemble(part))
+    }
 
-fn identities_of(all: &[Numbered<'_>]) -> Vec<PlanIdentity> {
-    let labels: BTreeMap<Identity, Labels> = all
-        .iter()
-        .map(|numbered| (numbered.identity, SecurityLabels::of(numbered.workload).labels().clone()))
-        .collect();
-    labels.into_iter().map(|(identity, labels)| PlanIdentity { identity, labels }).collect()
+    /// All plans, by node.
+    pub fn plans(&self) -> impl Iterator<Item = BlockPlan> {
+        self.nodes.values().map(|part| self.assemble(part))
+    }
+
+    fn assemble(&self, part: &NodePart) -> BlockPlan {
+        let subjects = part.subjects.keys().filter_map(|subject| Some(&self.subjects.get(subject)?.block));
+        let peers = part.peers.iter().filter_map(|block| self.peers.block(*block));
+        BlockPlan { own: part.own.clone(), shared: subjects.chain(peers).cloned().collect() }
+    }
+
+    fn empty(model: &Model, numbers: Numbers) -> Self {
+        let nodes = model.fabric.nodes.values().filter(|node| node.agent == AgentPresence::Enabled);
+        Self {
+            peers: Peers::new(numbers),
+            subjects: BTreeMap::new(),
+            lists: Lists::default(),
+            nodes: nodes.map(|node| (node.name.clone(), NodePart::new(node, &model.fabric))).collect(),
+        }
+    }
 }

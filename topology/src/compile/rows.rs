@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::CompileError;
-use super::peers::{Matching, Member, Peers};
+use super::kinds::Kind;
+use super::peers::{Matching, Peers, has_service};
 use super::sets::{Candidate, Stage, fold};
-use crate::identity::{Class, Identity};
-use crate::l4::L4Match;
+use crate::identity::{Class, Identity, SecurityLabels};
 use crate::model::{
-    Action, DefaultAction, Direction, Established, Isolation, Model, Peer, Policy, Rule, RuleId, Workload,
+    Action, DefaultAction, Direction, Established, Fabric, Isolation, Model, Peer, Policy, Rule, RuleId,
+    Workload,
 };
-use crate::plan::{PlanRow, PlanRule, PlanSet, SetId};
+use crate::plan::{Block, PlanIdentity, PlanRow, PlanRule, PlanSet, SetId};
 use crate::rules::{display, display_fabric_default, display_tier_default};
 
 /// A rule that applies to a subject, and its tier.
@@ -21,52 +22,53 @@ struct Applying<'m> {
     policy: &'m Policy,
 }
 
-/// Rows and decision lists made so far, shared by all nodes.
+/// What one kind of workloads does with all others.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// Its rows, the decision lists that they name, and the rules that those name.
+    pub(super) block: Arc<Block>,
+    /// The classes that its rows name.
+    pub(super) named: BTreeSet<Class>,
+}
+
+/// Makes rows, one subject after another.
 pub(super) struct Rows<'m> {
     model: &'m Model,
-    peers: &'m Peers<'m>,
+    peers: &'m Peers,
     matching: BTreeMap<&'m Peer, Arc<Matching>>,
-    rows: BTreeMap<(Identity, Direction), PlanRow>,
-    sets: BTreeMap<SetId, PlanSet>,
-    rules: BTreeMap<RuleId, PlanRule>,
 }
 
 impl<'m> Rows<'m> {
-    pub(super) fn new(model: &'m Model, peers: &'m Peers<'m>) -> Self {
-        let rules = all_rules(model);
-        Self { model, peers, matching: BTreeMap::new(), rows: BTreeMap::new(), sets: BTreeMap::new(), rules }
+    pub(super) fn new(model: &'m Model, peers: &'m Peers) -> Self {
+        Self { model, peers, matching: BTreeMap::new() }
     }
 
-    pub(super) fn set(&self, id: SetId) -> Option<&PlanSet> {
-        self.sets.get(&id)
-    }
-
-    pub(super) fn rule(&self, id: RuleId) -> Option<PlanRule> {
-        self.rules.get(&id).cloned()
-    }
-
-    /// The row of `subject`, of whom `example` is one.
-    pub(super) fn row(
-        &mut self,
-        subject: Identity,
-        example: &Workload,
-        direction: Direction,
-    ) -> Result<&PlanRow, CompileError> {
-        if !self.rows.contains_key(&(subject, direction)) {
-            let row = self.make(subject, example, direction)?;
-            self.rows.insert((subject, direction), row);
+    /// Both rows of `subject`.
+    pub(super) fn subject(&mut self, subject: Identity, kind: &'m Kind) -> Result<Subject, CompileError> {
+        let mut sets = BTreeMap::new();
+        let mut rows = Vec::new();
+        for direction in Direction::BOTH {
+            rows.push(self.row(subject, kind, direction, &mut sets)?);
         }
-        Ok(&self.rows[&(subject, direction)])
+        let sets: Vec<PlanSet> = sets.into_values().collect();
+        let decisions = sets.iter().flat_map(|set| &set.intervals).map(|interval| interval.decision.rule);
+        let rules = self.rules(kind, decisions.collect());
+        let labels = SecurityLabels::of(&kind.example).labels().clone();
+        let identities = vec![PlanIdentity { identity: subject, labels }];
+        let named = rows.iter().flat_map(|row| row.peers.iter().map(|(class, _)| *class)).collect();
+        let block = Block { addresses: Vec::new(), rows, sets, rules, identities };
+        Ok(Subject { block: Arc::new(block), named })
     }
 
-    fn make(
+    fn row(
         &mut self,
         subject: Identity,
-        example: &Workload,
+        kind: &'m Kind,
         direction: Direction,
+        sets: &mut BTreeMap<SetId, PlanSet>,
     ) -> Result<PlanRow, CompileError> {
-        let model = self.model;
-        let policies = model.policies.values().filter(|policy| policy.selector.matches(&example.labels));
+        let (model, peers, example) = (self.model, self.peers, &*kind.example);
+        let policies = kind.policies.iter().filter_map(|name| model.policies.get(name));
         let policies: Vec<(&Policy, &[Rule])> =
             policies.filter_map(|policy| Some((policy, policy.rules(direction)?))).collect();
         let mut isolating: BTreeMap<usize, Established> = BTreeMap::new();
@@ -79,32 +81,35 @@ impl<'m> Rows<'m> {
             .flat_map(|(policy, rules)| rules.iter().map(|rule| Applying { tier: policy.tier, rule, policy }))
             .collect();
         let (every, by_class) = self.match_classes(&applying, direction);
-        let stages = |rules: &[usize], peer: Option<Member<'_>>| {
-            stages(model, direction, &isolating, &applying, rules, example, peer)
+        let stages = |rules: &[usize], peer: Option<&Workload>| {
+            let destination = match direction {
+                Direction::Ingress => Some(example),
+                Direction::Egress => peer,
+            };
+            stages(model, direction, &isolating, &applying, rules, destination)
         };
-
-        let default = self.fold_set(&stages(&every, None))?;
+        let default = enter(fold(&stages(&every, None)), sets)?;
         let mut made: BTreeMap<(Vec<usize>, Option<Identity>), SetId> = BTreeMap::new();
-        let mut peers = Vec::new();
-        let all = self.peers;
+        let mut differing = Vec::new();
         for (class, rules) in by_class {
-            let Some(peer) = all.classes.get(&class) else { continue };
+            let Some(identity) = peers.classes.get(&class).map(|class| class.identity) else { continue };
             // Service names resolve at the peer, so what they mean is the same for one identity only.
             let names_services =
                 direction == Direction::Egress && rules.iter().any(|i| has_service(applying[*i].rule));
-            let key = (rules, names_services.then_some(peer.identity));
+            let key = (rules, names_services.then_some(identity));
             let set = match made.get(&key) {
                 Some(set) => *set,
                 None => {
-                    let set = self.fold_set(&stages(&key.0, Some(peer.member)))?;
+                    let peer = peers.kinds.get(identity).map(|kind| &*kind.example);
+                    let set = enter(fold(&stages(&key.0, peer)), sets)?;
                     *made.entry(key).or_insert(set)
                 }
             };
             if set != default {
-                peers.push((class, set));
+                differing.push((class, set));
             }
         }
-        Ok(PlanRow { subject, direction, default, peers })
+        Ok(PlanRow { subject, direction, default, peers: differing })
     }
 
     /// Which of `applying` match every class, and which match each class that any rule tells from the rest.
@@ -144,38 +149,40 @@ impl<'m> Rows<'m> {
     }
 
     fn matching(&mut self, peer: &'m Peer) -> Arc<Matching> {
-        let peers = self.peers;
-        Arc::clone(self.matching.entry(peer).or_insert_with(|| Arc::new(peers.matching(peer))))
+        let (model, peers) = (self.model, self.peers);
+        Arc::clone(self.matching.entry(peer).or_insert_with(|| Arc::new(peers.matching(model, peer))))
     }
 
-    fn fold_set(&mut self, stages: &[Stage]) -> Result<SetId, CompileError> {
-        let set = fold(stages);
-        let id = set.id;
-        let held = self.sets.entry(id).or_insert_with(|| set.clone());
-        if *held == set { Ok(id) } else { Err(CompileError::SetCollision { id }) }
+    /// Those of the rules and defaults that decide something for `kind`, as plans name them.
+    fn rules(&self, kind: &Kind, deciding: BTreeSet<RuleId>) -> Vec<PlanRule> {
+        let policies = kind.policies.iter().filter_map(|name| self.model.policies.get(name));
+        let mut rules: Vec<PlanRule> = defaults(&self.model.fabric)
+            .chain(policies.flat_map(|policy| written(policy, &self.model.fabric)))
+            .filter(|rule| deciding.contains(&rule.id))
+            .collect();
+        rules.sort();
+        rules
     }
 }
 
-fn has_service(rule: &Rule) -> bool {
-    rule.ports.iter().any(|port| matches!(port, L4Match::Service { .. }))
+/// Enters a decision list under its number.
+fn enter(set: PlanSet, sets: &mut BTreeMap<SetId, PlanSet>) -> Result<SetId, CompileError> {
+    let id = set.id;
+    let held = sets.entry(id).or_insert_with(|| set.clone());
+    if *held == set { Ok(id) } else { Err(CompileError::SetCollision { id }) }
 }
 
 /// The tiers as [`fold`] wants them: the rules (indexes into `applying`) that match one class, and what each tier
-/// does with the rest: `isolating` are those whose default applies, and what it says of established connections. `peer` is who the class is; `None` for the class of nobody in particular.
+/// does with the rest: `isolating` are those whose default applies, and what it says of established connections. `destination`
+/// is whose service names count.
 fn stages(
     model: &Model,
     direction: Direction,
     isolating: &BTreeMap<usize, Established>,
     applying: &[Applying<'_>],
     rules: &[usize],
-    subject: &Workload,
-    peer: Option<Member<'_>>,
+    destination: Option<&Workload>,
 ) -> Vec<Stage> {
-    let destination = match (direction, peer) {
-        (Direction::Ingress, _) => Some(subject),
-        (Direction::Egress, Some(Member::Workload(workload))) => Some(workload),
-        (Direction::Egress, _) => None,
-    };
     let tiers = model.fabric.tiers.iter().enumerate().map(|(index, tier)| {
         let candidates = rules.iter().map(|i| &applying[*i]).filter(|candidate| candidate.tier == index);
         let candidates =
@@ -187,29 +194,35 @@ fn stages(
     tiers.chain([Stage::last(&model.fabric, direction)]).collect()
 }
 
-/// Every rule and every default of the model, as plans name them.
-fn all_rules(model: &Model) -> BTreeMap<RuleId, PlanRule> {
-    let mut rules = BTreeMap::new();
-    let mut enter = |rule: PlanRule| rules.insert(rule.id, rule);
-    for direction in Direction::BOTH {
-        let action = match model.fabric.default_action {
-            DefaultAction::Allow => Action::Allow,
-            DefaultAction::Deny => Action::Deny,
-        };
-        let id = model.fabric.default_rules.of(direction);
-        enter(PlanRule { id, display: display_fabric_default(direction), tier: None, direction, action });
-        for tier in &model.fabric.tiers {
+/// The defaults of the fabric and of its tiers.
+fn defaults(fabric: &Fabric) -> impl Iterator<Item = PlanRule> + '_ {
+    let action = match fabric.default_action {
+        DefaultAction::Allow => Action::Allow,
+        DefaultAction::Deny => Action::Deny,
+    };
+    Direction::BOTH.into_iter().flat_map(move |direction| {
+        let id = fabric.default_rules.of(direction);
+        let last = PlanRule { id, display: display_fabric_default(direction), tier: None, direction, action };
+        let tiers = fabric.tiers.iter().map(move |tier| {
             let id = tier.default_rules.of(direction);
             let display = display_tier_default(&tier.name, direction);
-            enter(PlanRule { id, display, tier: Some(tier.name.clone()), direction, action: Action::Deny });
-        }
-        for policy in model.policies.values() {
-            for rule in policy.rules(direction).unwrap_or_default() {
-                let tier = model.fabric.tiers.get(policy.tier).map(|tier| tier.name.clone());
-                let display = display(&policy.name, direction, rule);
-                enter(PlanRule { id: rule.id, display, tier, direction, action: rule.action });
-            }
-        }
-    }
-    rules
+            PlanRule { id, display, tier: Some(tier.name.clone()), direction, action: Action::Deny }
+        });
+        tiers.chain([last])
+    })
+}
+
+/// The rules of `policy`.
+fn written<'m>(policy: &'m Policy, fabric: &'m Fabric) -> impl Iterator<Item = PlanRule> + 'm {
+    let tier = fabric.tiers.get(policy.tier).map(|tier| tier.name.clone());
+    Direction::BOTH.into_iter().flat_map(move |direction| {
+        let tier = tier.clone();
+        policy.rules(direction).unwrap_or_default().iter().map(move |rule| PlanRule {
+            id: rule.id,
+            display: display(&policy.name, direction, rule),
+            tier: tier.clone(),
+            direction,
+            action: rule.action,
+        })
+    })
 }

@@ -1,9 +1,10 @@
 //! Sets: the rules that match one class of peers, folded into one decision list over all layer-4 keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sha2::{Digest, Sha256};
 
+use super::CompileError;
 use crate::l4::{L4Key, L4Match, L4Range};
 use crate::model::{
     Action, DefaultAction, Direction, Established, Fabric, Logging, Policy, Rule, RuleId, Tracking, Workload,
@@ -130,6 +131,36 @@ fn resolve(port: &L4Match, destination: Option<&Workload>) -> Option<L4Range> {
                 first: L4Key::new((*protocol).into(), first),
                 last: L4Key::new((*protocol).into(), last),
             })
+        }
+    }
+}
+
+/// Every decision list there is, and how many subjects have it: two that differ and have one number are found out.
+#[derive(Debug, Default)]
+pub(super) struct Lists(HashMap<SetId, (PlanSet, usize)>);
+
+impl Lists {
+    /// Takes up the lists of a subject.
+    pub(super) fn enter(&mut self, sets: &[PlanSet]) -> Result<(), CompileError> {
+        for set in sets {
+            let (held, subjects) = self.0.entry(set.id).or_insert_with(|| (set.clone(), 0));
+            if held != set {
+                return Err(CompileError::SetCollision { id: set.id });
+            }
+            *subjects += 1;
+        }
+        Ok(())
+    }
+
+    /// Gives up the lists of a subject.
+    pub(super) fn leave(&mut self, sets: &[PlanSet]) {
+        for set in sets {
+            if let Some((_, subjects)) = self.0.get_mut(&set.id) {
+                *subjects -= 1;
+                if *subjects == 0 {
+                    self.0.remove(&set.id);
+                }
+            }
         }
     }
 }

@@ -44,6 +44,15 @@ impl Policy {
             Direction::Egress => self.egress.as_deref(),
         }
     }
+
+    /// The CIDR groups that its rules name.
+    pub fn groups(&self) -> impl Iterator<Item = &GroupName> {
+        let rules = self.ingress.iter().chain(&self.egress).flatten();
+        rules.flat_map(|rule| &rule.peers).filter_map(|peer| match peer {
+            Peer::Group(name) => Some(name),
+            Peer::Selector(_) | Peer::Entity(_) | Peer::Cidr(_) => None,
+        })
+    }
 }
 
 /// Direction of policy, seen from the workload it applies to.

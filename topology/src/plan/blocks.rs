@@ -2,12 +2,10 @@
 //!
 //! A change of one block is made, encoded and stored once, however many nodes have it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::{Plan, PlanAddress, PlanIdentity, PlanRow, PlanRule, PlanSet};
+use crate::identity::Identity;
 
 /// Lists of a plan, in part. Sorted as those of a plan are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,32 +33,45 @@ pub struct BlockPlan {
 
 impl BlockPlan {
     /// All parts together, sorted; what several say in the same words is there once. Of an address, the node's own word counts: to all
-    /// others it is a remote node, to itself the host.
+    /// others it is a remote node, to itself the host. Then that of a block of workloads or nodes: a rule may name the address as a CIDR.
     pub fn join(&self) -> Plan {
         let mut plan = self.own.clone();
-        let own: BTreeMap<IpNet, PlanAddress> =
-            plan.addresses.iter().map(|entry| (entry.prefix, entry.clone())).collect();
+        let own = &self.own.addresses;
+        let is_others =
+            |entry: &&PlanAddress| own.binary_search_by(|own| own.prefix.cmp(&entry.prefix)).is_err();
         for block in &self.shared {
             let Block { addresses, rows, sets, rules, identities } = &**block;
-            let others = addresses.iter().filter(|entry| !own.contains_key(&entry.prefix));
-            plan.addresses.extend(others.cloned());
+            plan.addresses.extend(addresses.iter().filter(is_others).cloned());
             plan.rows.extend_from_slice(rows);
             plan.sets.extend_from_slice(sets);
             plan.rules.extend_from_slice(rules);
             plan.identities.extend_from_slice(identities);
         }
-        plan.addresses.sort();
-        plan.addresses.dedup();
-        plan.rows.sort();
-        plan.rows.dedup();
-        plan.sets.sort();
-        plan.sets.dedup();
-        plan.rules.sort();
-        plan.rules.dedup();
-        plan.identities.sort();
-        plan.identities.dedup();
+        once(&mut plan.addresses);
+        plan.addresses.dedup_by(|later, earlier| {
+            let is_once = later.prefix == earlier.prefix && is_of_an_end(later) != is_of_an_end(earlier);
+            if is_once && is_of_an_end(later) {
+                std::mem::swap(later, earlier);
+            }
+            is_once
+        });
+        once(&mut plan.rows);
+        once(&mut plan.sets);
+        once(&mut plan.rules);
+        once(&mut plan.identities);
         plan
     }
+}
+
+/// Sorts, and leaves each entry once.
+fn once<T: Ord>(entries: &mut Vec<T>) {
+    entries.sort_unstable();
+    entries.dedup();
+}
+
+/// Whether it is the address of a workload or node, and no CIDR or network.
+fn is_of_an_end(entry: &PlanAddress) -> bool {
+    entry.identity < Identity::FIRST_CIDR && entry.identity != Identity::UNKNOWN
 }
 
 impl From<Plan> for BlockPlan {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::{Plan, PlanSet};
+use super::{Block, BlockPlan, Plan, PlanAddress, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload};
 use crate::names::NodeName;
 
 /// A table that a plan can be too large for.
@@ -77,6 +77,10 @@ impl Table {
 
     /// Entries that `plan` needs.
     pub fn needed(self, plan: &Plan) -> usize {
+        self.needed_for(plan.into())
+    }
+
+    fn needed_for(self, plan: Entries<'_>) -> usize {
         let prefixes = || plan.addresses.iter().map(|address| address.prefix);
         let hosts = |v4| prefixes().filter(move |prefix| is_v4(prefix) == v4 && is_host(prefix));
         let networks = |v4| prefixes().filter(move |prefix| is_v4(prefix) == v4 && !is_host(prefix));
@@ -97,6 +101,31 @@ impl Table {
     }
 }
 
+/// What becomes entries of tables: of a plan, or of a part of one.
+#[derive(Clone, Copy, Default)]
+struct Entries<'a> {
+    addresses: &'a [PlanAddress],
+    rows: &'a [PlanRow],
+    sets: &'a [PlanSet],
+    rules: &'a [PlanRule],
+    ports: &'a [PlanPort],
+    workloads: &'a [PlanWorkload],
+}
+
+impl<'a> From<&'a Plan> for Entries<'a> {
+    fn from(plan: &'a Plan) -> Self {
+        let Plan { addresses, rows, sets, rules, ports, workloads, .. } = plan;
+        Self { addresses, rows, sets, rules, ports, workloads }
+    }
+}
+
+impl<'a> From<&'a Block> for Entries<'a> {
+    fn from(block: &'a Block) -> Self {
+        let Block { addresses, rows, sets, rules, identities: _ } = block;
+        Self { addresses, rows, sets, rules, ..Self::default() }
+    }
+}
+
 /// Intervals of a list that go into the table of intervals: a short list is in the policy entries that name it.
 pub(crate) fn in_array(set: &PlanSet) -> usize {
     const INLINE: usize = 3;
@@ -114,7 +143,7 @@ fn is_host(prefix: &IpNet) -> bool {
 
 /// At most: one for each pair of identity and class that differ, and one for each address behind the node. What has an entry is
 /// told from an identity by the highest bit, so one with that bit would need an entry too.
-fn ends(plan: &Plan) -> usize {
+fn ends(plan: Entries<'_>) -> usize {
     const INDEXED: u32 = 1 << 31;
     let pairs = plan.addresses.iter().map(|address| (address.identity.0, address.class.0));
     let differ = |(identity, class): &(u32, u32)| identity != class || !(1..INDEXED).contains(identity);
@@ -153,6 +182,19 @@ pub struct CapacityError {
     pub needed: usize,
     /// Entries a generation may have.
     pub room: usize,
+}
+
+impl BlockPlan {
+    /// As [`Plan::check_capacity`] of the whole.
+    pub fn check_capacity(&self) -> Result<(), CapacityError> {
+        // Together, parts need no more than apart: the whole is put together only where that might be too much.
+        let parts = || {
+            let shared = self.shared.iter().map(|block| Entries::from(&**block));
+            [Entries::from(&self.own)].into_iter().chain(shared)
+        };
+        let fits = |table: &Table| parts().map(|part| table.needed_for(part)).sum::<usize>() <= table.room();
+        if Table::ALL.iter().all(fits) { Ok(()) } else { self.join().check_capacity() }
+    }
 }
 
 impl Plan {
