@@ -5,6 +5,7 @@
 //! [`documents`] parses and validates, [`identity`] numbers the label sets, [`compile`] makes one plan per
 //! node, and everything the fabric enforces is checked against [`oracle`].
 
+pub mod claims;
 pub mod compile;
 pub mod demands;
 pub mod documents;
@@ -14,6 +15,7 @@ pub mod labels;
 pub mod lint;
 pub mod model;
 pub mod names;
+pub mod operators;
 pub mod oracle;
 pub mod placement;
 pub mod plan;

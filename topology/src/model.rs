@@ -15,6 +15,7 @@ pub use policy::{
     Action, CidrBlock, Direction, Entity, Logging, Peer, Place, Policy, Rule, RuleId, Tracking,
 };
 
+use crate::claims::LabelRules;
 use crate::demands::Demand;
 use crate::l4::PortProtocol;
 use crate::labels::Labels;
@@ -64,6 +65,8 @@ pub struct Fabric {
     pub timeouts: Timeouts,
     /// What is demanded of the ports of kinds of devices.
     pub hardware: BTreeMap<ProfileName, Demand>,
+    /// Which labels workloads may claim, and who may set them.
+    pub label_rules: LabelRules,
 }
 
 /// A machine.

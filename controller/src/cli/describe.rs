@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Subcommand;
 use selvedge_proto::Count;
+use selvedge_topology::claims::{LabelRule, LabelRules, LabelScope, Unlisted};
 use selvedge_topology::identity::{Identity, IdentityKey};
 use selvedge_topology::model::{
     Action, Attachment, DefaultAction, Direction, Established, Model, Policy, Rule, RuleId, Tier, Workload,
@@ -106,7 +107,24 @@ pub(super) fn fabric(snapshot: &Snapshot) -> String {
     });
     out.push_str("Timeouts:\n");
     out.push_str(&indented(&table(&["SILENT", "FOR", "DEFAULT"], timeouts)));
+    out.push_str(&label_rules(&fabric.label_rules));
     out
+}
+
+/// Which labels may be claimed, and who may set them; nothing where anybody may set any.
+fn label_rules(rules: &LabelRules) -> String {
+    let row = |(scope, rule): (&LabelScope, &LabelRule)| {
+        vec![scope.to_string(), rule.values.to_string(), rule.set_by.to_string()]
+    };
+    let mut rows: Vec<Vec<String>> = rules.iter().map(row).collect();
+    rows.extend(match rules.unlisted() {
+        Unlisted::Refuse => Some(["(others)", "none", "nobody"].map(str::to_owned).to_vec()),
+        Unlisted::Allow => None,
+    });
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("Labels:\n{}", indented(&table(&["KEY", "VALUES", "SET BY"], rows)))
 }
 
 pub(super) fn workload(snapshot: &Snapshot, name: &WorkloadName) -> Result<String, CliError> {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use futures::future::Either;
+use selvedge_topology::operators::Asker;
 use selvedge_trust::pki::{Certificate, Role, Subject};
 use tonic::Status;
 use tonic::body::Body;
@@ -62,6 +63,16 @@ impl Caller {
     /// Who sent `request`; whoever got past [`Authorize`] is somebody.
     pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<&Self, Status> {
         request.extensions().get().ok_or_else(|| Status::internal("a request that nobody has let in"))
+    }
+
+    /// Who it is to those who apply documents.
+    pub(super) fn asker(&self) -> Asker {
+        match self {
+            Self::Known(Subject::Operator { operator, role, .. }) => {
+                Asker::Operator { name: operator.clone(), role: *role }
+            }
+            Self::Known(_) | Self::Anybody | Self::Stranger => Asker::Unknown,
+        }
     }
 
     /// Whether it may speak as `node`.

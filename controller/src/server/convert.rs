@@ -193,6 +193,7 @@ impl From<ApplyError> for Status {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::FileTwice { .. } => invalid(error),
+            ApplyError::Labels(_) => Self::permission_denied(error.to_string()),
             ApplyError::Proposal(_)
             | ApplyError::Unenforced(_)
             | ApplyError::Demands(_)

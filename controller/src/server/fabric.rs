@@ -5,6 +5,7 @@ use std::pin::Pin;
 use futures::{Stream, StreamExt, stream};
 use selvedge_proto::wire::fabric_server::Fabric;
 use selvedge_proto::{keys, targets_to_wire, wire};
+use selvedge_topology::operators::Asker;
 use selvedge_topology::plan::Generation;
 use selvedge_trust::audit::Author;
 use tokio_stream::wrappers::BroadcastStream;
@@ -13,6 +14,7 @@ use tonic::{Request, Response, Status};
 
 use super::apply::{self, Gaps, Intent};
 use super::audit;
+use super::authorize::Caller;
 use super::convert::invalid;
 use super::{Shared, convert};
 use crate::store::{Identities, StoreError};
@@ -28,11 +30,11 @@ impl Fabric for Shared {
         &self,
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::ApplyResponse>, Status> {
-        let author = audit::author(&request)?;
+        let (author, asker) = (audit::author(&request)?, Caller::of(&request)?.asker());
         let wire::ApplyRequest { files, dry_run, allow_unenforced, signed } = request.into_inner();
         let intent = if dry_run { Intent::DryRun } else { Intent::Apply };
         let signed = signed.map(convert::signed).transpose().map_err(invalid)?;
-        let request = self.applying(author, files, allow_unenforced);
+        let request = self.applying((author, asker), files, allow_unenforced);
         let applied = self
             .desired
             .apply(&self.store, &self.audit, apply::Request { intent, signed, ..request })
@@ -45,11 +47,11 @@ impl Fabric for Shared {
         &self,
         request: Request<wire::DraftRequest>,
     ) -> Result<Response<wire::DraftResponse>, Status> {
-        let author = audit::author(&request)?;
+        let (author, asker) = (audit::author(&request)?, Caller::of(&request)?.asker());
         let wire::DraftRequest { files, allow_unenforced } = request.into_inner();
         let applied = self
             .desired
-            .apply(&self.store, &self.audit, self.applying(author, files, allow_unenforced))
+            .apply(&self.store, &self.audit, self.applying((author, asker), files, allow_unenforced))
             .await?;
         let would = Some(convert::applied(applied, Intent::Draft));
         let current = self.desired.current();
@@ -148,12 +150,12 @@ impl Fabric for Shared {
 impl Shared {
     fn applying(
         &self,
-        author: Author,
+        (author, asker): (Author, Asker),
         files: Vec<wire::SourceFile>,
         allow_unenforced: bool,
     ) -> apply::Request {
         let gaps = if allow_unenforced { Gaps::Allowed } else { Gaps::Refused };
         let (intent, seen) = (Intent::Draft, self.seen());
-        apply::Request { author, files: convert::files(files), intent, gaps, seen, signed: None }
+        apply::Request { author, asker, files: convert::files(files), intent, gaps, seen, signed: None }
     }
 }

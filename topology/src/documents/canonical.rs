@@ -77,7 +77,8 @@ fn block(value: &Json, indent: usize, keys: Keys, text: &mut String) {
             for (index, item) in items.iter().enumerate() {
                 text.push_str(if index == 0 { "" } else { &pad });
                 text.push_str("- ");
-                block(item, indent + 2, keys, text);
+                // Labels are a map; a list of that name has records.
+                block(item, indent + 2, Keys::Fields, text);
             }
         }
         leaf => {

@@ -58,6 +58,7 @@ codes! {
     PortInUse "port-in-use" "A port has two wires.";
     WrongPort "wrong-port" "A port's role does not fit what is attached to it.";
     Enforcement "enforcement" "`unmanaged` does not say what the topology implies.";
+    LabelRefused "label-refused" "A workload claims a label that the fabric's rules for labels refuse.";
     SelectsNothing "selects-nothing" "A policy that selects no workload.";
     NeverMatches "never-matches" "A rule that can match nothing.";
     DuplicateRule "duplicate-rule" "A rule that says what another of its policy says.";

@@ -44,10 +44,14 @@ pub const RULE_PORTS: usize = 1_000;
 pub const EXCEPTS: usize = 1_000;
 /// Requirements of a selector, under `matchLabels` and under `matchExpressions`.
 pub const REQUIREMENTS: usize = 64;
-/// Values of one requirement.
+/// Values of one requirement, or of one rule for labels.
 pub const VALUES: usize = 1_000;
 /// Labels of a workload.
 pub const LABELS: usize = 64;
+/// Rules for labels.
+pub const LABEL_RULES: usize = 1_000;
+/// Operators that a rule for a label names.
+pub const SETTERS: usize = 1_000;
 /// Addresses of a workload, a node or an external.
 pub const ADDRESSES: usize = 256;
 /// Services of a workload.

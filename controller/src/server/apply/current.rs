@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use selvedge_proto::{GenerationRecord, TargetList, keys};
+use selvedge_topology::claims::Claims;
 use selvedge_topology::documents::{Document, Loaded, SourceFile, load};
 use selvedge_topology::model::{Model, NodeRole};
 use selvedge_topology::names::NodeName;
@@ -25,6 +26,8 @@ pub(in crate::server) struct Current {
     pub(in crate::server) roles: BTreeMap<NodeName, NodeRole>,
     /// Whose addresses are; nobody's where the stored documents can't be read by this version.
     pub(in crate::server) owners: Owners,
+    /// What is claimed of labels that not everybody may set; `None` where the stored documents can't be read by this version.
+    pub(super) claims: Option<Claims>,
     pub(super) documents: Vec<Document>,
 }
 
@@ -97,7 +100,8 @@ async fn restore(store: &Store, record: &GenerationRecord) -> Result<Current, St
     }
     let roles = model.as_ref().map(roles).unwrap_or_default();
     let owners = model.as_ref().map(Owners::of).unwrap_or_default();
-    Ok(Current { generation: record.generation, files, targets, roles, owners, documents })
+    let claims = model.as_ref().map(Claims::of);
+    Ok(Current { generation: record.generation, files, targets, roles, owners, claims, documents })
 }
 
 pub(super) fn roles(model: &Model) -> BTreeMap<NodeName, NodeRole> {

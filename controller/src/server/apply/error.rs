@@ -6,6 +6,7 @@ use selvedge_topology::placement::{Hole, UnmetDemand};
 use selvedge_topology::plan::Generation;
 use selvedge_trust::Mistrust;
 
+use super::claims::LabelRefusal;
 use crate::state::ProposalError;
 use crate::store::StoreError;
 
@@ -16,6 +17,8 @@ pub(in crate::server) enum ApplyError {
     FileTwice { name: String },
     #[error(transparent)]
     Proposal(#[from] ProposalError),
+    #[error(transparent)]
+    Labels(#[from] LabelRefusal),
     #[error("{}", unenforced(.0))]
     Unenforced(Vec<Hole>),
     #[error("{}", unmet(.0))]

@@ -1,5 +1,6 @@
 //! The desired state, and how documents become the next one.
 
+mod claims;
 mod collect;
 mod current;
 mod error;
@@ -9,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use selvedge_proto::TargetList;
+use selvedge_topology::claims::Claims;
 use selvedge_topology::documents::{Diagnostic, Document, Loaded, SourceFile, load};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
+use selvedge_topology::operators::Asker;
 use selvedge_topology::placement::{Hole, Obstacles, SeenNode};
 use selvedge_topology::plan::Generation;
 use selvedge_trust::audit::{Author, Deed};
@@ -80,8 +83,10 @@ pub(super) enum End {
 
 /// What the documents are held against.
 pub(super) struct Request {
-    /// Who wants it.
+    /// Who wants it, for the record.
     pub(super) author: Author,
+    /// Who wants it, to those who ask what they may do.
+    pub(super) asker: Asker,
     pub(super) files: Vec<SourceFile>,
     pub(super) intent: Intent,
     pub(super) gaps: Gaps,
@@ -110,6 +115,7 @@ pub(super) enum Intent {
 /// On which terms documents are applied.
 struct Terms<'a> {
     author: Author,
+    asker: Asker,
     audit: &'a Audit,
     intent: Intent,
     gaps: Gaps,
@@ -168,7 +174,8 @@ impl Desired {
         warn!(%generation, "signing anew what lies in etcd, as it was asked for");
         let (gaps, seen) = (Gaps::Allowed, BTreeMap::new());
         let author = Author { name: "selvedge-controller --resign".to_owned(), ..Author::default() };
-        let request = Request { author, files, intent: Intent::Apply, gaps, seen, signed: None };
+        let asker = Asker::Unknown;
+        let request = Request { author, asker, files, intent: Intent::Apply, gaps, seen, signed: None };
         match desired.apply(store, audit, request).await?.end {
             End::Invalid => Err(ApplyError::Unreadable { generation }),
             End::Unchanged(_) | End::Changed { .. } => Ok(desired),
@@ -209,7 +216,7 @@ impl Desired {
         audit: &Audit,
         request: Request,
     ) -> Result<Applied, ApplyError> {
-        let Request { author, files, intent, gaps, seen, signed } = request;
+        let Request { author, asker, files, intent, gaps, seen, signed } = request;
         let mut names = BTreeSet::new();
         if let Some(file) = files.iter().find(|file| !names.insert(file.name.clone())) {
             return Err(ApplyError::FileTwice { name: file.name.clone() });
@@ -229,7 +236,7 @@ impl Desired {
             self.take_up(newest);
             working.newest = Newest::Known;
         }
-        let terms = Terms { author, audit, intent, gaps, seen: seen.into(), signed };
+        let terms = Terms { author, asker, audit, intent, gaps, seen: seen.into(), signed };
         let read = Read { files, documents, model: Arc::new(model) };
         let end = self.propose(store, &mut working, read, terms).await?;
         Ok(Applied { diagnostics, end })
@@ -275,7 +282,7 @@ impl Desired {
         store: &Store,
         working: &mut Working,
         read: Read,
-        Terms { author, audit, intent, gaps, seen, signed }: Terms<'_>,
+        Terms { author, asker, audit, intent, gaps, seen, signed }: Terms<'_>,
     ) -> Result<End, ApplyError> {
         // Everything that can be refused is refused before the first write.
         let identities = &mut working.identities;
@@ -291,6 +298,7 @@ impl Desired {
         {
             return Ok(End::Unchanged(current.generation));
         }
+        claims::check(before.as_deref(), &read.model, &changed, &asker)?;
         let Obstacles { holes, demands } = std::mem::take(&mut proposal.obstacles);
         if !demands.is_empty() {
             return Err(ApplyError::Demands(demands));
@@ -331,8 +339,9 @@ impl Desired {
             self.keep(publication).await?;
             info!(%generation, nodes = all.len(), changed = nodes.len(), "published");
             let Read { files, documents, model } = read;
-            let (roles, owners) = (current::roles(&model), Owners::of(&model));
-            let current = Current { generation, files, targets: all, roles, owners, documents };
+            let (roles, owners, claims) =
+                (current::roles(&model), Owners::of(&model), Some(Claims::of(&model)));
+            let current = Current { generation, files, targets: all, roles, owners, claims, documents };
             self.current.send_replace(Some(Arc::new(current)));
         }
         Ok(End::Changed { generation: Some(generation), changes, nodes, holes })

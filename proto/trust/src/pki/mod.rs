@@ -14,7 +14,8 @@ pub use authority::{Ca, Names, Term};
 pub use certificate::{Certificate, common_name};
 pub use identity::Identity;
 pub use request::{NewKey, Request};
-pub use subject::{Enrolment, Role, Subject, SubjectError};
+pub use selvedge_topology::operators::Role;
+pub use subject::{Enrolment, Subject, SubjectError};
 
 use std::path::PathBuf;
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::super::codes::Code as Finding;
-use super::super::decode::{Decode, FieldSpec, text, text_of, within, wrong_type};
+use super::super::decode::{Decode, FieldSpec, Located, text, text_of, within, wrong_type};
 use super::super::limits;
 use super::super::schema::Definitions;
 use super::super::sink::Sink;
-use super::super::tree::{Node, Value};
-use crate::labels::{LabelKey, LabelValue, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE};
+use super::super::tree::{Node, Span, Value};
+use crate::claims::LabelScope;
+use crate::labels::{LabelError, LabelKey, LabelValue, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE};
 
 impl Decode for LabelKey {
     fn decode(node: &Node, field: &FieldSpec, sink: &mut Sink<'_>) -> Option<Self> {
@@ -23,14 +24,24 @@ impl Decode for LabelKey {
     }
 }
 
-fn label_key(text: &str, node: &Node, sink: &mut Sink<'_>) -> Option<LabelKey> {
-    match LabelKey::from_document(text) {
-        Ok(key) => Some(key),
-        Err(error) => {
-            sink.error(Finding::BadLabel, node.span, error.to_string(), None);
-            None
-        }
+impl Decode for LabelScope {
+    fn decode(node: &Node, field: &FieldSpec, sink: &mut Sink<'_>) -> Option<Self> {
+        let text = text(node, field, "a label key or a prefix of some", sink)?;
+        good(text.parse(), node, sink)
     }
+
+    fn schema(definitions: &mut Definitions) -> Json {
+        LabelKey::schema(definitions)
+    }
+}
+
+fn label_key(text: &str, node: &Node, sink: &mut Sink<'_>) -> Option<LabelKey> {
+    good(LabelKey::from_document(text), node, sink)
+}
+
+/// What was read, or the error reported.
+fn good<T>(read: Result<T, LabelError>, node: &Node, sink: &mut Sink<'_>) -> Option<T> {
+    read.map_err(|error| sink.error(Finding::BadLabel, node.span, error.to_string(), None)).ok()
 }
 
 impl Decode for LabelValue {
@@ -45,18 +56,26 @@ impl Decode for LabelValue {
 
 fn label_value(node: &Node, key: &str, sink: &mut Sink<'_>) -> Option<LabelValue> {
     let text = text_of(node, key, "a label value", sink)?;
-    match text.parse::<LabelValue>() {
-        Ok(value) => Some(value),
-        Err(error) => {
-            sink.error(Finding::BadLabel, node.span, error.to_string(), None);
-            None
-        }
-    }
+    good(text.parse(), node, sink)
 }
 
 /// Labels, or labels to match.
 #[derive(Clone, Debug)]
-pub(crate) struct LabelMap(pub(crate) Labels);
+pub(crate) struct LabelMap(pub(crate) BTreeMap<LabelKey, WrittenLabel>);
+
+/// The value of a label, and where key and value stand.
+#[derive(Clone, Debug)]
+pub(crate) struct WrittenLabel {
+    pub(crate) key: Span,
+    pub(crate) value: Located<LabelValue>,
+}
+
+impl LabelMap {
+    /// The labels, wherever they stand.
+    pub(crate) fn labels(&self) -> Labels {
+        Labels(self.0.iter().map(|(key, label)| (key.clone(), label.value.value.clone())).collect())
+    }
+}
 
 impl Decode for LabelMap {
     fn decode(node: &Node, field: &FieldSpec, sink: &mut Sink<'_>) -> Option<Self> {
@@ -65,17 +84,20 @@ impl Decode for LabelMap {
         };
         within(entries.len(), limits::LABELS, field, node.span, sink)?;
         let mut labels = BTreeMap::new();
-        let mut good = true;
+        let mut all_good = true;
         for entry in entries {
             let at_key = Node { span: entry.key_span, value: Value::Broken };
             let key = label_key(&entry.key, &at_key, sink);
             let value = label_value(&entry.node, &entry.key, sink);
             match key.zip(value) {
-                Some((key, value)) => drop(labels.insert(key, value)),
-                None => good = false,
+                Some((key, value)) => {
+                    let value = Located { value, span: entry.node.span };
+                    labels.insert(key, WrittenLabel { key: entry.key_span, value });
+                }
+                None => all_good = false,
             }
         }
-        good.then_some(Self(Labels(labels)))
+        all_good.then_some(Self(labels))
     }
 
     fn schema(definitions: &mut Definitions) -> Json {

@@ -17,8 +17,8 @@ use super::sink::{Sink, quoted};
 use super::tree::{Node, Typed};
 use crate::model::Endpoint;
 use crate::names::{
-    ExternalName, GroupName, MAX_NAME, NameError, NodeName, PortName, ProfileName, RackName, RuleName,
-    ServiceName, TierName, WorkloadName,
+    ExternalName, GroupName, MAX_NAME, NameError, NodeName, OperatorName, PortName, ProfileName, RackName,
+    RuleName, ServiceName, TierName, WorkloadName,
 };
 pub(crate) use addresses::Cidr;
 pub(crate) use labels::LabelMap;
@@ -80,7 +80,7 @@ macro_rules! name {
         }
     )*};
 }
-name!(NodeName, ExternalName, TierName, GroupName, RuleName, RackName, ProfileName);
+name!(NodeName, ExternalName, TierName, GroupName, RuleName, RackName, ProfileName, OperatorName);
 
 /// The name of a document; the kind says of what.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,6 +10,7 @@ use super::super::kinds::{
 use super::super::sink::{Completeness, Sink};
 use super::super::tree::Span;
 use super::addresses::{AddressBook, Owner};
+use super::labels::LabelBook;
 use super::{Named, Names, demands, unknown};
 use crate::demands::Demand;
 use crate::model::{
@@ -33,6 +34,7 @@ const UNNUMBERED: DefaultRules = DefaultRules { ingress: RuleId(0), egress: Rule
 /// The fabric, and what others have to know of its wires.
 pub(super) struct Frame {
     pub(super) fabric: Fabric,
+    pub(super) labels: LabelBook,
     wires: BTreeMap<Endpoint, Span>,
 }
 
@@ -47,7 +49,7 @@ pub(super) fn fabric(
         // Every reference would dangle; the missing nodes are reported already.
         sink.lose_documents();
     }
-    let tiers = tiers(&spec, sink);
+    let (tiers, labels) = (tiers(&spec, sink), LabelBook::of(&spec, sink));
     let fabric = Fabric {
         name: name.value,
         nodes: nodes(&spec, book, sink),
@@ -61,8 +63,9 @@ pub(super) fn fabric(
         established_place: spec.established.given().map(|said| sink.place(said.span)),
         timeouts: spec.timeouts.value().map(timeouts).unwrap_or_default(),
         hardware: demands::of_profiles(&spec, sink),
+        label_rules: labels.rules().clone(),
     };
-    let mut frame = Frame { fabric, wires: BTreeMap::new() };
+    let mut frame = Frame { fabric, labels, wires: BTreeMap::new() };
     for link in spec.links.value().into_iter().flat_map(|links| &links.0) {
         if let Some(link) = frame.link(&link.value, sink) {
             frame.fabric.links.insert(link);

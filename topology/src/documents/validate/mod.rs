@@ -3,6 +3,7 @@
 mod addresses;
 mod demands;
 mod fabric;
+mod labels;
 mod policies;
 mod workloads;
 

@@ -189,8 +189,8 @@ fn block(
 fn selector(spec: &SelectorSpec) -> Option<Selector> {
     let mut requirements = BTreeSet::new();
     if let Some(labels) = written(&spec.match_labels)? {
-        for (key, value) in &labels.0.0 {
-            requirements.insert(Requirement::In(key.clone(), BTreeSet::from([value.clone()])));
+        for (key, label) in &labels.0 {
+            requirements.insert(Requirement::In(key.clone(), BTreeSet::from([label.value.value.clone()])));
         }
     }
     if let Some(expressions) = written(&spec.match_expressions)? {

@@ -30,12 +30,15 @@ pub(super) fn workloads(
         let owner = Owner { kind: "workload", name: name.value.as_str().into() };
         let addresses = book.claim(&owner, &spec.addresses, sink);
         let services = services(&spec, sink);
+        if let (Some(frame), Some(labels)) = (frame, spec.labels.value()) {
+            frame.labels.check(labels, sink);
+        }
         let attachment = frame.and_then(|frame| attachment(&spec, name.span, frame, &mut machines, sink));
         if let (true, Some(attachment), Some(labels)) = (new, attachment, spec.labels.value()) {
             let place = sink.place(name.span);
             let workload = Workload {
                 name: name.value.clone(),
-                labels: labels.0.clone(),
+                labels: labels.labels(),
                 addresses,
                 attachment,
                 enforcement: spec.enforcement.value().copied().unwrap_or_default(),
