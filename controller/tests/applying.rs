@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, apply, client, documents, files, report};
-use selvedge_proto::plan::Manifest;
+use selvedge_proto::plan::{Manifest, PlanDecodeError};
 use selvedge_proto::wire::{self, ApplyOutcome, ChangeKind};
 use selvedge_proto::{Chunks, EgressReport, PortReport, Report, keys};
 use selvedge_topology::model::PortRole;
@@ -46,8 +46,9 @@ async fn applied_documents_come_back_and_nodes_can_read_their_plans() {
 fn plan(dump: &std::collections::BTreeMap<String, Vec<u8>>, target: &selvedge_proto::Target) -> Plan {
     let bytes = &dump[&keys::manifest(target.manifest)];
     let manifest = Manifest::decode(target.manifest, bytes).unwrap();
-    let chunks: Chunks =
-        manifest.chunks().into_iter().map(|digest| (digest, dump[&keys::chunk(digest)].clone())).collect();
+    let mut chunks = Chunks::new();
+    let get = |digest| Ok::<_, PlanDecodeError>(dump[&keys::chunk(digest)].clone());
+    manifest.gather(&mut chunks, get).unwrap();
     manifest.plan(&chunks).unwrap()
 }
 

@@ -76,7 +76,9 @@ async fn a_generation_of_ten_thousand_nodes_and_twenty_thousand_chunks_is_publis
         GenerationRecord::new(Generation(1), SystemTime::UNIX_EPOCH, Summary::default(), &[], &targets)
             .unwrap();
     let content = |number: u32| (Digest::of(&number.to_be_bytes()), number.to_be_bytes().to_vec());
-    chunks.extend((0..2 * NODES).map(content));
+    for (digest, bytes) in (0..2 * NODES).map(content) {
+        chunks.insert(digest, bytes).unwrap();
+    }
     let manifests = (0..NODES).map(content).collect();
     let etcd = TestEtcd::start().await;
     let store = Store::connect(etcd.etcd.access()).await.unwrap();

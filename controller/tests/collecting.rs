@@ -70,7 +70,7 @@ fn publication(number: u64, before: &TargetList, variant: usize) -> (Publication
     let model = load(&files).model.unwrap();
     let mut identities = IdentityTable::default();
     identities.allocate(&model).unwrap();
-    let Proposal { plans, manifests, chunks, .. } =
+    let Proposal { plans, manifests, mut chunks, .. } =
         Proposal::new(&model, &identities, &BTreeMap::new()).unwrap();
     let targets = targets(before, &plans, Generation(number), |_, _| None);
     let (record, own) =
@@ -78,11 +78,17 @@ fn publication(number: u64, before: &TargetList, variant: usize) -> (Publication
             .unwrap();
     let plans = plans.values().flat_map(|digest| {
         let manifest = Manifest::decode(*digest, &manifests[digest]).unwrap();
-        manifest.chunks().into_iter().map(keys::chunk).chain([keys::manifest(*digest)])
+        let parts = manifest.outline(&chunks).unwrap().chunks();
+        parts
+            .into_iter()
+            .chain(manifest.lists())
+            .map(keys::chunk)
+            .chain([keys::manifest(*digest)])
+            .collect::<Vec<_>>()
     });
     let own_keys = record.chunks().map(keys::chunk).chain([keys::generation(Generation(number))]);
     let published = own_keys.chain(plans).collect();
-    let chunks = chunks.into_iter().chain(own).collect();
+    chunks.append(own);
     (Publication { record, targets, gone: Vec::new(), manifests, chunks }, published)
 }
 
@@ -207,8 +213,9 @@ async fn a_publication_during_which_something_is_swept_is_refused() {
     let mut history = History::begin(&etcd, 0).await;
     history.publish().await;
     let (mut slow, _) = publication(2, &history.model.targets, 9);
-    slow.chunks
-        .extend((0..6000_u32).map(|each| (Digest::of(&each.to_be_bytes()), each.to_be_bytes().to_vec())));
+    for each in (0..6000_u32).map(u32::to_be_bytes) {
+        slow.chunks.insert(Digest::of(&each), each.to_vec()).unwrap();
+    }
     let before = etcd.dump().await.len();
     let (store, fence) = (history.store.clone(), history.leader.fence());
     let told = entry(&slow);
@@ -230,8 +237,8 @@ async fn nothing_is_swept_where_a_generation_came_into_being_that_its_mark_did_n
     // Its chunks are there and its record is not: as where it was given up, or is still under way somewhere.
     let (late, _) = publication(2, &history.model.targets, 9);
     let mut raw = etcd.raw().await;
-    for (digest, chunk) in &late.chunks {
-        raw.put(keys::chunk(*digest), chunk.clone(), None).await.unwrap();
+    for (digest, chunk) in late.chunks.iter() {
+        raw.put(keys::chunk(digest), chunk, None).await.unwrap();
     }
     let garbage = history.store.find_garbage(Retention(NonZeroU32::MIN)).await.unwrap();
     assert!(!garbage.chunks.is_empty());

@@ -47,7 +47,7 @@ impl Keys {
 }
 
 fn encoded(plan: &Plan) -> EncodedPlan {
-    encode_plan(plan).unwrap()
+    encode_plan(&plan.clone().into()).unwrap()
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn content_is_what_was_signed_or_it_is_refused_and_a_target_that_is_gone_is_miss
     // The fabric's next generation comes, and its content is exchanged on the way.
     let (next, bad) = (encoded(&plans::allowing(443)), encoded(&plans::allowing(9090)));
     let chunk = |of: &EncodedPlan, beside: &EncodedPlan| {
-        let own = of.chunks.iter().find(|(digest, _)| !beside.chunks.contains_key(digest)).unwrap();
-        (*own.0, own.1.clone())
+        let own = of.chunks.iter().find(|(digest, _)| !beside.chunks.contains(*digest)).unwrap();
+        (own.0, own.1.to_vec())
     };
     let ((right, content), (_, other)) = (chunk(&next, &bad), chunk(&bad, &next));
     etcd.put_content(&next);

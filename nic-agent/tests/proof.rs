@@ -84,7 +84,7 @@ impl<'a> Bench<'a> {
     }
 
     fn offer(&mut self, generation: u64, plan: Plan) {
-        let encoded = encode_plan(&plan).unwrap();
+        let encoded = encode_plan(&plan.clone().into()).unwrap();
         let target = Target { generation: Generation(generation), manifest: encoded.digest, signature: None };
         self.engine.offer(Fetched { target, manifest: encoded.manifest, chunks: encoded.chunks, plan });
     }

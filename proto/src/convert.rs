@@ -78,6 +78,12 @@ pub enum DecodeError {
     /// Not a label.
     #[error(transparent)]
     Label(#[from] LabelError),
+    /// Something that only one node can have, among what nodes share.
+    #[error("{field} is among what nodes share, and only one can have it")]
+    Shared {
+        /// What it is.
+        field: &'static str,
+    },
     /// Text in a form the field does not have.
     #[error("{field} is `{text}`, which has not the form it must have")]
     Form {

@@ -8,7 +8,7 @@ use selvedge_topology::documents::SourceFile;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Generation;
 
-use crate::chunks::{ChunkError, Chunks, cut, join};
+use crate::chunks::{ChunkError, Chunks, Cut, cut, join};
 use crate::convert::{DecodeError, at_most, name, present};
 use crate::digest::Digest;
 use crate::signature::{FabricId, Signature, statement};
@@ -60,8 +60,8 @@ impl GenerationRecord {
         targets: &TargetList,
     ) -> Result<(Self, Chunks), ChunkError> {
         let mut chunks = Chunks::new();
-        let sources = cut(files.iter().flat_map(parts), &mut chunks)?;
-        let targets = cut(targets.iter().map(node_target), &mut chunks)?;
+        let sources = cut(files.iter().flat_map(parts), Cut::CONTENT, &mut chunks)?;
+        let targets = cut(targets.iter().map(node_target), Cut::CONTENT, &mut chunks)?;
         Ok((Self { generation, created, summary, signature: None, sources, targets }, chunks))
     }
 
@@ -119,7 +119,7 @@ impl GenerationRecord {
     /// The documents, file by file, as they were applied.
     pub fn files(&self, chunks: &Chunks) -> Result<Vec<SourceFile>, ChunkError> {
         let mut files: Vec<SourceFile> = Vec::new();
-        for wire::SourcePart { file, text } in join(&self.sources, chunks)? {
+        for wire::SourcePart { file, text } in join(self.sources.iter().copied(), chunks)? {
             match files.last_mut() {
                 Some(last) if last.name == file => last.text.push_str(&text),
                 _ => files.push(SourceFile { name: file, text }),
@@ -130,7 +130,7 @@ impl GenerationRecord {
 
     /// What each node has to enforce.
     pub fn targets(&self, chunks: &Chunks) -> Result<TargetList, RecordError> {
-        Ok(targets_from_wire(join(&self.targets, chunks)?)?)
+        Ok(targets_from_wire(join(self.targets.iter().copied(), chunks)?)?)
     }
 }
 

@@ -20,7 +20,7 @@ mod report;
 mod signature;
 mod target;
 
-pub use chunks::{ChunkError, Chunks, MAX_CHUNK_BYTES};
+pub use chunks::{ChunkError, Chunks, MAX_CHUNK_BYTES, names_in};
 pub use convert::DecodeError;
 pub use device::MAX_SHED;
 pub use digest::Digest;

@@ -79,7 +79,8 @@ impl Memory {
         let folder = self.content();
         let failed = |source| MemoryError::Io { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-        let content = publication.chunks.iter().chain(&publication.manifests);
+        let manifests = publication.manifests.iter().map(|(digest, bytes)| (*digest, bytes.as_slice()));
+        let content = publication.chunks.iter().chain(manifests);
         let mut kept = BTreeSet::new();
         for (digest, bytes) in content {
             let name = digest.to_string();
@@ -119,15 +120,13 @@ impl Memory {
     pub(super) fn recall(&self, record: GenerationRecord) -> Result<Publication, MemoryError> {
         let mut chunks = Chunks::new();
         for digest in record.chunks() {
-            chunks.insert(digest, self.get(digest)?);
+            chunks.insert(digest, self.get(digest)?).map_err(RecordError::from)?;
         }
         let targets = record.targets(&chunks)?;
         let mut manifests = BTreeMap::new();
         for target in targets.values() {
             let manifest = self.get(target.manifest)?;
-            for digest in Manifest::decode(target.manifest, &manifest)?.chunks() {
-                chunks.insert(digest, self.get(digest)?);
-            }
+            Manifest::decode(target.manifest, &manifest)?.gather(&mut chunks, |digest| self.get(digest))?;
             manifests.insert(target.manifest, manifest);
         }
         Ok(Publication { record, targets, gone: Vec::new(), manifests, chunks })

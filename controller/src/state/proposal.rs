@@ -9,7 +9,7 @@ use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::{Obstacles, SeenNode, obstacles};
-use selvedge_topology::plan::CapacityError;
+use selvedge_topology::plan::{BlockPlan, CapacityError};
 
 /// The plans of a model, as they will lie in etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +54,10 @@ impl Proposal {
         };
         for (node, plan) in plans {
             plan.check_capacity()?;
-            let encoded = encode_plan(&plan)?;
+            let encoded = encode_plan(&BlockPlan::from(plan))?;
             proposal.plans.insert(node, encoded.digest);
             proposal.manifests.insert(encoded.digest, encoded.manifest);
-            proposal.chunks.extend(encoded.chunks);
+            proposal.chunks.append(encoded.chunks);
         }
         Ok(proposal)
     }

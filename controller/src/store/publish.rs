@@ -25,7 +25,7 @@ pub struct Publication {
     pub gone: Vec<NodeName>,
     /// The manifests that targets name.
     pub manifests: BTreeMap<Digest, Vec<u8>>,
-    /// The chunks that manifests and record name.
+    /// The chunks that manifests and record lead to: of plans and documents, and of lists.
     pub chunks: Chunks,
 }
 
@@ -33,7 +33,7 @@ impl Publication {
     /// The content it brings or names, by digest.
     pub fn content(&self) -> impl Iterator<Item = Digest> {
         let targets = self.targets.values().map(|target| target.manifest);
-        let brought = self.manifests.keys().chain(self.chunks.keys()).copied();
+        let brought = self.manifests.keys().copied().chain(self.chunks.digests());
         self.record.chunks().chain(targets).chain(brought)
     }
 }
@@ -48,8 +48,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let Publication { record, targets, gone, manifests, chunks } = publication;
         let unswept = self.unswept().await?;
-        self.write_absent(fence, chunks, keys::chunk).await?;
-        self.write_absent(fence, manifests, keys::manifest).await?;
+        let chunks = chunks.iter().map(|(digest, chunk)| (keys::chunk(digest), chunk));
+        self.write_absent(fence, chunks.collect()).await?;
+        let manifests = manifests.iter().map(|(digest, value)| (keys::manifest(*digest), value.as_slice()));
+        self.write_absent(fence, manifests.collect()).await?;
         let key = keys::generation(record.generation);
         let put = TxnOp::put(key.as_str(), record.encode(), None);
         let (unwritten, entry) = audit.operations();
@@ -83,17 +85,10 @@ impl Store {
     }
 
     /// Writes those of `values` that are not there yet.
-    async fn write_absent(
-        &self,
-        fence: Fence,
-        values: &BTreeMap<Digest, Vec<u8>>,
-        key: fn(Digest) -> String,
-    ) -> Result<(), StoreError> {
-        let by_key: BTreeMap<String, &Vec<u8>> =
-            values.iter().map(|(digest, value)| (key(*digest), value)).collect();
-        let absent = self.absent(by_key.keys().cloned().collect()).await?;
+    async fn write_absent(&self, fence: Fence, values: BTreeMap<String, &[u8]>) -> Result<(), StoreError> {
+        let absent = self.absent(values.keys().cloned().collect()).await?;
         let puts = absent.into_iter().filter_map(|key| {
-            let value = (*by_key.get(&key)?).clone();
+            let value = values.get(&key)?.to_vec();
             Some(Operation::Put(key, value))
         });
         self.write(fence, puts.collect()).await

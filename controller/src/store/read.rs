@@ -1,13 +1,16 @@
 //! Reading generations back.
 
 use etcd_client::{GetOptions, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse};
-use selvedge_proto::{Chunks, Digest, GenerationRecord, keys};
+use selvedge_proto::keys::{self, MAX_TXN_OPS};
+use selvedge_proto::{Chunks, Digest, GenerationRecord};
 use selvedge_topology::plan::Generation;
 
 use super::{LARGE_PAGE, Store, StoreError, prefix_end};
 
 /// Chunks in one answer: 8 MiB where all are as large as they may be.
 const CHUNKS_AT_ONCE: usize = 32;
+/// Chunks of lists in one answer: 1 MiB.
+const LISTS_AT_ONCE: usize = MAX_TXN_OPS;
 
 impl Store {
     /// The newest generation.
@@ -50,15 +53,24 @@ impl Store {
 
     /// Chunks by their digests, all of which have to be there.
     pub(super) async fn chunks(&self, digests: Vec<Digest>) -> Result<Chunks, StoreError> {
+        self.read(digests, CHUNKS_AT_ONCE).await
+    }
+
+    /// Chunks of lists, likewise.
+    pub(super) async fn lists(&self, digests: Vec<Digest>) -> Result<Chunks, StoreError> {
+        self.read(digests, LISTS_AT_ONCE).await
+    }
+
+    async fn read(&self, digests: Vec<Digest>, at_once: usize) -> Result<Chunks, StoreError> {
         let mut chunks = Chunks::new();
-        for batch in digests.chunks(CHUNKS_AT_ONCE) {
+        for batch in digests.chunks(at_once) {
             let keys: Vec<String> = batch.iter().copied().map(keys::chunk).collect();
             let gets: Vec<TxnOp> = keys.iter().map(|key| TxnOp::get(key.as_str(), None)).collect();
             let response = self.kv().txn(Txn::new().and_then(gets)).await?;
             for ((key, digest), answer) in keys.into_iter().zip(batch).zip(response.op_responses()) {
                 let TxnOpResponse::Get(mut found) = answer else { continue };
                 let pair = found.take_kvs().pop().ok_or(StoreError::Missing { key })?;
-                chunks.insert(*digest, pair.into_key_value().1);
+                chunks.insert(*digest, pair.into_key_value().1)?;
             }
         }
         Ok(chunks)

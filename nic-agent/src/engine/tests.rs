@@ -117,7 +117,7 @@ fn plan(ports: &[&str]) -> Plan {
 }
 
 fn fetched(generation: u64, plan: Plan) -> Fetched {
-    let encoded = encode_plan(&plan).unwrap();
+    let encoded = encode_plan(&plan.clone().into()).unwrap();
     let target = Target { generation: Generation(generation), manifest: encoded.digest, signature: None };
     Fetched { target, manifest: encoded.manifest, chunks: encoded.chunks, plan }
 }

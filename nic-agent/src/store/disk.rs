@@ -1,20 +1,21 @@
 //! The last accepted plan on disk, so that a node comes up enforcing while etcd is away.
 //!
-//! `<state-dir>/<node>/accepted` names a generation and a manifest, with a checksum; `content/<sha256>` holds the manifest and its
-//! chunks under their digests. All is written beside and renamed, the name last.
+//! `<state-dir>/<node>/accepted` names a generation and a manifest, with a checksum; `content/<sha256>` holds the manifest and the
+//! chunks that it leads to under their digests. All is written beside and renamed, the name last.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use selvedge_agent_core::Placement;
 use selvedge_agent_core::device::DeviceCounts;
 use selvedge_codegen::Hits;
-use selvedge_proto::plan::{Manifest, PlanDecodeError, decode_plan};
-use selvedge_proto::{Chunks, Digest, Target};
+use selvedge_proto::plan::{Manifest, PlanDecodeError};
+use selvedge_proto::{ChunkError, Chunks, Digest, Target};
 use selvedge_topology::names::{NodeName, PortName};
-use selvedge_topology::plan::Generation;
+use selvedge_topology::plan::{Generation, Plan};
 use selvedge_trust::{Anchor, Mistrust};
 use serde::{Deserialize, Serialize};
 
@@ -77,13 +78,15 @@ pub struct StateDir {
     root: PathBuf,
     node: NodeName,
     anchor: Option<Anchor>,
+    /// The chunks of the last plan that was read or written here. What was seen to be whole once is not looked at again.
+    kept: Arc<Mutex<Chunks>>,
 }
 
 impl StateDir {
     /// The files of `node` under `directory`. With an anchor, only what is signed is read from them.
     pub fn open(directory: &Path, node: &NodeName, anchor: Option<Anchor>) -> Result<Self, StateError> {
         let root = directory.join(node.as_str());
-        let state = Self { root, node: node.clone(), anchor };
+        let state = Self { root, node: node.clone(), anchor, kept: Arc::default() };
         fs::create_dir_all(state.content()).map_err(failed("create", &state.content()))?;
         Ok(state)
     }
@@ -105,9 +108,25 @@ impl StateDir {
         self.root.join("placements.json")
     }
 
-    /// Content by its digest, if it is there and whole.
-    pub fn get(&self, digest: Digest) -> Option<Vec<u8>> {
-        fs::read(self.content().join(digest.to_string())).ok().filter(|bytes| Digest::of(bytes) == digest)
+    /// What lies under a digest, whatever it is.
+    fn read(&self, digest: Digest) -> Option<Vec<u8>> {
+        fs::read(self.content().join(digest.to_string())).ok()
+    }
+
+    /// A manifest by its digest, if it is there and whole.
+    pub fn manifest(&self, digest: Digest) -> Option<Vec<u8>> {
+        self.read(digest).filter(|bytes| Digest::of(bytes) == digest)
+    }
+
+    /// Adds those of `digests` to `chunks` that are there and whole, and returns the others.
+    pub fn fill(&self, chunks: &mut Chunks, digests: Vec<Digest>) -> Vec<Digest> {
+        let mut rest = chunks.take_over(digests, &self.kept());
+        rest.retain(|digest| !self.read(*digest).is_some_and(|bytes| chunks.insert(*digest, bytes).is_ok()));
+        rest
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Chunks> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last accepted plan.
@@ -128,42 +147,49 @@ impl StateDir {
         }
         let missing =
             || StateError::Damaged { path: path.clone(), problem: "its manifest is missing or damaged" };
-        let manifest = self.get(target.manifest).ok_or_else(missing)?;
+        let manifest = self.manifest(target.manifest).ok_or_else(missing)?;
         let unreadable = |source| StateError::Plan { path: path.clone(), source };
-        let names = Manifest::decode(target.manifest, &manifest).map_err(unreadable)?.chunks();
-        let chunks: Chunks =
-            names.into_iter().filter_map(|digest| Some((digest, self.get(digest)?))).collect();
-        let plan = decode_plan(target.manifest, &manifest, &chunks).map_err(unreadable)?;
+        let (chunks, plan) = self.plan(target.manifest, &manifest).map_err(unreadable)?;
         Ok(Some(Fetched { target, manifest, chunks, plan }))
+    }
+
+    fn plan(&self, digest: Digest, manifest: &[u8]) -> Result<(Chunks, Plan), PlanDecodeError> {
+        let manifest = Manifest::decode(digest, manifest)?;
+        let mut chunks = Chunks::new();
+        let get = |digest| self.read(digest).ok_or(PlanDecodeError::Chunk(ChunkError::Missing { digest }));
+        manifest.gather(&mut chunks, get)?;
+        let plan = manifest.plan(&chunks)?;
+        self.kept().clone_from(&chunks);
+        Ok((chunks, plan))
     }
 
     /// Makes `fetched` the last accepted plan, and forgets content that it does not name.
     pub fn save(&self, fetched: &Fetched) -> Result<(), StateError> {
         let Fetched { target, manifest, chunks, plan: _ } = fetched;
-        let content: Vec<(Digest, &[u8])> = chunks
-            .iter()
-            .map(|(digest, bytes)| (*digest, bytes.as_slice()))
-            .chain([(target.manifest, manifest.as_slice())])
-            .collect();
-        for (digest, bytes) in &content {
-            if self.get(*digest).is_none() {
-                write(&self.content().join(digest.to_string()), bytes)?;
+        let mut old = self.names()?;
+        let content = chunks.iter().chain([(target.manifest, manifest.as_slice())]);
+        for (digest, bytes) in content {
+            let name = digest.to_string();
+            let is_whole = || self.kept().contains(digest) || self.manifest(digest).is_some();
+            if !old.remove(&name) || !is_whole() {
+                write(&self.content().join(name), bytes)?;
             }
         }
         write(&self.accepted(), print(target).as_bytes())?;
-        self.forget_others(&content.iter().map(|(digest, _)| digest.to_string()).collect())
-    }
-
-    fn forget_others(&self, kept: &BTreeSet<String>) -> Result<(), StateError> {
-        let directory = self.content();
-        for entry in fs::read_dir(&directory).map_err(failed("list", &directory))? {
-            let path = entry.map_err(failed("list", &directory))?.path();
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if !kept.contains(&name) {
-                fs::remove_file(&path).map_err(failed("remove", &path))?;
-            }
+        self.kept().clone_from(chunks);
+        for name in old {
+            let path = self.content().join(name);
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
         }
         Ok(())
+    }
+
+    /// The names of what is there.
+    fn names(&self) -> Result<BTreeSet<String>, StateError> {
+        let directory = self.content();
+        let entries = fs::read_dir(&directory).map_err(failed("list", &directory))?;
+        let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        entries.map(name).collect::<io::Result<_>>().map_err(failed("list", &directory))
     }
 
     /// What each port was granted and why; what can't be read is as good as none.
@@ -277,7 +303,7 @@ mod tests {
             rules,
             identities,
         };
-        let encoded = encode_plan(&plan).unwrap();
+        let encoded = encode_plan(&plan.clone().into()).unwrap();
         let signature = None;
         let target = Target { generation: Generation(generation), manifest: encoded.digest, signature };
         Fetched { target, manifest: encoded.manifest, chunks: encoded.chunks, plan }

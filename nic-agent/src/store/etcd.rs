@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions};
-use selvedge_proto::plan::{Manifest, PlanDecodeError};
-use selvedge_proto::{Chunks, DecodeError, Digest, Report, Target, keys};
+use selvedge_proto::plan::PlanDecodeError;
+use selvedge_proto::{Chunks, DecodeError, Report, Target, keys};
 use selvedge_topology::names::NodeName;
 use selvedge_trust::{Anchor, Mistrust};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
+use super::fetch::Sources;
 use super::{Fetched, KeyWatch, StateDir};
 use crate::membership::Credentials;
 use crate::retry::Backoff;
@@ -126,9 +127,10 @@ pub async fn follow(access: Access, following: Following) {
     let mut credentials = access.credentials.clone();
     let mut members = Members::new(access);
     let events = &following.events;
+    let mut held = Chunks::new();
     while !events.is_closed() {
         let ended = tokio::select! {
-            ended = session(&mut members, &following, &mut backoff) => ended,
+            ended = session(&mut members, &following, &mut held, &mut backoff) => ended,
             () = credentials.renewed() => continue,
         };
         if let Err(error) = ended
@@ -191,25 +193,36 @@ impl Members {
 async fn session(
     members: &mut Members,
     following: &Following,
+    held: &mut Chunks,
     backoff: &mut Backoff,
 ) -> Result<(), StoreError> {
-    let mut client = members.connect().await?;
+    let client = members.connect().await?;
     let key = keys::target(&following.node);
     let (mut value, mut watch) = KeyWatch::open(&client, key.clone(), LOOK_EVERY).await?;
     loop {
-        following.consider(&mut client, &key, value.as_deref()).await?;
+        following.consider(&client, &key, value.as_deref(), held).await?;
         backoff.reset();
         value = watch.changed().await?;
     }
 }
 
 impl Following {
-    /// Fetches what a target names and sends it on. Content that can't be had is reported, then tried again with the session.
-    async fn consider(&self, client: &mut Client, key: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
+    /// Fetches what a target names and sends it on; `held` is what was sent last. Content that can't be had is reported, then tried
+    /// again with the session.
+    async fn consider(
+        &self,
+        client: &Client,
+        key: &str,
+        value: Option<&[u8]>,
+        held: &mut Chunks,
+    ) -> Result<(), StoreError> {
         let event = match value.map(Target::decode).transpose() {
             Ok(None) => StoreEvent::NoTarget,
-            Ok(Some(target)) => match self.fetch(client, key, target).await {
-                Ok(fetched) => StoreEvent::Offered(Box::new(fetched)),
+            Ok(Some(target)) => match self.fetch(client, key, target, held).await {
+                Ok(fetched) => {
+                    held.clone_from(&fetched.chunks);
+                    StoreEvent::Offered(Box::new(fetched))
+                }
                 Err(error @ (StoreError::Etcd(_) | StoreError::Slow(_))) => return Err(error),
                 // Taken away as garbage: the next target, which the watch tells of, was there before that.
                 Err(StoreError::Missing { key: gone }) if is_outdated(client, key, value).await? => {
@@ -237,40 +250,26 @@ impl Following {
         Ok(())
     }
 
-    /// Fetches the plan that `target` names, once it is known whose word that is: from etcd only what the disk has not.
-    async fn fetch(&self, client: &mut Client, key: &str, target: Target) -> Result<Fetched, StoreError> {
+    /// Fetches the plan that `target` names, once it is known whose word that is.
+    async fn fetch(
+        &self,
+        client: &Client,
+        key: &str,
+        target: Target,
+        held: &Chunks,
+    ) -> Result<Fetched, StoreError> {
         if let Some(anchor) = &self.anchor {
             let mistrusted = |source| StoreError::Mistrusted { key: key.to_owned(), source };
             anchor.verify_target(&self.node, &target).map_err(mistrusted)?;
         }
-        let bytes = content(client, target.manifest, keys::manifest(target.manifest), &self.cache).await?;
-        let manifest = Manifest::decode(target.manifest, &bytes)?;
-        let mut chunks = Chunks::new();
-        for digest in manifest.chunks() {
-            chunks.insert(digest, content(client, digest, keys::chunk(digest), &self.cache).await?);
-        }
-        let plan = manifest.plan(&chunks)?;
-        Ok(Fetched { target, manifest: bytes, chunks, plan })
+        Sources { held, cache: &self.cache, etcd: client }.fetch(target).await
     }
 }
 
 /// Whether `key` has another value by now.
-async fn is_outdated(client: &mut Client, key: &str, value: Option<&[u8]>) -> Result<bool, StoreError> {
-    let now = timeout(REQUEST, client.get(key, None)).await??;
+async fn is_outdated(client: &Client, key: &str, value: Option<&[u8]>) -> Result<bool, StoreError> {
+    let now = timeout(REQUEST, client.kv_client().get(key, None)).await??;
     Ok(now.kvs().first().map(etcd_client::KeyValue::value) != value)
-}
-
-async fn content(
-    client: &mut Client,
-    digest: Digest,
-    key: String,
-    cache: &StateDir,
-) -> Result<Vec<u8>, StoreError> {
-    if let Some(bytes) = cache.get(digest) {
-        return Ok(bytes);
-    }
-    let answer = timeout(REQUEST, client.get(key.as_str(), None)).await??;
-    answer.kvs().first().map(|entry| entry.value().to_vec()).ok_or(StoreError::Missing { key })
 }
 
 /// Writes each report, the newest only, until there are none any more. Never gives up on etcd.

@@ -2,6 +2,7 @@
 
 mod disk;
 mod etcd;
+mod fetch;
 mod watch;
 
 use selvedge_agent_core::Digest;
@@ -19,7 +20,7 @@ pub struct Fetched {
     pub target: Target,
     /// The manifest's bytes.
     pub manifest: Vec<u8>,
-    /// The chunks it names.
+    /// The chunks it leads to.
     pub chunks: Chunks,
     /// The plan they make.
     pub plan: Plan,

@@ -74,7 +74,7 @@ impl<'a> Etcd<'a> {
 
     /// Publishes `plan` as a controller does: content first, then the target.
     pub(crate) fn publish(&self, generation: u64, plan: &Plan) {
-        let encoded = encode_plan(plan).unwrap();
+        let encoded = encode_plan(&plan.clone().into()).unwrap();
         let target = Target { generation: Generation(generation), manifest: encoded.digest, signature: None };
         self.put_content(&encoded);
         self.put(&keys::target(&host1()), &target.encode());
@@ -83,8 +83,8 @@ impl<'a> Etcd<'a> {
     /// Writes content of any plan, which nobody has to believe for that.
     pub(crate) fn put_content(&self, encoded: &EncodedPlan) {
         self.with(async |client| {
-            for (digest, bytes) in &encoded.chunks {
-                client.put(keys::chunk(*digest), bytes.clone(), None).await.unwrap();
+            for (digest, bytes) in encoded.chunks.iter() {
+                client.put(keys::chunk(digest), bytes, None).await.unwrap();
             }
             client.put(keys::manifest(encoded.digest), encoded.manifest.clone(), None).await.unwrap();
         })
@@ -103,7 +103,7 @@ impl<'a> Etcd<'a> {
 
     /// Publishes a target whose content is nowhere.
     pub(crate) fn publish_without_content(&self, generation: u64, plan: &Plan) {
-        let manifest = encode_plan(plan).unwrap().digest;
+        let manifest = encode_plan(&plan.clone().into()).unwrap().digest;
         let target = Target { generation: Generation(generation), manifest, signature: None };
         self.put(&keys::target(&host1()), &target.encode());
     }

@@ -1,6 +1,7 @@
 //! What is demanded of the modes of ports, as messages.
 
 use selvedge_topology::demands::{Demand, Demands, Mode};
+
 use selvedge_topology::names::{PortName, ProfileName};
 
 use crate::convert::{DecodeError, name, present, xdp_mode_from_wire, xdp_mode_to_wire};

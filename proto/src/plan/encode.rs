@@ -1,10 +1,19 @@
-//! [`Plan`] → manifest and chunks.
+//! [`BlockPlan`] → manifest and chunks: blocks once for all nodes, the rest node by node.
 
-use selvedge_topology::plan::Plan;
+use selvedge_topology::plan::{Block, BlockPlan, Plan};
 
-use super::{Manifest, Sections, demands, wire_form};
-use crate::chunks::{ChunkError, Chunks, cut};
+use super::{Manifest, parts};
+use crate::chunks::{ChunkError, Chunks, Cut, DigestList, cut};
 use crate::digest::Digest;
+
+/// A block as it lies in etcd: once, however many nodes have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedBlock {
+    /// The digests of its chunks, in order.
+    pub digests: Vec<Digest>,
+    /// The chunks.
+    pub chunks: Chunks,
+}
 
 /// A plan as it lies in etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,38 +22,45 @@ pub struct EncodedPlan {
     pub manifest: Vec<u8>,
     /// Their digest: what a target names.
     pub digest: Digest,
-    /// The chunks that the manifest names.
+    /// The chunks that it leads to.
     pub chunks: Chunks,
 }
 
-/// Encodes a plan; equal plans give equal bytes.
+/// Encodes a block; equal blocks give equal bytes.
 ///
 /// Fails only where one entry alone is larger than a chunk, which no plan of valid documents has.
-pub fn encode_plan(plan: &Plan) -> Result<EncodedPlan, ChunkError> {
-    let Plan {
-        node,
-        role,
-        timeouts,
-        ports,
-        demands: demanded,
-        workloads,
-        addresses,
-        rows,
-        sets,
-        rules,
-        identities,
-    } = plan;
+pub fn encode_block(block: &Block) -> Result<EncodedBlock, ChunkError> {
     let mut chunks = Chunks::new();
-    let sections = Sections {
-        ports: cut(ports.iter().map(wire_form::port_to_wire), &mut chunks)?,
-        workloads: cut(workloads.iter().map(wire_form::workload_to_wire), &mut chunks)?,
-        addresses: cut(addresses.iter().map(wire_form::address_to_wire), &mut chunks)?,
-        rows: cut(rows.iter().flat_map(wire_form::row_to_wire), &mut chunks)?,
-        sets: cut(sets.iter().flat_map(wire_form::set_to_wire), &mut chunks)?,
-        rules: cut(rules.iter().map(wire_form::rule_to_wire), &mut chunks)?,
-        identities: cut(identities.iter().map(wire_form::identity_to_wire), &mut chunks)?,
-        demands: cut(demands::to_wire(demanded), &mut chunks)?,
-    };
-    let manifest = Manifest { node: node.clone(), role: *role, timeouts: *timeouts, sections }.encode();
+    let digests = cut(parts::of_block(block), Cut::CONTENT, &mut chunks)?;
+    Ok(EncodedBlock { digests, chunks })
+}
+
+/// Encodes what is one node's alone: its part of the plan, and the names of the blocks that it shares, in the order
+/// of [`BlockPlan::shared`], as [`encode_block`] has them. The chunks of the blocks are not among those returned.
+///
+/// Fails as [`encode_block`] does.
+pub fn encode_node<'a>(
+    own: &Plan,
+    shared: impl IntoIterator<Item = &'a [Digest]>,
+) -> Result<EncodedPlan, ChunkError> {
+    let mut chunks = Chunks::new();
+    let names = cut(parts::of_plan(own), Cut::CONTENT, &mut chunks)?;
+    let shared = DigestList::cut(shared.into_iter().flatten().copied(), &mut chunks)?;
+    let Plan { node, role, timeouts, .. } = own;
+    let manifest = Manifest { node: node.clone(), role: *role, timeouts: *timeouts, own: names, shared };
+    let manifest = manifest.encode();
     Ok(EncodedPlan { digest: Digest::of(&manifest), manifest, chunks })
+}
+
+/// Encodes a plan with all its blocks; equal plans in equal blocks give equal bytes.
+///
+/// Fails as [`encode_block`] does.
+pub fn encode_plan(plan: &BlockPlan) -> Result<EncodedPlan, ChunkError> {
+    let BlockPlan { own, shared } = plan;
+    let blocks = shared.iter().map(|block| encode_block(block)).collect::<Result<Vec<_>, _>>()?;
+    let mut encoded = encode_node(own, blocks.iter().map(|block| block.digests.as_slice()))?;
+    for block in blocks {
+        encoded.chunks.append(block.chunks);
+    }
+    Ok(encoded)
 }

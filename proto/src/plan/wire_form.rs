@@ -98,17 +98,18 @@ pub(super) fn address(address: wire::PlanAddress) -> Result<PlanAddress, DecodeE
 pub(super) fn row_to_wire(row: &PlanRow) -> Vec<wire::PlanRow> {
     let PlanRow { subject, direction, default, peers } = row;
     let parts = parts(peers, |(class, _)| u64::from(class.0));
-    let part = |peers: &[(Class, SetId)]| wire::PlanRow {
+    let part = |(index, peers): (usize, &[(Class, SetId)])| wire::PlanRow {
         subject: subject.0,
         direction: direction_to_wire(*direction),
         default_set: default.0,
         peers: peers.iter().map(|(class, set)| wire::PlanPeer { class: class.0, set: set.0 }).collect(),
+        continues: index > 0,
     };
-    parts.into_iter().map(part).collect()
+    parts.into_iter().enumerate().map(part).collect()
 }
 
-pub(super) fn row(row: wire::PlanRow) -> Result<PlanRow, DecodeError> {
-    let wire::PlanRow { subject, direction, default_set, peers } = row;
+fn row(row: wire::PlanRow) -> Result<PlanRow, DecodeError> {
+    let wire::PlanRow { subject, direction, default_set, peers, continues: _ } = row;
     let peer = |wire::PlanPeer { class, set }| (Class(class), SetId(set));
     Ok(PlanRow {
         subject: Identity(subject),
@@ -118,21 +119,30 @@ pub(super) fn row(row: wire::PlanRow) -> Result<PlanRow, DecodeError> {
     })
 }
 
-/// Joins parts of one row that follow each other.
-pub(super) fn join_rows(parts: Vec<PlanRow>) -> Vec<PlanRow> {
+/// Adds a row to those that were read, or its next part to the last of them.
+pub(super) fn take_row(rows: &mut Vec<PlanRow>, message: wire::PlanRow) -> Result<(), DecodeError> {
+    let continues = message.continues;
+    let part = row(message)?;
+    if !continues {
+        rows.push(part);
+        return Ok(());
+    }
     let key = |row: &PlanRow| (row.subject, row.direction, row.default);
-    join(parts, key, |row, part| row.peers.extend(part.peers))
+    let begun = rows.last_mut().filter(|begun| key(begun) == key(&part));
+    present("the part of a row that another goes on with", begun)?.peers.extend(part.peers);
+    Ok(())
 }
 
 /// A decision list in parts, likewise.
 pub(super) fn set_to_wire(set: &PlanSet) -> Vec<wire::PlanSet> {
     let PlanSet { id, intervals } = set;
     let parts = parts(intervals, |interval| u64::from(interval.first.number()));
-    let part = |part: &[PlanInterval]| wire::PlanSet {
+    let part = |(index, part): (usize, &[PlanInterval])| wire::PlanSet {
         id: id.0,
         intervals: part.iter().map(interval_to_wire).collect(),
+        continues: index > 0,
     };
-    parts.into_iter().map(part).collect()
+    parts.into_iter().enumerate().map(part).collect()
 }
 
 fn interval_to_wire(interval: &PlanInterval) -> wire::PlanInterval {
@@ -140,9 +150,17 @@ fn interval_to_wire(interval: &PlanInterval) -> wire::PlanInterval {
     wire::PlanInterval { first: first.number(), outcome: outcome_to_wire(outcome), rule: rule.0, logged }
 }
 
-pub(super) fn set(set: wire::PlanSet) -> Result<PlanSet, DecodeError> {
-    let wire::PlanSet { id, intervals } = set;
-    Ok(PlanSet { id: SetId(id), intervals: intervals.into_iter().map(interval).collect::<Result<_, _>>()? })
+/// Adds a decision list to those that were read, or its next part to the last of them.
+pub(super) fn take_set(sets: &mut Vec<PlanSet>, message: wire::PlanSet) -> Result<(), DecodeError> {
+    let wire::PlanSet { id, intervals, continues } = message;
+    let (id, part) = (SetId(id), intervals.into_iter().map(interval).collect::<Result<_, _>>()?);
+    if !continues {
+        sets.push(PlanSet { id, intervals: part });
+        return Ok(());
+    }
+    let begun = sets.last_mut().filter(|begun| begun.id == id);
+    present("the part of a decision list that another goes on with", begun)?.intervals.extend::<Vec<_>>(part);
+    Ok(())
 }
 
 fn interval(interval: wire::PlanInterval) -> Result<PlanInterval, DecodeError> {
@@ -156,11 +174,6 @@ fn interval(interval: wire::PlanInterval) -> Result<PlanInterval, DecodeError> {
         first: L4Key::from_number(first).ok_or_else(too_large)?,
         decision: Decision { outcome: outcome_from_wire(outcome)?, rule: RuleId(rule), logged },
     })
-}
-
-/// Joins parts of one decision list that follow each other.
-pub(super) fn join_sets(parts: Vec<PlanSet>) -> Vec<PlanSet> {
-    join(parts, |set| set.id, |set, part| set.intervals.extend(part.intervals))
 }
 
 pub(super) fn rule_to_wire(rule: &PlanRule) -> wire::PlanRule {
@@ -203,15 +216,4 @@ fn parts<T>(run: &[T], key: impl Fn(&T) -> u64) -> Vec<&[T]> {
         parts.push(run);
     }
     parts
-}
-
-fn join<T, K: PartialEq>(parts: Vec<T>, key: impl Fn(&T) -> K, mut extend: impl FnMut(&mut T, T)) -> Vec<T> {
-    let mut whole: Vec<T> = Vec::new();
-    for part in parts {
-        match whole.last_mut() {
-            Some(last) if key(last) == key(&part) => extend(last, part),
-            _ => whole.push(part),
-        }
-    }
-    whole
 }

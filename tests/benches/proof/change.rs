@@ -140,7 +140,7 @@ fn changes(plan: &mut Plan, mut engine: Engine<Timed>, interfaces: &[RawInterfac
         let changed = plan.addresses.iter_mut().rev().nth(generation as usize).context("no address")?;
         changed.identity = Identity(changed.identity.0 - 1);
         changed.class = changed.identity.into();
-        let encoded = encode_plan(plan)?;
+        let encoded = encode_plan(&plan.clone().into())?;
         let target = Target { generation: Generation(generation), manifest: encoded.digest, signature: None };
         let (manifest, chunks) = (encoded.manifest, encoded.chunks);
         engine.offer(Fetched { target, manifest, chunks, plan: plan.clone() });

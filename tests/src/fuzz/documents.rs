@@ -71,7 +71,7 @@ fn check_plans(model: &Model) {
     identities.allocate(model).expect("so few identities that numbers don't run out");
     let Ok(plans) = compile(model, &identities) else { return };
     for plan in plans.values() {
-        let encoded = encode_plan(plan).expect("no entry outgrows a chunk");
+        let encoded = encode_plan(&plan.clone().into()).expect("no entry outgrows a chunk");
         let decoded = decode_plan(encoded.digest, &encoded.manifest, &encoded.chunks);
         assert_eq!(decoded.as_ref(), Ok(plan));
     }

@@ -1,40 +1,41 @@
 //! The plan codec: manifests, and plans put together from chunks that nobody vouches for.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::{fs, mem};
 
 use ipnet::IpNet;
 use prost::Message;
 use selvedge_agent_core::lower::lower;
 use selvedge_agent_core::machine::{IfIndex, Interface, Machine};
 use selvedge_agent_core::tables::{Slot, SlotTables};
-use selvedge_proto::plan::{EncodedPlan, Manifest, decode_plan, encode_plan};
+use selvedge_proto::plan::{
+    EncodedBlock, EncodedPlan, Manifest, decode_plan, encode_block, encode_node, encode_plan,
+};
 use selvedge_proto::{Chunks, Digest, wire};
 use selvedge_topology::compile::compile;
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::identity::{Identity, IdentityTable};
-use selvedge_topology::plan::{Plan, PlanAddress};
+use selvedge_topology::plan::{Block, BlockPlan, Plan, PlanAddress};
 use selvedge_topology::timeouts::Timeouts;
 
 use super::{Bytes, Outcome, run_of};
 
-/// An input: the node's role, for each section a run with the bytes of its one chunk, then a timeout. Digests are made to
-/// fit, so that what they protect is reached.
+/// An input: the node's role; runs with the bytes of a chunk of its own part, of a shared one, and of what follows the name of
+/// that one in the list; then a timeout. Digests are made to fit, so that what they protect is reached.
 pub(super) fn run(input: &[u8]) -> Outcome {
     let mut bytes = Bytes(input);
     let role = i32::from(bytes.next() % 5);
     let mut chunks = Chunks::new();
-    let mut section = || {
-        let chunk = bytes.run().to_vec();
-        let digest = Digest::of(&chunk);
-        if chunk.is_empty() {
-            return Vec::new();
-        }
-        chunks.insert(digest, chunk);
-        vec![digest.into()]
-    };
+    let own = add(&mut chunks, bytes.run());
+    let names = add(&mut chunks, bytes.run()).into_iter().flat_map(|digest| {
+        let name = wire::ChunkName { digest: digest.into() };
+        name.encode_length_delimited_to_vec()
+    });
+    let list: Vec<u8> = names.chain(bytes.run().iter().copied()).collect();
+    let shared = add(&mut chunks, &list);
     let Timeouts { tcp_established, tcp_half_open, tcp_closing, udp, icmp, other, fragment } =
         Timeouts::default();
     let timeouts = wire::Timeouts {
@@ -47,17 +48,11 @@ pub(super) fn run(input: &[u8]) -> Outcome {
         fragment: fragment.0,
     };
     let manifest = wire::Manifest {
-        format: 3,
+        format: 4,
         node: "n1".into(),
         role,
-        ports: section(),
-        workloads: section(),
-        addresses: section(),
-        rows: section(),
-        sets: section(),
-        rules: section(),
-        identities: section(),
-        demands: section(),
+        own: own.into_iter().map(Vec::from).collect(),
+        shared: shared.into_iter().map(Vec::from).collect(),
         // Few of those that a byte can say are too short, or beyond.
         timeouts: Some(wire::Timeouts { udp: 255 - u32::from(bytes.next()), ..timeouts }),
     };
@@ -74,9 +69,18 @@ pub(super) fn run(input: &[u8]) -> Outcome {
     }
 }
 
+/// The digest of `content`, which is added to `chunks`; none, where there is no content.
+fn add(chunks: &mut Chunks, content: &[u8]) -> Option<Digest> {
+    let digest = Digest::of(content);
+    chunks.insert(digest, content.to_vec()).unwrap();
+    (!content.is_empty()).then_some(digest)
+}
+
 fn check(plan: &Plan) {
-    let EncodedPlan { manifest, digest, chunks } = encode_plan(plan).expect("it was in chunks");
-    assert_eq!(decode_plan(digest, &manifest, &chunks).as_ref(), Ok(plan));
+    for blocks in [plan.clone().into(), in_blocks(plan)] {
+        let EncodedPlan { manifest, digest, chunks } = encode_plan(&blocks).expect("it was in chunks");
+        assert_eq!(decode_plan(digest, &manifest, &chunks).as_ref(), Ok(plan));
+    }
     let interface = |number| Interface::veth(IfIndex(number));
     let names = plan.ports.iter().map(|port| port.name.to_string());
     let machine = Machine { interfaces: names.zip((1..).map(interface)).collect() };
@@ -117,7 +121,22 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let plans = plans();
     let regressions =
         plans.iter().flat_map(|plan| [with_a_shared_address(plan), with_a_mapped_address(plan)]);
-    plans.iter().cloned().chain(regressions).map(|plan| seed(&encode_plan(&plan).unwrap())).collect()
+    let all: Vec<Plan> = plans.iter().cloned().chain(regressions).collect();
+    let shared = all.iter().map(in_blocks);
+    shared.chain(all.iter().cloned().map(BlockPlan::from)).map(|plan| seed(&plan)).collect()
+}
+
+/// A plan that shares all that can be shared.
+fn in_blocks(plan: &Plan) -> BlockPlan {
+    let mut own = plan.clone();
+    let block = Block {
+        addresses: mem::take(&mut own.addresses),
+        rows: mem::take(&mut own.rows),
+        sets: mem::take(&mut own.sets),
+        rules: mem::take(&mut own.rules),
+        identities: mem::take(&mut own.identities),
+    };
+    BlockPlan { own, shared: vec![Arc::new(block)] }
 }
 
 /// Two workloads with one address: only the later one's port could send from it.
@@ -145,17 +164,18 @@ fn with_a_mapped_address(plan: &Plan) -> Plan {
     plan
 }
 
-fn seed(EncodedPlan { manifest, chunks, .. }: &EncodedPlan) -> Vec<u8> {
-    let wire::Manifest { role, ports, workloads, addresses, rows, sets, rules, identities, .. } =
-        wire::Manifest::decode(manifest.as_slice()).unwrap();
-    let sections = [ports, workloads, addresses, rows, sets, rules, identities];
-    let content = |digests: Vec<Vec<u8>>| -> Vec<u8> {
-        digests.iter().flat_map(|digest| chunks[&digest.as_slice().try_into().unwrap()].clone()).collect()
-    };
-    let runs = sections.into_iter().flat_map(|digests| run_of(&content(digests)));
-    [role as u8].into_iter().chain(runs).collect()
+fn seed(plan: &BlockPlan) -> Vec<u8> {
+    let EncodedPlan { manifest, digest, chunks } = encode_node(&plan.own, []).unwrap();
+    let role = wire::Manifest::decode(manifest.as_slice()).unwrap().role;
+    let names = Manifest::decode(digest, &manifest).unwrap();
+    let own = names.own().flat_map(|digest| chunks.get(digest).unwrap().to_vec()).collect::<Vec<_>>();
+    let blocks = plan.shared.iter().map(|block| encode_block(block).unwrap());
+    let shared = blocks.flat_map(|EncodedBlock { digests, chunks }| {
+        digests.into_iter().flat_map(|digest| chunks.get(digest).unwrap().to_vec()).collect::<Vec<_>>()
+    });
+    [vec![role as u8], run_of(&own), run_of(&shared.collect::<Vec<_>>()), run_of(&[])].concat()
 }
 
 pub(super) fn manifest_seeds() -> Vec<Vec<u8>> {
-    plans().iter().map(|plan| encode_plan(plan).unwrap().manifest).collect()
+    plans().iter().map(|plan| encode_plan(&in_blocks(plan)).unwrap().manifest).collect()
 }

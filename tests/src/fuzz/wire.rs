@@ -1,14 +1,13 @@
 //! Everything else that is read from a wire: values in etcd, their keys, and flows.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
 
 use prost::Message;
 use selvedge_proto::{
-    Count, Digest, EgressReport, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed, Occupancy,
-    PortReport, ProofReport, Refusal, Report, RevocationReport, Signature, Summary, Target, TargetList,
-    Transport, Verdict, decode_identity, encode_identity, wire,
+    Chunks, Count, Digest, EgressReport, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed,
+    Occupancy, PortReport, ProofReport, Refusal, Report, RevocationReport, Signature, Summary, Target,
+    TargetList, Transport, Verdict, decode_identity, encode_identity, wire,
 };
 use selvedge_topology::documents::SourceFile;
 use selvedge_topology::identity::{Identity, IdentityKey};
@@ -67,7 +66,10 @@ pub(super) fn generation(input: &[u8]) -> Outcome {
     let [sources, targets] = contents.each_ref().map(|content| Digest::of(content));
     (wire.sources, wire.targets) = (vec![sources.into()], vec![targets.into()]);
     let Ok(record) = GenerationRecord::decode(&wire.encode_to_vec()) else { return outcome };
-    let chunks: BTreeMap<_, _> = [sources, targets].into_iter().zip(contents).collect();
+    let mut chunks = Chunks::new();
+    for (digest, content) in [sources, targets].into_iter().zip(contents) {
+        chunks.insert(digest, content).unwrap();
+    }
     let (files, targets) = (record.files(&chunks), record.targets(&chunks));
     if let (Ok(files), Ok(targets)) = (files, targets) {
         check_record(&record, &files, &targets);
@@ -188,7 +190,7 @@ pub(super) fn generation_seeds() -> Vec<Vec<u8>> {
     let summary = Summary { added: 1, changed: 2, removed: 3 };
     let (record, chunks) =
         GenerationRecord::new(Generation(7), time(), summary, &files, &targets).expect("small");
-    let contents = record.chunks().flat_map(|digest| run_of(&chunks[&digest]));
+    let contents = record.chunks().flat_map(|digest| run_of(chunks.get(digest).unwrap()));
     vec![contents.chain(record.encode()).collect()]
 }
 

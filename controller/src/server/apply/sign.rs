@@ -107,7 +107,7 @@ impl Next<'_> {
         let (mut record, names) =
             GenerationRecord::new(generation, created, summary, files, &all).map_err(ProposalError::from)?;
         record.signature = sign(&record);
-        chunks.extend(names);
+        chunks.append(names);
         Ok((all, Publication { record, targets, gone, manifests, chunks }))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use selvedge_proto::plan::Manifest;
-use selvedge_proto::{Chunks, Digest, Report, Target, TargetList, keys};
+use selvedge_proto::{Chunks, Digest, Report, Target, TargetList, keys, names_in};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Generation;
 use tracing::warn;
@@ -20,6 +20,9 @@ impl Retention {
     /// What stays where nobody says otherwise.
     pub const DEFAULT: Self = Self(NonZeroU32::new(32).expect("32 is not zero"));
 }
+
+/// Lists that are held in memory at once: 16 MiB where all are as large as they may be.
+const LISTS: usize = 2048;
 
 /// Which generations stay, asked from the newest to the oldest.
 struct Keeping {
@@ -47,14 +50,15 @@ impl Keeping {
 struct Named {
     manifests: BTreeSet<Digest>,
     chunks: BTreeSet<Digest>,
-    /// A manifest that stays can't be read, so nobody knows which chunks it names.
+    /// A manifest that stays, or a list that it names, can't be read, so nobody knows which chunks that names.
     blind: bool,
 }
 
 impl Store {
     /// What `retention` does not keep, nor any node needs, as of now.
     ///
-    /// Where a manifest that stays can't be read (another version wrote it), no chunk is garbage: any may be one of its own.
+    /// Where a manifest that stays can't be read (another version wrote it), or one of its lists, no chunk is garbage: any may be
+    /// one of its own.
     pub async fn find_garbage(&self, retention: Retention) -> Result<Garbage, StoreError> {
         let mut targets = TargetList::new();
         let scan = Scan { prefix: keys::TARGETS, revision: 0, values: Values::Read { page: PAGE } };
@@ -129,9 +133,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         // Taken away since by the next leader: then the sweep will be refused.
         let Some(record) = self.generation(generation).await? else { return Ok(false) };
-        let unread: Vec<Digest> =
-            record.target_chunks().filter(|digest| !lists.contains_key(digest)).collect();
-        lists.extend(self.chunks(unread).await?);
+        let unread: Vec<Digest> = record.target_chunks().filter(|digest| !lists.contains(*digest)).collect();
+        lists.append(self.chunks(unread).await?);
         let targets = record.targets(lists)?;
         let stays = keeping.keeps(&targets);
         if stays {
@@ -141,9 +144,9 @@ impl Store {
         Ok(stays)
     }
 
-    /// Marks the chunks of the manifests that are named, and returns the other manifests.
+    /// Marks what the manifests lead to that are named, and returns the other manifests.
     async fn mark_manifests(&self, revision: i64, named: &mut Named) -> Result<Vec<Digest>, StoreError> {
-        let mut garbage = Vec::new();
+        let (mut garbage, mut lists) = (Vec::new(), BTreeSet::new());
         let values = Values::Read { page: LARGE_PAGE };
         self.scan(Scan { prefix: keys::MANIFESTS, revision, values }, |key, value| {
             let digest = keys::parse_manifest(&key)?;
@@ -152,7 +155,10 @@ impl Store {
                 return Ok(());
             }
             match Manifest::decode(digest, &value) {
-                Ok(manifest) => named.chunks.extend(manifest.chunks()),
+                Ok(manifest) => {
+                    named.chunks.extend(manifest.own());
+                    lists.extend(manifest.lists());
+                }
                 Err(error) => {
                     warn!(manifest = %digest, %error, "can't see which chunks a manifest needs: none is taken away");
                     named.blind = true;
@@ -161,7 +167,29 @@ impl Store {
             Ok(())
         })
         .await?;
+        self.mark_lists(lists, named).await?;
         Ok(garbage)
+    }
+
+    /// Marks lists, and the chunks that are on them.
+    async fn mark_lists(&self, lists: BTreeSet<Digest>, named: &mut Named) -> Result<(), StoreError> {
+        let all: Vec<Digest> = lists.into_iter().collect();
+        for batch in all.chunks(LISTS) {
+            let marked = self.lists(batch.to_vec()).await.and_then(|chunks| {
+                let names =
+                    batch.iter().map(|list| names_in(*list, &chunks)).collect::<Result<Vec<_>, _>>()?;
+                named.chunks.extend(names.into_iter().flatten().chain(chunks.digests()));
+                Ok(())
+            });
+            match marked {
+                Err(error @ (StoreError::Missing { .. } | StoreError::Chunk(_))) => {
+                    warn!(%error, "can't see which chunks a list names: none is taken away");
+                    named.blind = true;
+                }
+                other => other?,
+            }
+        }
+        Ok(())
     }
 
     /// The chunks that nothing names, and how many others there are.
