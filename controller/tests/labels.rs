@@ -68,8 +68,7 @@ async fn only_whom_the_rules_in_force_name_sets_a_label_and_only_admins_change_t
     refused(&mut anna, documents()).await;
 
     let described = selvedge(&fabric, &["describe", "fabric"]);
-    let table =
-        "Labels:\n  KEY    VALUES         SET BY\n  role   db, dmz, web   an operator with role admin or anna\n";
+    let table = "Labels:\n  KEY    VALUES         SET BY\n  role   db, dmz, web   an operator with role admin or anna\n";
     assert!(described.ends_with(table), "{described}");
 
     // A label: another value, none, a workload that goes, one that comes, the same label for other addresses.

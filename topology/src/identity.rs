@@ -259,8 +259,7 @@ pub(crate) fn cidrs_of<'m>(
     policy: &'m Policy,
     group: impl Fn(&GroupName) -> Option<&'m BTreeSet<CidrBlock>>,
 ) -> BTreeSet<IpNet> {
-    let rules = policy.ingress.iter().chain(&policy.egress).flatten();
-    let blocks = rules.flat_map(|rule| &rule.peers).flat_map(|peer| match peer {
+    let blocks = policy.all_rules().flat_map(|rule| &rule.peers).flat_map(|peer| match peer {
         Peer::Cidr(block) => vec![block],
         Peer::Group(name) => group(name).into_iter().flatten().collect(),
         Peer::Selector(_) | Peer::Entity(_) => Vec::new(),

@@ -76,7 +76,11 @@ impl Fabric {
 impl Fabric {
     /// What speaks against the fabric, a line each.
     fn obstacles(&self) -> Vec<String> {
-        obstacles(&self.model, &self.plans, &self.seen).holes.iter().map(ToString::to_string).collect()
+        obstacles(&self.model, self.plans.values(), &self.seen)
+            .holes
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 }
 
@@ -236,7 +240,7 @@ fn a_demand_that_a_port_is_known_not_to_meet_is_an_obstacle() {
     let native = Demand { require: Some(Mode::Native), ..Demand::default() };
     let plan = fabric.plans.get_mut(&"host1".parse::<NodeName>().unwrap()).unwrap();
     plan.demands.profiles.insert("veth".parse().unwrap(), native);
-    let found = |fabric: &Fabric| obstacles(&fabric.model, &fabric.plans, &fabric.seen).demands;
+    let found = |fabric: &Fabric| obstacles(&fabric.model, fabric.plans.values(), &fabric.seen).demands;
     assert_eq!(found(&fabric), []);
     fabric.port("host1", "w1").state = PortState::Shut(Mode::Generic);
     fabric.port("host2", "w1").state = PortState::Enforced(Mode::Generic);
@@ -312,13 +316,13 @@ fn a_program_in_the_nic_is_a_point_before_the_one_in_the_kernel_and_one_that_is_
     let offload = Demand { require: Some(Mode::Offload), ..Demand::default() };
     let plan = fabric.plans.get_mut(&"host1".parse::<NodeName>().unwrap()).unwrap();
     plan.demands.ports.insert("w1".parse().unwrap(), offload);
-    assert_eq!(obstacles(&fabric.model, &fabric.plans, &fabric.seen).demands, []);
+    assert_eq!(obstacles(&fabric.model, fabric.plans.values(), &fabric.seen).demands, []);
     fabric.port("host1", "w1").nic = Nic::Idle { reason: "the NIC does not take it".to_owned() };
     let entry = fabric.entry("web1", Direction::Egress);
     let reason = "driver veth runs XDP itself; not in the NIC: the NIC does not take it";
     assert_eq!((entry.points.len(), entry.points[0].reason.as_str()), (1, reason));
     assert_eq!(entry.standing, Standing::Enforced, "the program in the kernel judges everything");
-    let told = obstacles(&fabric.model, &fabric.plans, &fabric.seen).demands[0].to_string();
+    let told = obstacles(&fabric.model, fabric.plans.values(), &fabric.seen).demands[0].to_string();
     assert_eq!(
         told,
         "node host1, port w1: runs native, at least offload is demanded: the NIC does not take it"

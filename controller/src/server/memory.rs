@@ -2,11 +2,12 @@
 //! it has forgotten. Nodes keep the newest generation that they were given, and would refuse all that is older.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::syncfs;
 use selvedge_proto::plan::{Manifest, PlanDecodeError};
 use selvedge_proto::{Chunks, DecodeError, Digest, GenerationRecord, RecordError};
 use tempfile::NamedTempFile;
@@ -15,6 +16,8 @@ use crate::store::Publication;
 
 /// How many generations the history goes back.
 const HISTORY: usize = 10_000;
+/// After how many generations content that is not needed any more is removed: what is needed is all to be read for that.
+const TIDY_EVERY: u64 = 256;
 
 /// Files under one folder: `newest`, a [`GenerationRecord`]; `content/<sha256>`, all chunks and manifests that it leads to;
 /// `history`, the numbers and digests of the records before it, by which an etcd is known to be the one they went to.
@@ -74,22 +77,20 @@ impl Memory {
         history.lines().any(|known| known == line(record))
     }
 
-    /// Keeps a generation in the place of the one before: content first, its name last.
+    /// Keeps a generation in the place of the one before, which had all that is not new in `publication`: content first, its
+    /// name last.
     pub(super) fn keep(&self, publication: &Publication) -> Result<(), MemoryError> {
         let folder = self.content();
         let failed = |source| MemoryError::Io { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
         let manifests = publication.manifests.iter().map(|(digest, bytes)| (*digest, bytes.as_slice()));
-        let content = publication.chunks.iter().chain(manifests);
-        let mut kept = BTreeSet::new();
-        for (digest, bytes) in content {
-            let name = digest.to_string();
-            let path = folder.join(&name);
-            if !path.exists() {
-                write(&path, bytes)?;
+        for (digest, bytes) in publication.chunks.iter().chain(manifests) {
+            if self.get(digest).is_err() {
+                self.put(digest, bytes)?;
             }
-            kept.insert(name);
         }
+        // Once for all of them: there may be thousands.
+        File::open(&folder).and_then(|folder| Ok(syncfs(&folder)?)).map_err(failed)?;
         let before = fs::read_to_string(self.history()).unwrap_or_default();
         let mut history: Vec<&str> = before.lines().collect();
         let newest = line(&publication.record);
@@ -97,13 +98,33 @@ impl Memory {
         let last = history.split_off(history.len().saturating_sub(HISTORY));
         write(&self.history(), (last.join("\n") + "\n").as_bytes())?;
         write(&self.newest(), &publication.record.encode())?;
+        if publication.record.generation.0.is_multiple_of(TIDY_EVERY) {
+            self.tidy(&publication.record)?;
+        }
+        Ok(())
+    }
+
+    /// Removes all content that `record` does not lead to.
+    fn tidy(&self, record: &GenerationRecord) -> Result<(), MemoryError> {
+        let Publication { manifests, chunks, .. } = self.recall(record.clone())?;
+        let folder = self.content();
+        let failed = |source| MemoryError::Io { path: folder.clone(), source };
+        let needed: BTreeSet<String> =
+            chunks.digests().chain(manifests.into_keys()).map(|digest| digest.to_string()).collect();
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            if !kept.contains(&*entry.file_name().to_string_lossy()) {
+            if !needed.contains(&*entry.file_name().to_string_lossy()) {
                 fs::remove_file(entry.path()).map_err(failed)?;
             }
         }
         Ok(())
+    }
+
+    fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), MemoryError> {
+        let path = self.content().join(digest.to_string());
+        let failed = |source| MemoryError::Io { path: path.clone(), source };
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        file.and_then(|mut file| file.write_all(bytes)).map_err(failed)
     }
 
     /// The record of the generation that is kept, if any is.

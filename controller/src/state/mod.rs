@@ -7,6 +7,7 @@ mod owners;
 mod progress;
 mod proposal;
 mod targets;
+mod workshop;
 
 pub use changes::{Change, ChangeKind, changes, summary};
 pub use diff::unified_diff;
@@ -15,3 +16,4 @@ pub use owners::Owners;
 pub use progress::{NodeState, SILENT_AFTER, Sighting, Sightings, judge};
 pub use proposal::{Proposal, ProposalError};
 pub use targets::{differing, is_same, targets};
+pub use workshop::{Additions, Workshop};

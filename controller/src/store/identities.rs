@@ -1,5 +1,7 @@
 //! Identities: handed out once each, however many want one at the same time.
 
+use std::sync::Arc;
+
 use etcd_client::{Compare, CompareOp, TxnOp};
 use selvedge_proto::{decode_identity, encode_identity, keys};
 use selvedge_topology::identity::{Identity, IdentityKey, IdentityTable};
@@ -15,7 +17,7 @@ const MAX_CONFLICTS: usize = 64;
 /// All identities, as they were read or allocated last.
 #[derive(Clone, Debug, Default)]
 pub struct Identities {
-    table: IdentityTable,
+    table: Arc<IdentityTable>,
 }
 
 /// The next free number and the revision at which it was written; revision 0: never.
@@ -27,22 +29,22 @@ struct Counter {
 
 impl Identities {
     /// What is allocated.
-    pub fn table(&self) -> &IdentityTable {
+    pub fn table(&self) -> &Arc<IdentityTable> {
         &self.table
     }
 
     /// Reads them all.
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
-        let mut identities = Self::default();
+        let mut table = IdentityTable::default();
         for prefix in [keys::LABEL_IDENTITIES, keys::CIDR_IDENTITIES] {
             for (key, value) in store.list(prefix).await?.0 {
                 let name = || String::from_utf8_lossy(&key).into_owned();
                 let (identity, key) =
                     decode_identity(&value).map_err(|source| StoreError::Value { key: name(), source })?;
-                identities.table.insert(key, identity)?;
+                table.insert(key, identity)?;
             }
         }
-        Ok(identities)
+        Ok(Self { table: table.into() })
     }
 
     /// Gives everything `model` needs a number. Others may do the same at the same time: a number is given
@@ -78,7 +80,7 @@ impl Identities {
         (kind, counter): (&str, Counter),
         batch: Vec<IdentityKey>,
     ) -> Result<Committed, StoreError> {
-        let mut table = self.table.clone();
+        let mut table = IdentityTable::clone(&self.table);
         let mut conditions = vec![Compare::mod_revision(kind, CompareOp::Equal, counter.revision)];
         let mut writes = Vec::new();
         let mut next = counter.next;
@@ -93,7 +95,7 @@ impl Identities {
         writes.push(TxnOp::put(kind, next.to_string(), None));
         let committed = store.commit(fence, conditions, writes).await?;
         if committed == Committed::Done {
-            self.table = table;
+            self.table = table.into();
         }
         Ok(committed)
     }

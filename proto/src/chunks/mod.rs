@@ -105,6 +105,11 @@ impl Chunks {
         self.0.append(&mut others.0);
     }
 
+    /// Keeps those that `keeps` says.
+    pub fn retain(&mut self, mut keeps: impl FnMut(Digest) -> bool) {
+        self.0.retain(|digest, _| keeps(*digest));
+    }
+
     /// Takes those of `digests` that `others` has, and returns the rest. The content is not copied.
     pub fn take_over(&mut self, digests: impl IntoIterator<Item = Digest>, others: &Self) -> Vec<Digest> {
         let mut rest = Vec::new();

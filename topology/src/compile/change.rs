@@ -201,7 +201,7 @@ impl Compiler {
             return;
         }
         for policy in model.policies.values().filter(|policy| !before.policies.contains_key(&policy.name)) {
-            let mut rules = policy.ingress.iter().chain(&policy.egress).flatten();
+            let mut rules = policy.all_rules();
             if rules.any(|rule| edited.events.iter().any(|class| self.peers.notices(model, rule, class))) {
                 touched.subjects.extend(self.peers.kinds.select(&policy.selector));
             }

@@ -107,7 +107,7 @@ impl Compiler {
     }
 
     /// Compiles what changed in `model`: documents other than the fabric itself, which were as `before` says. Numbers for what is
-    /// new must be among `identities`. Says which nodes have another plan than before.
+    /// new must be among `identities`. Says which nodes may have another plan than before.
     ///
     /// After an error there is no compiler; make a new one.
     pub fn update(
@@ -141,6 +141,11 @@ impl Compiler {
     /// All plans, by node.
     pub fn plans(&self) -> impl Iterator<Item = BlockPlan> {
         self.nodes.values().map(|part| self.assemble(part))
+    }
+
+    /// What is each node's own of its plan, by node.
+    pub fn own(&self) -> impl Iterator<Item = &Plan> {
+        self.nodes.values().map(|part| &part.own)
     }
 
     fn assemble(&self, part: &NodePart) -> BlockPlan {

@@ -45,10 +45,14 @@ impl Policy {
         }
     }
 
+    /// Its rules for both directions.
+    pub fn all_rules(&self) -> impl Iterator<Item = &Rule> {
+        self.ingress.iter().chain(&self.egress).flatten()
+    }
+
     /// The CIDR groups that its rules name.
     pub fn groups(&self) -> impl Iterator<Item = &GroupName> {
-        let rules = self.ingress.iter().chain(&self.egress).flatten();
-        rules.flat_map(|rule| &rule.peers).filter_map(|peer| match peer {
+        self.all_rules().flat_map(|rule| &rule.peers).filter_map(|peer| match peer {
             Peer::Group(name) => Some(name),
             Peer::Selector(_) | Peer::Entity(_) | Peer::Cidr(_) => None,
         })

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Carries, Guard, Nic, SeenNode, points};
+use super::{Carries, Guard, Nic, SeenNode, SeenPort, points};
 use crate::demands::{Demand, Mode};
-use crate::model::{Attachment, Direction, Enforcement, Model};
+use crate::model::{Direction, Enforcement, Model};
 use crate::names::{NodeName, PortName, ProfileName, WorkloadName};
 use crate::plan::Plan;
 
@@ -75,37 +75,46 @@ impl fmt::Display for UnmetDemand {
 }
 
 /// Everything that is known to leave a workload of `model` unenforced that the documents want enforced, and every demand that is
-/// known not to be met.
-pub fn obstacles(
+/// known not to be met. Of `plans`, what is the nodes' own is enough.
+pub fn obstacles<'p>(
     model: &Model,
-    plans: &BTreeMap<NodeName, Plan>,
+    plans: impl IntoIterator<Item = &'p Plan>,
     seen: &BTreeMap<NodeName, SeenNode>,
 ) -> Obstacles {
-    let demands = plans.values().flat_map(|plan| unmet_demands(plan, seen.get(&plan.node)));
-    Obstacles { holes: holes(model, plans, seen), demands: demands.collect() }
+    let mut obstacles = Obstacles::default();
+    for plan in plans {
+        let Some(node) = seen.get(&plan.node) else { continue };
+        obstacles.holes.extend(holes(model, plan, node));
+        obstacles.demands.extend(unmet_demands(plan, node));
+    }
+    obstacles
 }
 
-fn holes(model: &Model, plans: &BTreeMap<NodeName, Plan>, seen: &BTreeMap<NodeName, SeenNode>) -> Vec<Hole> {
-    let mut found: BTreeMap<(NodeName, PortName, String), BTreeSet<(WorkloadName, Carries)>> =
-        BTreeMap::new();
-    let required = model.workloads.values().filter(|it| it.enforcement == Enforcement::Required);
-    for workload in required {
-        let Attachment::Managed(at) = &workload.attachment else { continue };
-        let (Some(plan), Some(node)) = (plans.get(&at.node), seen.get(&at.node)) else { continue };
-        let points = Direction::BOTH.into_iter().flat_map(|way| points(plan, &at.port, way, Some(node)));
+fn holes(model: &Model, plan: &Plan, node: &SeenNode) -> Vec<Hole> {
+    // Of most nodes there is nothing to say, and of each of their thousands of workloads neither.
+    if node.ports.values().all(SeenPort::is_sound) {
+        return Vec::new();
+    }
+    let mut found: BTreeMap<(PortName, String), BTreeSet<(WorkloadName, Carries)>> = BTreeMap::new();
+    for workload in &plan.workloads {
+        let enforcement = model.workloads.get(&workload.name).map(|workload| workload.enforcement);
+        if enforcement != Some(Enforcement::Required) {
+            continue;
+        }
+        let points =
+            Direction::BOTH.into_iter().flat_map(|way| points(plan, &workload.port, way, Some(node)));
         for point in points.filter(|point| point.guard != Guard::Untold) {
             let Some(reason) = point.gap() else { continue };
-            let whose = (workload.name.clone(), point.carries);
-            found.entry((point.node, point.port, reason)).or_default().insert(whose);
+            found.entry((point.port, reason)).or_default().insert((workload.name.clone(), point.carries));
         }
     }
-    let hole = |((node, port, reason), workloads)| Hole { node, port, reason, workloads };
+    let hole = |((port, reason), workloads)| Hole { node: plan.node.clone(), port, reason, workloads };
     found.into_iter().map(hole).collect()
 }
 
-fn unmet_demands(plan: &Plan, seen: Option<&SeenNode>) -> impl Iterator<Item = UnmetDemand> {
+fn unmet_demands(plan: &Plan, seen: &SeenNode) -> impl Iterator<Item = UnmetDemand> {
     plan.ports.iter().filter_map(move |port| {
-        let found = seen?.ports.get(&port.name)?;
+        let found = seen.ports.get(&port.name)?;
         let mode = found.state.mode()?;
         let demand = plan.demands.of(&port.name, found.profile.as_ref().map(ProfileName::as_str));
         let reason = match &found.nic {

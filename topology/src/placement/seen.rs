@@ -36,6 +36,13 @@ pub struct SeenPort {
     pub nic: Nic,
 }
 
+impl SeenPort {
+    /// Whether everything that passes it, and may, is judged.
+    pub fn is_sound(&self) -> bool {
+        self.state != PortState::Open && self.egress_unenforced.is_none() && self.past.is_empty()
+    }
+}
+
 /// What the NIC of a port runs, before the program in the kernel, which judges everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]

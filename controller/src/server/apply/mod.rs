@@ -3,13 +3,14 @@
 mod claims;
 mod collect;
 mod current;
+mod desk;
 mod error;
 mod sign;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use selvedge_proto::TargetList;
+use selvedge_proto::{Summary, TargetList};
 use selvedge_topology::claims::Claims;
 use selvedge_topology::documents::{Diagnostic, Document, Loaded, SourceFile, load};
 use selvedge_topology::identity::IdentityTable;
@@ -24,10 +25,13 @@ use tracing::{info, warn};
 
 use super::audit::Audit;
 use super::{Authority, Memory};
-use crate::state::{ChangeKind, Owners, Proposal, changes, differing, is_same, summary, unified_diff};
+use crate::state::{
+    Change, ChangeKind, Owners, Proposal, changes, differing, is_same, summary, unified_diff,
+};
 use crate::store::{Fence, Fresh, Identities, Publication, Store, StoreError};
 pub(super) use collect::Collected;
 pub(super) use current::Current;
+use desk::{Desk, Draft};
 pub(super) use error::ApplyError;
 use sign::Next;
 pub(super) use sign::Signed;
@@ -50,6 +54,15 @@ struct Working {
     newest: Newest,
     /// What must not be swept.
     fresh: Fresh,
+    /// The newest generation, compiled; none where that is not known to be what lies in the store.
+    desk: Option<Desk>,
+}
+
+impl Working {
+    async fn read(store: &Store) -> Result<Self, StoreError> {
+        let identities = Identities::read(store).await?;
+        Ok(Self { identities, newest: Newest::Known, fresh: Fresh::default(), desk: None })
+    }
 }
 
 /// Whether what we hold for the newest generation is the newest in the store.
@@ -142,11 +155,7 @@ impl Desired {
         if let Some(memory) = &memory {
             current::remind(store, fence, &authority, audit, memory).await?;
         }
-        let working = Working {
-            identities: Identities::read(store).await?,
-            newest: Newest::Known,
-            fresh: Fresh::default(),
-        };
+        let working = Working::read(store).await?;
         let current = current::newest(store, fence, &authority).await?;
         let (current, working) = (watch::Sender::new(current), Mutex::new(working));
         Ok(Self { fence, authority, current, memory, working })
@@ -160,11 +169,7 @@ impl Desired {
         audit: &Audit,
         memory: Option<Memory>,
     ) -> Result<Self, ApplyError> {
-        let working = Working {
-            identities: Identities::read(store).await?,
-            newest: Newest::Known,
-            fresh: Fresh::default(),
-        };
+        let working = Working::read(store).await?;
         let Some(found) = current::unsigned(store).await? else {
             return Ok(Self::read(store, fence, authority, audit, memory).await?);
         };
@@ -235,6 +240,7 @@ impl Desired {
             let newest = current::newest(store, self.fence, &self.authority).await?;
             self.take_up(newest);
             working.newest = Newest::Known;
+            working.desk = None;
         }
         let terms = Terms { author, asker, audit, intent, gaps, seen: seen.into(), signed };
         let read = Read { files, documents, model: Arc::new(model) };
@@ -268,93 +274,168 @@ impl Desired {
         }
     }
 
-    /// Keeps what is in etcd now also here. A disk that is full holds up nobody.
-    async fn keep(&self, publication: Publication) -> Result<(), ApplyError> {
-        let Some(memory) = self.memory.clone() else { return Ok(()) };
-        if let Err(error) = blocking(move || memory.keep(&publication)).await? {
+    /// Keeps what is in etcd now also here; whether that went well. A disk that is full holds up nobody.
+    async fn keep(&self, publication: Publication) -> Result<bool, ApplyError> {
+        let Some(memory) = self.memory.clone() else { return Ok(true) };
+        let kept = blocking(move || memory.keep(&publication)).await?;
+        if let Err(error) = &kept {
             warn!(%error, "the generation could not be kept on disk; should etcd forget it, it is not restored from here");
         }
-        Ok(())
+        Ok(kept.is_ok())
     }
 
+    /// Everything that can be refused is refused before the first write.
     async fn propose(
         &self,
         store: &Store,
         working: &mut Working,
         read: Read,
-        Terms { author, asker, audit, intent, gaps, seen, signed }: Terms<'_>,
+        terms: Terms<'_>,
     ) -> Result<End, ApplyError> {
-        // Everything that can be refused is refused before the first write.
-        let identities = &mut working.identities;
-        let mut numbers = identities.table().clone();
-        numbers.allocate(&read.model)?;
-        let mut proposal = propose(&read.model, numbers.clone(), &seen).await?;
         let before = self.current();
         let documents = before.as_ref().map_or(&[][..], |current| &current.documents);
         let changed = changes(documents, &read.documents);
-        if let Some(current) = &before
-            && changed.is_empty()
-            && is_same(&current.targets, &proposal.plans)
-        {
-            return Ok(End::Unchanged(current.generation));
+        let mut numbers = Arc::clone(working.identities.table());
+        if !numbers.missing(&read.model).is_empty() {
+            Arc::make_mut(&mut numbers).allocate(&read.model)?;
         }
-        claims::check(before.as_deref(), &read.model, &changed, &asker)?;
-        let Obstacles { holes, demands } = std::mem::take(&mut proposal.obstacles);
-        if !demands.is_empty() {
-            return Err(ApplyError::Demands(demands));
+        let desk = working.desk.take();
+        let draft = draft(desk, &read.model, &changed, Arc::clone(&numbers), &terms.seen).await?;
+        let step = match judge(before.as_deref(), &read.model, &changed, &draft.proposal, &terms) {
+            Ok(Verdict::Same(generation)) => {
+                working.desk = Some(draft.keep());
+                return Ok(End::Unchanged(generation));
+            }
+            Ok(Verdict::Next(step)) if terms.intent == Intent::Apply => step,
+            Ok(Verdict::Next(step)) => {
+                working.desk = blocking(move || draft.take_back()).await?;
+                let mut generation = None;
+                if terms.intent == Intent::Draft {
+                    working.identities.allocate(store, self.fence, &read.model).await?;
+                    generation = Some(next(before.as_deref()));
+                }
+                return Ok(step.end(generation));
+            }
+            Err(error) => {
+                working.desk = blocking(move || draft.take_back()).await?;
+                return Err(error);
+            }
+        };
+        working.identities.allocate(store, self.fence, &read.model).await?;
+        let draft = match &numbers == working.identities.table() {
+            true => draft,
+            // Somebody else was handed a number meanwhile.
+            false => {
+                self::draft(None, &read.model, &changed, Arc::clone(working.identities.table()), &terms.seen)
+                    .await?
+            }
+        };
+        let diff = anstream::adapter::strip_str(&unified_diff(&changed)).to_string();
+        let generation = next(before.as_deref());
+        let Summary { added, changed, removed } = step.summary;
+        let deed = Deed {
+            author: terms.author,
+            method: "Fabric/Apply",
+            summary: format!("+{added} ~{changed} -{removed} documents"),
+            generation: Some(generation),
+            diff,
+        };
+        let Draft { proposal, .. } = &draft;
+        let next = Next {
+            before: before.as_deref(),
+            generation,
+            files: &read.files,
+            summary: step.summary,
+            proposal,
+        };
+        let (all, publication) = next.signed_by(&self.authority, terms.signed)?;
+        let (entry, turn) = terms.audit.next(store, deed).await?;
+        working.newest = Newest::InDoubt;
+        working.fresh.published(&publication);
+        store.publish(self.fence, &publication, entry).await?;
+        working.newest = Newest::Known;
+        turn.done();
+        if self.keep(publication).await? {
+            working.desk = Some(draft.keep());
         }
-        if gaps == Gaps::Refused && !holes.is_empty() {
-            return Err(ApplyError::Unenforced(holes));
-        }
-        let summary = summary(&changed);
-        let changes = changed
-            .iter()
-            .map(|change| (change.change(), change.kind.to_owned(), change.name.to_owned()))
-            .collect();
-        let no_targets = TargetList::new();
-        let nodes =
-            differing(before.as_ref().map_or(&no_targets, |current| &current.targets), &proposal.plans);
-        if intent == Intent::DryRun {
-            return Ok(End::Changed { generation: None, changes, nodes, holes });
-        }
-        let diff = unified_diff(&changed);
-        let diff = anstream::adapter::strip_str(&diff).to_string();
-        let told = format!("+{} ~{} -{} documents", summary.added, summary.changed, summary.removed);
-        identities.allocate(store, self.fence, &read.model).await?;
-        if *identities.table() != numbers {
-            proposal = propose(&read.model, identities.table().clone(), &seen).await?;
-        }
-        let generation = Generation(before.as_ref().map_or(0, |current| current.generation.0) + 1);
-        if intent == Intent::Apply {
-            let next = Next { before: before.as_deref(), generation, files: &read.files, summary, proposal };
-            let (all, publication) = next.signed_by(&self.authority, signed)?;
-            let deed =
-                Deed { author, method: "Fabric/Apply", summary: told, generation: Some(generation), diff };
-            let (entry, turn) = audit.next(store, deed).await?;
-            working.newest = Newest::InDoubt;
-            working.fresh.published(&publication);
-            store.publish(self.fence, &publication, entry).await?;
-            working.newest = Newest::Known;
-            turn.done();
-            self.keep(publication).await?;
-            info!(%generation, nodes = all.len(), changed = nodes.len(), "published");
-            let Read { files, documents, model } = read;
-            let (roles, owners, claims) =
-                (current::roles(&model), Owners::of(&model), Some(Claims::of(&model)));
-            let current = Current { generation, files, targets: all, roles, owners, claims, documents };
-            self.current.send_replace(Some(Arc::new(current)));
-        }
-        Ok(End::Changed { generation: Some(generation), changes, nodes, holes })
+        info!(%generation, nodes = all.len(), changed = step.nodes.len(), "published");
+        let Read { files, documents, model } = read;
+        let (roles, owners, claims) = (current::roles(&model), Owners::of(&model), Some(Claims::of(&model)));
+        let current = Current { generation, files, targets: all, roles, owners, claims, documents };
+        self.current.send_replace(Some(Arc::new(current)));
+        Ok(step.end(Some(generation)))
     }
 }
 
-async fn propose(
+/// What comes of holding plans against what is in force.
+enum Verdict {
+    /// They mean that.
+    Same(Generation),
+    /// They would be a new generation.
+    Next(Step),
+}
+
+/// What a new generation changes.
+struct Step {
+    summary: Summary,
+    changes: Vec<(ChangeKind, String, String)>,
+    nodes: BTreeSet<NodeName>,
+    /// What is known to go unenforced, and allowed to.
+    holes: Vec<Hole>,
+}
+
+impl Step {
+    fn end(self, generation: Option<Generation>) -> End {
+        let Self { summary: _, changes, nodes, holes } = self;
+        End::Changed { generation, changes, nodes, holes }
+    }
+}
+
+/// The number of the generation after `before`.
+fn next(before: Option<&Current>) -> Generation {
+    Generation(before.map_or(0, |current| current.generation.0) + 1)
+}
+
+/// Whether `proposal` is another desired state than that of `before`, and may be the next.
+fn judge(
+    before: Option<&Current>,
+    model: &Model,
+    changed: &[Change<'_>],
+    proposal: &Proposal,
+    terms: &Terms<'_>,
+) -> Result<Verdict, ApplyError> {
+    static NONE: TargetList = TargetList::new();
+    let targets = before.map_or(&NONE, |current| &current.targets);
+    if let Some(current) = before
+        && changed.is_empty()
+        && is_same(targets, &proposal.plans)
+    {
+        return Ok(Verdict::Same(current.generation));
+    }
+    claims::check(before, model, changed, &terms.asker)?;
+    let Obstacles { holes, demands } = proposal.obstacles.clone();
+    if !demands.is_empty() {
+        return Err(ApplyError::Demands(demands));
+    }
+    if terms.gaps == Gaps::Refused && !holes.is_empty() {
+        return Err(ApplyError::Unenforced(holes));
+    }
+    let name = |change: &Change<'_>| (change.change(), change.kind.to_owned(), change.name.to_owned());
+    let changes = changed.iter().map(name).collect();
+    let nodes = differing(targets, &proposal.plans);
+    Ok(Verdict::Next(Step { summary: summary(changed), changes, nodes, holes }))
+}
+
+async fn draft(
+    desk: Option<Desk>,
     model: &Arc<Model>,
-    identities: IdentityTable,
+    changed: &[Change<'_>],
+    identities: Arc<IdentityTable>,
     seen: &Arc<BTreeMap<NodeName, SeenNode>>,
-) -> Result<Proposal, ApplyError> {
+) -> Result<Draft, ApplyError> {
+    let changed = changed.iter().map(|change| (change.kind.to_owned(), change.name.to_owned())).collect();
     let (model, seen) = (Arc::clone(model), Arc::clone(seen));
-    Ok(blocking(move || Proposal::new(&model, &identities, &seen)).await??)
+    Ok(blocking(move || Desk::draft(desk, model, changed, identities, &seen)).await??)
 }
 
 /// Runs what may take seconds where it holds up nobody.

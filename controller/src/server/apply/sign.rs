@@ -30,7 +30,7 @@ pub(super) struct Next<'a> {
     pub(super) generation: Generation,
     pub(super) files: &'a [SourceFile],
     pub(super) summary: Summary,
-    pub(super) proposal: Proposal,
+    pub(super) proposal: &'a Proposal,
 }
 
 impl Next<'_> {
@@ -103,7 +103,8 @@ impl Next<'_> {
         let changed = all.iter().filter(|(node, target)| old.get(*node) != Some(*target));
         let targets = changed.map(|(node, target)| (node.clone(), *target)).collect();
         let Self { generation, files, summary, proposal, .. } = self;
-        let Proposal { plans: _, manifests, mut chunks, obstacles: _ } = proposal;
+        let Proposal { plans: _, manifests, chunks, obstacles: _ } = proposal;
+        let (manifests, mut chunks) = (manifests.clone(), chunks.clone());
         let (mut record, names) =
             GenerationRecord::new(generation, created, summary, files, &all).map_err(ProposalError::from)?;
         record.signature = sign(&record);

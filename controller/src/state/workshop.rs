@@ -1,0 +1,119 @@
+//! The plans of the desired state, compiled, encoded, and kept: a change costs what it touches.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use selvedge_proto::plan::{EncodedPlan, encode_block, encode_node};
+use selvedge_proto::{ChunkError, Chunks, Digest};
+use selvedge_topology::compile::{Before, Compiler};
+use selvedge_topology::identity::IdentityTable;
+use selvedge_topology::model::Model;
+use selvedge_topology::names::NodeName;
+use selvedge_topology::placement::{SeenNode, obstacles};
+use selvedge_topology::plan::{Block, BlockPlan};
+
+use super::{Proposal, ProposalError};
+
+/// The plans of a model.
+#[derive(Debug)]
+pub struct Workshop {
+    compiler: Compiler,
+    blocks: Blocks,
+    nodes: BTreeMap<NodeName, Made>,
+}
+
+/// The plan of one node, as it lies in etcd.
+#[derive(Debug)]
+struct Made {
+    manifest: Digest,
+    /// The chunks that are of this node alone.
+    chunks: BTreeSet<Digest>,
+}
+
+/// What plans are made of that were not there before.
+#[derive(Debug, Default)]
+pub struct Additions {
+    manifests: BTreeMap<Digest, Vec<u8>>,
+    chunks: Chunks,
+}
+
+impl Workshop {
+    /// Compiles `model` from nothing: everything is new.
+    pub fn new(model: &Model, identities: &IdentityTable) -> Result<(Self, Additions), ProposalError> {
+        let compiler = Compiler::new(model, identities)?;
+        let all = compiler.nodes().cloned().collect();
+        let mut workshop = Self { compiler, blocks: Blocks::default(), nodes: BTreeMap::new() };
+        let fresh = workshop.make(&all)?;
+        Ok((workshop, fresh))
+    }
+
+    /// Compiles what changed in `model`, which was as `before` says. After an error there is no workshop.
+    pub fn update(
+        self,
+        model: &Model,
+        identities: &IdentityTable,
+        before: &Before<'_>,
+    ) -> Result<(Self, Additions), ProposalError> {
+        let (compiler, touched) = self.compiler.update(model, identities, before)?;
+        let mut workshop = Self { compiler, ..self };
+        let fresh = workshop.make(&touched)?;
+        Ok((workshop, fresh))
+    }
+
+    /// All plans, with what is `fresh`, held against what nodes have reported.
+    pub fn proposal(&self, fresh: Additions, model: &Model, seen: &BTreeMap<NodeName, SeenNode>) -> Proposal {
+        let Additions { manifests, chunks } = fresh;
+        let plans = self.nodes.iter().map(|(node, made)| (node.clone(), made.manifest)).collect();
+        Proposal { plans, manifests, chunks, obstacles: obstacles(model, self.compiler.own(), seen) }
+    }
+
+    /// Encodes the plans of `nodes`, and checks that each fits the tables.
+    fn make(&mut self, nodes: &BTreeSet<NodeName>) -> Result<Additions, ProposalError> {
+        let mut fresh = Additions::default();
+        for node in nodes {
+            let Some(plan) = self.compiler.plan(node) else { continue };
+            plan.check_capacity()?;
+            let EncodedPlan { manifest, digest, mut chunks } =
+                self.blocks.encode(&plan, &mut fresh.chunks)?;
+            let made = Made { manifest: digest, chunks: chunks.digests().collect() };
+            let before = self.nodes.insert(node.clone(), made);
+            if before.as_ref().is_some_and(|before| before.manifest == digest) {
+                continue;
+            }
+            chunks.retain(|digest| before.as_ref().is_none_or(|before| !before.chunks.contains(&digest)));
+            fresh.chunks.append(chunks);
+            fresh.manifests.insert(digest, manifest);
+        }
+        self.blocks.drop_unused();
+        Ok(fresh)
+    }
+}
+
+/// The blocks that plans are made of, each encoded once. They are known by where they are in memory, and kept there.
+#[derive(Debug, Default)]
+struct Blocks(HashMap<usize, (Arc<Block>, Vec<Digest>)>);
+
+impl Blocks {
+    /// Encodes `plan`, and enters in `fresh` the chunks of blocks that no plan had before.
+    fn encode(&mut self, plan: &BlockPlan, fresh: &mut Chunks) -> Result<EncodedPlan, ChunkError> {
+        for block in &plan.shared {
+            let place = place(block);
+            if !self.0.contains_key(&place) {
+                let encoded = encode_block(block)?;
+                fresh.append(encoded.chunks);
+                self.0.insert(place, (Arc::clone(block), encoded.digests));
+            }
+        }
+        let digests = plan.shared.iter().filter_map(|block| self.0.get(&place(block)));
+        encode_node(&plan.own, digests.map(|(_, digests)| digests.as_slice()))
+    }
+
+    /// Drops those that only this has.
+    fn drop_unused(&mut self) {
+        self.0.retain(|_, (block, _)| Arc::strong_count(block) > 1);
+    }
+}
+
+fn place(block: &Arc<Block>) -> usize {
+    Arc::as_ptr(block).addr()
+}
