@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-labs build demo lab-dpu lab-netdevsim test fuzz soak live-flips test-faults lint bench bench-datapath bench-prefilter clean
+.PHONY: help setup setup-labs build demo lab-dpu lab-netdevsim test fuzz soak live-flips test-faults lint bench bench-datapath bench-prefilter bench-convergence bench-scale clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -55,6 +55,15 @@ bench-datapath: ## ns per packet against the floor, nft, iptables and xdp-filter
 
 bench-prefilter: setup ## ns per packet of a flood with a prefilter before the full program and without (as root); results in target/bench
 	cargo bench --locked -p selvedge-tests --bench prefilter
+
+# The controller and the agent are the product's own binaries.
+convergence = cargo build --release --locked --bins && cargo bench --locked -p selvedge-tests --bench convergence --
+
+bench-convergence: setup ## how long changes take to be in force on all nodes, beside the floor (as root): CONVERGENCE_NODES=1000,10000
+	$(convergence)
+
+bench-scale: setup ## what a node, a workload, an identity, a policy and an edit cost, into docs/scale.md (as root): SCALE_NODES=100,300,1000
+	$(convergence) --model
 
 clean: ## remove what the build made, and labs that are still up
 	@.ci/clean

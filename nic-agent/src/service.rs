@@ -12,14 +12,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until};
 
 use crate::datapath::{Datapath, Sweep};
-use crate::engine::{Engine, Progress, Tallies};
+use crate::engine::{Engine, Progress, REPORT_EVERY, Tallies};
 use crate::flows::{Directory, Lost};
 use crate::machine::{self, ClaimEvents, LinkEvents, MachineError, RawInterface, Tuned, Tuner};
 use crate::retry::{Backoff, Later};
 use crate::store::StoreEvent;
 
-/// How often the agent reports when nothing changes, and looks whether somebody else's program came before its own.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// The longest wait before something that failed is tried again.
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// The longest wait before a NIC is asked again for what it refused. Nothing depends on it but time.

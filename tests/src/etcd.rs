@@ -3,14 +3,14 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use etcd_client::{Client, ConnectOptions};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
+
+use crate::process::{Process, Usage};
 
 /// What clients talk to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +21,15 @@ pub enum Shape {
     Cluster,
     /// One member, which clients know only through `etcd grpc-proxy`.
     Proxy,
+    /// One member, and several proxies before it: clients are spread over those.
+    Proxies(u8),
 }
 
 /// Servers that end with the value, and with the thread that started them.
 pub struct Servers {
     shape: Shape,
     members: Vec<Member>,
-    proxy: Option<Server>,
+    proxies: Vec<Process>,
     _directory: TempDir,
 }
 
@@ -39,43 +41,23 @@ struct Member {
     client: SocketAddr,
     peer: SocketAddr,
     data: PathBuf,
-    server: Option<Server>,
+    server: Option<Process>,
 }
 
-/// A process that is killed with the value.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Server {
-    /// Runs etcd with `arguments`, its log in `log`. The kernel kills it with the thread that calls this.
-    fn start(arguments: &[String], log: &Path) -> io::Result<Self> {
-        let output = fs::File::options().create(true).append(true).open(log)?;
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "etcd"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()?;
-        Ok(Self(child))
-    }
-
-    fn signal(&self, signal: Signal) -> io::Result<()> {
-        let pid = i32::try_from(self.0.id()).map_err(io::Error::other)?;
-        Ok(kill(Pid::from_raw(pid), signal)?)
-    }
+/// Runs etcd with `arguments`, its log in `log`.
+fn server(arguments: &[String], log: &Path) -> io::Result<Process> {
+    Process::start(Path::new("etcd"), arguments, log)
 }
 
 impl Servers {
     /// Starts them, and returns when they answer.
     pub async fn start(shape: Shape) -> io::Result<Self> {
-        let directory = tempfile::tempdir()?;
+        Self::start_in(shape, &std::env::temp_dir()).await
+    }
+
+    /// Starts them with their data in a folder of their own in `parent`.
+    pub async fn start_in(shape: Shape, parent: &Path) -> io::Result<Self> {
+        let directory = tempfile::tempdir_in(parent)?;
         let count = if shape == Shape::Cluster { 3 } else { 1 };
         let members = (0..count).map(|index| {
             let name = format!("member{index}");
@@ -84,22 +66,30 @@ impl Servers {
             Member { name, client, peer, data, server: None }
         });
         let members = members.collect();
-        let mut servers = Self { shape, members, proxy: None, _directory: directory };
+        let mut servers = Self { shape, members, proxies: Vec::new(), _directory: directory };
         for index in 0..count {
             servers.launch(index)?;
         }
         servers.wait_for_members().await?;
-        if shape == Shape::Proxy {
-            servers.launch_proxy().await?;
+        for number in 0..servers.proxies_wanted() {
+            servers.launch_proxy(number).await?;
         }
         Ok(servers)
     }
 
     /// What clients are told.
     pub fn endpoints(&self) -> Vec<String> {
-        match (&self.proxy, self.shape) {
-            (Some(_), _) | (None, Shape::Proxy) => vec![format!("http://{}", self.proxy_address())],
-            (None, _) => self.direct(),
+        match self.proxies_wanted() {
+            0 => self.direct(),
+            count => (0..count).map(|number| format!("http://{}", self.proxy_address(number))).collect(),
+        }
+    }
+
+    fn proxies_wanted(&self) -> u8 {
+        match self.shape {
+            Shape::Single | Shape::Cluster => 0,
+            Shape::Proxy => 1,
+            Shape::Proxies(count) => count,
         }
     }
 
@@ -113,15 +103,21 @@ impl Servers {
         connect(&self.direct()).await.expect("the members answer")
     }
 
-    /// The address of the proxy: that of the member, another port.
-    fn proxy_address(&self) -> SocketAddr {
-        (self.members[0].client.ip(), 23790).into()
+    /// What they take, all together.
+    pub fn usage(&self) -> io::Result<Usage> {
+        let servers = self.members.iter().filter_map(|member| member.server.as_ref()).chain(&self.proxies);
+        servers.map(Process::usage).sum()
+    }
+
+    /// The address of a proxy: that of the member, another port.
+    fn proxy_address(&self, number: u8) -> SocketAddr {
+        (self.members[0].client.ip(), 23790 + u16::from(number)).into()
     }
 
     fn launch(&mut self, index: usize) -> io::Result<()> {
         let peers = |member: &Member| format!("{}=http://{}", member.name, member.peer);
         let cluster = self.members.iter().map(peers).collect::<Vec<_>>().join(",");
-        let Member { name, client, peer, data, server } = &mut self.members[index];
+        let Member { name, client, peer, data, server: running } = &mut self.members[index];
         let arguments = [
             format!("--name={name}"),
             format!("--data-dir={}", data.display()),
@@ -132,15 +128,17 @@ impl Servers {
             format!("--initial-cluster={cluster}"),
             "--heartbeat-interval=100".to_owned(),
             "--election-timeout=1000".to_owned(),
+            // A large fabric that changes many times is more than the 2 GiB that etcd has by default.
+            format!("--quota-backend-bytes={}", 8_u64 << 30),
             "--log-level=warn".to_owned(),
             "--logger=zap".to_owned(),
         ];
-        *server = Some(Server::start(&arguments, &data.with_extension("log"))?);
+        *running = Some(server(&arguments, &data.with_extension("log"))?);
         Ok(())
     }
 
-    async fn launch_proxy(&mut self) -> io::Result<()> {
-        let address = self.proxy_address();
+    async fn launch_proxy(&mut self, number: u8) -> io::Result<()> {
+        let address = self.proxy_address(number);
         let arguments = [
             "grpc-proxy".to_owned(),
             "start".to_owned(),
@@ -148,7 +146,7 @@ impl Servers {
             format!("--listen-addr={address}"),
         ];
         let log = self.members[0].data.with_extension("proxy.log");
-        self.proxy = Some(Server::start(&arguments, &log)?);
+        self.proxies.push(server(&arguments, &log)?);
         answers(&[format!("http://{address}")]).await
     }
 
@@ -249,7 +247,7 @@ async fn answers(endpoints: &[String]) -> io::Result<()> {
 
 /// Where nobody else is: a loopback address of one's own. A free port that is looked for first may be another's by the time
 /// that etcd asks for it.
-fn own_address(port: u16) -> SocketAddr {
+pub fn own_address(port: u16) -> SocketAddr {
     let [first, second, third, ..] = RandomState::new().build_hasher().finish().to_ne_bytes();
     (Ipv4Addr::new(127, first, second, third.clamp(1, 254)), port).into()
 }

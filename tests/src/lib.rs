@@ -5,5 +5,7 @@ pub mod cases;
 pub mod etcd;
 pub mod fuzz;
 pub mod history;
+pub mod process;
 pub mod random;
+pub mod scale;
 pub mod scene;

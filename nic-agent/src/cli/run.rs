@@ -160,7 +160,9 @@ async fn serve(
     let following =
         Following { node: node.clone(), anchor: state.anchor(), cache: state, events: found_offers };
     tokio::spawn(store::follow(access.clone(), following));
-    tokio::spawn(store::publish_reports(access, node.clone(), to_publish));
+    tokio::spawn(store::publish_reports(access, node.clone(), to_publish, |report| {
+        tracing::trace!(in_force = ?report.in_force, "the report is in etcd");
+    }));
     tokio::spawn(flows::read_ring(ring, names.subscribe(), queue, lost.clone()));
     match reach.controller.map(|url| (Endpoint::from(url.uri().clone()), credentials)) {
         Some(controller) => tokio::spawn(flows::export(controller, node.clone(), flows, lost.clone())),

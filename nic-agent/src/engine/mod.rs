@@ -7,7 +7,7 @@ mod report;
 mod revoked;
 mod worth;
 
-pub use report::Tallies;
+pub use report::{REPORT_EVERY, Tallies};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};

@@ -1,7 +1,7 @@
 //! What the engine says of itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use selvedge_abi::{ABI_VERSION, Revocations};
 use selvedge_agent_core::place::Terms;
@@ -19,6 +19,9 @@ use selvedge_topology::plan::Generation;
 
 use super::Engine;
 use crate::datapath::{Counted, Counters, Datapath, DatapathError};
+
+/// How often an agent reports when nothing changes, and looks whether somebody else's program came before its own.
+pub const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// What the tasks around the engine counted.
 #[derive(Clone, Copy, Debug, Default)]

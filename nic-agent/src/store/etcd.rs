@@ -272,19 +272,27 @@ async fn is_outdated(client: &Client, key: &str, value: Option<&[u8]>) -> Result
     Ok(now.kvs().first().map(etcd_client::KeyValue::value) != value)
 }
 
-/// Writes each report, the newest only, until there are none any more. Never gives up on etcd.
-pub async fn publish_reports(access: Access, node: NodeName, mut reports: watch::Receiver<Option<Report>>) {
+/// Writes each report, the newest only, until there are none any more, and tells of each that lies in etcd. Never gives up on etcd.
+pub async fn publish_reports(
+    access: Access,
+    node: NodeName,
+    mut reports: watch::Receiver<Option<Report>>,
+    acknowledged: impl Fn(&Report),
+) {
     let key = keys::report(&node);
     let mut backoff = Backoff::of_many(LONGEST_WAIT);
     let mut members = Members::new(access);
     let mut client = None;
     while reports.changed().await.is_ok() {
-        let Some(value) = reports.borrow_and_update().as_ref().map(Report::encode) else { continue };
+        let Some(report) = reports.borrow_and_update().clone() else { continue };
         if members.access.credentials.are_new() {
             client = None;
         }
-        match put(&mut client, &mut members, &key, value).await {
-            Ok(()) => backoff.reset(),
+        match put(&mut client, &mut members, &key, report.encode()).await {
+            Ok(()) => {
+                backoff.reset();
+                acknowledged(&report);
+            }
             Err(error) => {
                 tracing::debug!(%error, "the report could not be written");
                 client = None;

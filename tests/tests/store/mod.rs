@@ -159,7 +159,7 @@ impl Agent {
         let following = Following { node: node.clone(), anchor: None, cache: state, events: found };
         let access = Access::plain(endpoints);
         let following = tokio::spawn(follow(access.clone(), following));
-        let publishing = tokio::spawn(publish_reports(access, node, to_publish));
+        let publishing = tokio::spawn(publish_reports(access, node, to_publish, |_| {}));
         let tasks = [following, publishing];
         Self { node: name.to_owned(), events, reports, tasks, _state: directory }
     }
