@@ -57,8 +57,7 @@ async fn a_dry_run_says_what_would_change_and_writes_nothing() {
     let etcd = TestEtcd::start().await;
     let controller = etcd.controller().await;
     let mut client = client(&controller).await;
-    let request =
-        wire::ApplyRequest { files: documents(), dry_run: true, allow_unenforced: false, signed: None };
+    let request = wire::ApplyRequest { files: documents(), dry_run: true, ..Default::default() };
     let response = client.apply(request).await.unwrap().into_inner();
     assert_eq!(response.outcome(), ApplyOutcome::DryRun);
     assert_eq!((response.changes.len(), response.generation), (4, 0));
@@ -160,10 +159,7 @@ async fn a_plan_larger_than_the_tables_is_refused_before_anything_is_written() {
     let fabric =
         FABRIC.replacen(uplink, &many, 1).replace("    - endpoints: [\"leaf1:swp1\", \"host1:eth0\"]\n", "");
     let large = files(&[("fabric.yaml", &fabric), ("policy.yaml", POLICY), ("workloads.yaml", WORKLOADS)]);
-    let refused = client
-        .apply(wire::ApplyRequest { files: large, dry_run: false, allow_unenforced: false, signed: None })
-        .await
-        .unwrap_err();
+    let refused = client.apply(wire::ApplyRequest { files: large, ..Default::default() }).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
     assert!(
         refused.message().starts_with("the plan of node host1 needs 1101 entries of the table of ports, which has room for 512 a generation"),
@@ -211,8 +207,7 @@ async fn what_is_known_to_go_unenforced_is_refused_unless_the_command_or_the_doc
     };
     let before = etcd.dump().await;
     for dry_run in [true, false] {
-        let request =
-            wire::ApplyRequest { files: with(WORKLOADS), dry_run, allow_unenforced: false, signed: None };
+        let request = wire::ApplyRequest { files: with(WORKLOADS), dry_run, ..Default::default() };
         let refused = client.apply(request).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
         let told =
@@ -222,8 +217,7 @@ async fn what_is_known_to_go_unenforced_is_refused_unless_the_command_or_the_doc
     }
     assert_eq!(etcd.dump().await, before);
 
-    let request =
-        wire::ApplyRequest { files: with(WORKLOADS), dry_run: false, allow_unenforced: true, signed: None };
+    let request = wire::ApplyRequest { files: with(WORKLOADS), allow_unenforced: true, ..Default::default() };
     let allowed = client.apply(request).await.unwrap().into_inner();
     assert_eq!((allowed.generation, allowed.unenforced.len()), (2, 1));
     let optional = WORKLOADS.replacen("spec:\n", "spec:\n  enforcement: optional\n", 1);
@@ -254,7 +248,7 @@ async fn a_demand_that_a_port_is_known_not_to_meet_is_refused_by_port_and_by_kin
     ];
     for (fabric, demand) in demands.iter().zip(["at least native", "not generic"]) {
         let files = files(&[("fabric.yaml", fabric), ("policy.yaml", POLICY), ("workloads.yaml", WORKLOADS)]);
-        let request = wire::ApplyRequest { files, dry_run: false, allow_unenforced: true, signed: None };
+        let request = wire::ApplyRequest { files, allow_unenforced: true, ..Default::default() };
         let refused = client.apply(request).await.unwrap_err();
         let told =
             format!("node host1, port w1: runs generic, {demand} is demanded: driver veth runs XDP itself");
@@ -269,10 +263,7 @@ async fn the_same_file_twice_is_refused_by_name() {
     let controller = etcd.controller().await;
     let mut client = client(&controller).await;
     let twice = files(&[("a.yaml", FABRIC), ("a.yaml", FABRIC)]);
-    let refused = client
-        .apply(wire::ApplyRequest { files: twice, dry_run: false, allow_unenforced: false, signed: None })
-        .await
-        .unwrap_err();
+    let refused = client.apply(wire::ApplyRequest { files: twice, ..Default::default() }).await.unwrap_err();
     assert_eq!(refused.message(), "file `a.yaml` is given twice");
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
     controller.shutdown().await;

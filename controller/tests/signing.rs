@@ -224,7 +224,7 @@ async fn what_an_operator_signed_for_other_documents_or_another_number_is_refuse
     let key = SigningKey::load(&vault.path().join("signing.key")).unwrap();
     let ours = controller(&etcd, fabric.authority(), Strangers::Refuse).await.unwrap();
     let mut api = client(&ours).await;
-    let request = wire::DraftRequest { files: documents(), allow_unenforced: false };
+    let request = wire::DraftRequest { files: documents(), ..Default::default() };
     let draft = api.draft(request).await.unwrap().into_inner();
     assert_eq!((draft.would.unwrap().generation, draft.targets), (1, vec![]));
     let sign = |generation: u64, manifest: &[u8]| {

@@ -114,8 +114,7 @@ async fn a_deposed_controller_refuses_to_apply() {
     let etcd = TestEtcd::start().await;
     let controller = etcd.controller().await;
     etcd.raw().await.delete(keys::LEADER, None).await.unwrap();
-    let request =
-        wire::ApplyRequest { files: documents(), dry_run: false, allow_unenforced: false, signed: None };
+    let request = wire::ApplyRequest { files: documents(), ..Default::default() };
     let refused = client(&controller).await.apply(request).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
     assert_eq!(refused.message(), "this controller is no longer the leader; nothing was written");
@@ -129,8 +128,7 @@ async fn a_controller_whose_etcd_is_gone_says_so_and_changes_nothing() {
     let controller = etcd.controller().await;
     let mut client = client(&controller).await;
     etcd.etcd.stop().await;
-    let request =
-        wire::ApplyRequest { files: documents(), dry_run: false, allow_unenforced: false, signed: None };
+    let request = wire::ApplyRequest { files: documents(), ..Default::default() };
     let refused = client.apply(request).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
     assert!(refused.message().contains("etcd"), "{refused}");
@@ -220,8 +218,7 @@ async fn a_publication_of_unknown_end_is_looked_at_again_before_the_next_one() {
 
     let mut changed = documents();
     changed[1].text = changed[1].text.replace("action: allow", "action: deny");
-    let request =
-        wire::ApplyRequest { files: changed.clone(), dry_run: false, allow_unenforced: false, signed: None };
+    let request = wire::ApplyRequest { files: changed.clone(), ..Default::default() };
     let refused = client.apply(request).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Aborted, "{refused}");
     assert!(etcd.targets().await.values().all(|target| target.generation == Generation(1)));

@@ -3,6 +3,7 @@
 mod support;
 
 use selvedge_proto::{FlowRule, Mode, Observed, Transport, Verdict};
+use selvedge_topology::failsafe::{Origin, Service, ServiceKind};
 use selvedge_topology::identity::Identity;
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::model::RuleId;
@@ -71,6 +72,8 @@ fn an_agent_reaches_an_etcd_behind_the_port_it_has_shut() {
         etcd.wait_report("it is shut", |report| report.reasons.iter().any(|(why, _)| why == "no-generation"));
     assert!(report.reasons.iter().any(|(why, count)| why == "failsafe" && count.packets > 0), "{report:?}");
     assert_eq!(report.in_force, None);
+    let (kind, origin) = (ServiceKind::Etcd, Origin::Option);
+    assert_eq!(report.services, [Service { kind, host: "192.0.2.1".to_owned(), port: 2379, origin }]);
     etcd.publish(1, &plans::allowing(8080));
     node.wait_generation(1);
     assert!(node.reaches(8080) && !node.reaches(9090));

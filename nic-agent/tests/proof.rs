@@ -75,9 +75,9 @@ impl<'a> Bench<'a> {
             let name = "host1".parse().unwrap();
             let kernel = open(&node.bpffs());
             let state = StateDir::open(&node.state(), &name, None).unwrap();
-            let (fail_closed, failsafe) = (BTreeSet::new(), BTreeSet::new());
+            let (fail_closed, services) = (BTreeSet::new(), Vec::new());
             let (foreign, profiles) = (ForeignPrograms::Refuse, Profiles::embedded().unwrap());
-            let settings = Settings { node: name, fail_closed, failsafe, foreign, profiles };
+            let settings = Settings { node: name, fail_closed, services, foreign, profiles };
             Engine::new(settings, Tampered { kernel, bpffs: node.bpffs(), hand: None }, state)
         });
         Self { node, engine }

@@ -17,6 +17,7 @@ pub mod plan;
 mod port;
 mod proof;
 mod report;
+mod service;
 mod signature;
 mod target;
 
@@ -32,8 +33,8 @@ pub use identity::{decode_identity, encode_identity};
 pub use port::{EgressReport, MAX_PAST, PortReport};
 pub use proof::ProofReport;
 pub use report::{
-    Count, MAX_PORTS, MAX_REASON_COUNTS, MAX_REVOCATIONS, MAX_RULE_COUNTS, MAX_TEXT, Occupancy, Refusal,
-    Report, RevocationReport,
+    Count, MAX_PORTS, MAX_REASON_COUNTS, MAX_REVOCATIONS, MAX_RULE_COUNTS, MAX_SERVICES, MAX_TEXT, Occupancy,
+    Refusal, Report, RevocationReport,
 };
 pub use signature::{FabricId, Signature, hexadecimal};
 pub use target::Target;

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use prost::Message;
+use selvedge_topology::failsafe::Service;
 use selvedge_topology::model::RuleId;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::SeenNode;
@@ -12,7 +13,7 @@ use crate::convert::{DecodeError, at_most, name, prose};
 use crate::generation::{millis, time};
 use crate::port::{self, PortReport};
 use crate::proof::{self, ProofReport};
-use crate::wire;
+use crate::{service, wire};
 
 /// Longest text in a report or flow, in bytes.
 pub const MAX_TEXT: usize = 1024;
@@ -22,6 +23,8 @@ pub const MAX_PORTS: usize = 1024;
 pub const MAX_REASON_COUNTS: usize = 128;
 /// Most rules in a report; an agent with more names those with most packets.
 pub const MAX_RULE_COUNTS: usize = 1024;
+/// Most services in a report.
+pub const MAX_SERVICES: usize = 64;
 /// Most generations whose revocations are in a report.
 pub const MAX_REVOCATIONS: usize = 16;
 
@@ -60,6 +63,8 @@ pub struct Report {
     pub revocations: Vec<RevocationReport>,
     /// Events that found the ring full, or that could not be sent.
     pub events_lost: u64,
+    /// What the node can't live without.
+    pub services: Vec<Service>,
     /// When it was written, by the agent's clock.
     pub time: SystemTime,
 }
@@ -130,7 +135,7 @@ impl Report {
     /// What the ledger asks of it.
     pub fn seen(&self) -> SeenNode {
         let ports = self.ports.iter().map(|port| (port.name.clone(), port.seen()));
-        SeenNode { in_force: self.in_force, ports: ports.collect() }
+        SeenNode { in_force: self.in_force, ports: ports.collect(), services: self.services.clone() }
     }
 }
 
@@ -153,6 +158,7 @@ impl From<&Report> for wire::Report {
             draining,
             revocations,
             events_lost,
+            services,
             time,
         } = report;
         let number = |generation: &Option<Generation>| generation.map_or(0, |generation| generation.0);
@@ -173,6 +179,7 @@ impl From<&Report> for wire::Report {
             draining: *draining,
             revocations: revocations.iter().map(revocations_to_wire).collect(),
             events_lost: *events_lost,
+            services: services.iter().map(service::to_wire).collect(),
             time_ms: millis(*time),
         }
     }
@@ -198,8 +205,10 @@ impl TryFrom<wire::Report> for Report {
             draining,
             revocations,
             events_lost,
+            services,
             time_ms,
         } = report;
+        at_most("services", services.len(), MAX_SERVICES)?;
         at_most("revocations", revocations.len(), MAX_REVOCATIONS)?;
         at_most("ports", ports.len(), MAX_PORTS)?;
         at_most("reasons", reasons.len(), MAX_REASON_COUNTS)?;
@@ -223,6 +232,7 @@ impl TryFrom<wire::Report> for Report {
             draining,
             revocations: revocations.into_iter().map(revocations_from_wire).collect(),
             events_lost,
+            services: services.into_iter().map(service::from_wire).collect::<Result<_, _>>()?,
             time: time(time_ms)?,
         })
     }

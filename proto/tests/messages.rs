@@ -10,6 +10,7 @@ use selvedge_proto::{
     RevocationReport, Signature, Summary, Target, TargetList, Transport, Verdict, wire,
 };
 use selvedge_topology::documents::SourceFile;
+use selvedge_topology::failsafe::{Origin, Service, ServiceKind};
 use selvedge_topology::identity::Identity;
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::model::{PortRole, RuleId};
@@ -147,6 +148,15 @@ fn report() -> Report {
         draining: 2,
         revocations: vec![RevocationReport { generation: Generation(3), cut: 7, draining: 2 }],
         events_lost: 6,
+        services: vec![
+            Service { kind: ServiceKind::Etcd, host: "fd00::1".into(), port: 2379, origin: Origin::Token },
+            Service {
+                kind: ServiceKind::Controller,
+                host: "controller.example".into(),
+                port: 7471,
+                origin: Origin::Option,
+            },
+        ],
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123),
     }
 }

@@ -9,6 +9,7 @@ pub mod claims;
 pub mod compile;
 pub mod demands;
 pub mod documents;
+pub mod failsafe;
 pub mod identity;
 pub mod l4;
 pub mod labels;

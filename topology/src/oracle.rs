@@ -111,12 +111,28 @@ pub fn judge(
     peer: &Party<'_>,
     key: L4Key,
 ) -> Judgement {
+    judge_by(model, &selecting(model, subject), subject, direction, peer, key)
+}
+
+/// The policies that select `subject`, for many questions about one workload.
+pub(crate) fn selecting<'m>(model: &'m Model, subject: &Workload) -> Vec<&'m Policy> {
+    model.policies.values().filter(|policy| policy.selector.matches(&subject.labels)).collect()
+}
+
+/// [`judge`], where `selecting` are all policies that select `subject`.
+pub(crate) fn judge_by(
+    model: &Model,
+    selecting: &[&Policy],
+    subject: &Workload,
+    direction: Direction,
+    peer: &Party<'_>,
+    key: L4Key,
+) -> Judgement {
     for (index, tier) in model.fabric.tiers.iter().enumerate() {
-        let policies: Vec<(&Policy, &[Rule])> = model
-            .policies
-            .values()
-            .filter(|policy| policy.tier == index && policy.selector.matches(&subject.labels))
-            .filter_map(|policy| Some((policy, policy.rules(direction)?)))
+        let policies: Vec<(&Policy, &[Rule])> = selecting
+            .iter()
+            .filter(|policy| policy.tier == index)
+            .filter_map(|policy| Some((*policy, policy.rules(direction)?)))
             .collect();
         let mut matching: Vec<(&Policy, &Rule)> = policies
             .iter()

@@ -47,7 +47,7 @@ fn demo() -> Fabric {
             nic: Nic::Unable,
         };
         let ports = plan.ports.iter().map(|it| (it.name.clone(), port.clone())).collect();
-        (node.clone(), SeenNode { in_force: Some(WANTED), ports })
+        (node.clone(), SeenNode { in_force: Some(WANTED), ports, ..SeenNode::default() })
     });
     let seen = seen.collect();
     Fabric { model, plans, seen }

@@ -27,6 +27,9 @@ pub(super) struct Args {
     /// Also where workloads that are to be enforced are known not to be.
     #[arg(long)]
     allow_unenforced: bool,
+    /// Also where policy would cut nodes off from etcd or the controller, or this command from the controller.
+    #[arg(long)]
+    allow_lockout: bool,
     /// Sign the generation with this key, where the fabric's generations are signed by operators: it is compiled here, and what
     /// was signed is what the controller may publish.
     #[arg(
@@ -51,16 +54,16 @@ pub(super) struct Args {
 pub(super) async fn run(server: &str, args: Args) -> Result<Answer, CliError> {
     let files = source::read(&args.files)?;
     let mut client = connect(server).await?;
-    let Args { dry_run, allow_unenforced, .. } = args;
+    let Args { dry_run, allow_unenforced, allow_lockout, .. } = args;
     let signed = match (&args.signing_key, &args.fabric) {
         (Some(key), Some(fabric)) => {
             let signer = sign::Signer::load(key, fabric)?;
-            signer.sign(&mut client, &files, allow_unenforced).await?
+            signer.sign(&mut client, &files, (allow_unenforced, allow_lockout)).await?
         }
         _ => None,
     };
     let files = sign::to_wire(files);
-    let request = wire::ApplyRequest { files, dry_run, allow_unenforced, signed };
+    let request = wire::ApplyRequest { files, dry_run, allow_unenforced, signed, allow_lockout };
     let mut response = client.apply(request).await.map_err(refused)?.into_inner();
     findings::show(&findings::from_wire(std::mem::take(&mut response.diagnostics)))?;
     if response.outcome() == ApplyOutcome::Invalid {
@@ -114,6 +117,10 @@ pub(super) fn render(response: &wire::ApplyResponse) -> String {
     for port in &response.unenforced {
         let yellow = AnsiColor::Yellow.on_default();
         let _ = writeln!(out, "{yellow}unenforced, as allowed: {port}{yellow:#}");
+    }
+    for lockout in &response.lockouts {
+        let yellow = AnsiColor::Yellow.on_default();
+        let _ = writeln!(out, "{yellow}cut off, as allowed: {lockout}{yellow:#}");
     }
     out
 }

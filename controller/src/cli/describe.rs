@@ -1,5 +1,7 @@
 //! `selvedge describe`: everything about one thing.
 
+mod failsafe;
+
 use std::fmt::Write as _;
 
 use clap::Subcommand;
@@ -278,6 +280,7 @@ pub(super) fn node(snapshot: &Snapshot, status: &Status, name: &NodeName) -> Res
     };
     let _ = write!(out, "Agent:\n{}", indented(&status::render_node(told)));
     let Some(report) = &told.report else { return Ok(out) };
+    out.push_str(&failsafe::flows(model, node, &report.services));
     let count = |name: String, count: &Count| vec![name, count.packets.to_string(), count.bytes.to_string()];
     let reasons = report.reasons.iter().map(|(reason, packets)| count(reason.clone(), packets));
     let _ = write!(out, "Packets by reason:\n{}", indented(&table(&["REASON", "PACKETS", "BYTES"], reasons)));

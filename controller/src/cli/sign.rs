@@ -44,9 +44,9 @@ impl Signer {
         &self,
         client: &mut Client,
         files: &[SourceFile],
-        allow_unenforced: bool,
+        (allow_unenforced, allow_lockout): (bool, bool),
     ) -> Result<Option<wire::SignedGeneration>, CliError> {
-        let request = wire::DraftRequest { files: to_wire(files.to_vec()), allow_unenforced };
+        let request = wire::DraftRequest { files: to_wire(files.to_vec()), allow_unenforced, allow_lockout };
         let wire::DraftResponse { would, targets: there } =
             client.draft(request).await.map_err(refused)?.into_inner();
         let would = would.unwrap_or_default();

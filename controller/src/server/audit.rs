@@ -13,6 +13,7 @@ use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Request, Response, Status};
 
 use super::Shared;
+use super::apply::Path;
 use super::authorize::Caller;
 use crate::store::{NewEntry, Store, StoreError};
 
@@ -63,11 +64,21 @@ pub(super) fn author<T>(request: &Request<T>) -> Result<Author, Status> {
         Caller::Known(subject) => (subject.common_name(), subject.organisation()),
         Caller::Anybody | Caller::Stranger => (String::new(), String::new()),
     };
+    let from = connection(request).and_then(TcpConnectInfo::remote_addr).map(|address| address.to_string());
+    Ok(Author { name, organisation, from: from.unwrap_or_default() })
+}
+
+/// The way a request came.
+pub(super) fn path<T>(request: &Request<T>) -> Option<Path> {
+    let connection = connection(request)?;
+    Some(Path { from: connection.remote_addr()?.ip(), to: connection.local_addr()? })
+}
+
+/// The connection below TLS, if there is that.
+fn connection<T>(request: &Request<T>) -> Option<&TcpConnectInfo> {
     let extensions = request.extensions();
     let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
-    let connection = tls.or_else(|| extensions.get::<TcpConnectInfo>());
-    let from = connection.and_then(TcpConnectInfo::remote_addr).map(|address| address.to_string());
-    Ok(Author { name, organisation, from: from.unwrap_or_default() })
+    tls.or_else(|| extensions.get::<TcpConnectInfo>())
 }
 
 #[tonic::async_trait]

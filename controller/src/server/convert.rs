@@ -97,7 +97,8 @@ pub(super) fn applied(applied: Applied, intent: Intent) -> wire::ApplyResponse {
             response.generation = generation.0;
             wire::ApplyOutcome::Unchanged
         }
-        End::Changed { generation, changes, nodes, holes } => {
+        End::Changed { generation, changes, nodes, holes, lockouts } => {
+            response.lockouts = lockouts.iter().map(ToString::to_string).collect();
             response.unenforced = holes.iter().map(ToString::to_string).collect();
             response.generation = generation.map_or(0, |generation| generation.0);
             response.nodes_changed = nodes.iter().map(ToString::to_string).collect();
@@ -196,6 +197,7 @@ impl From<ApplyError> for Status {
             ApplyError::Labels(_) => Self::permission_denied(error.to_string()),
             ApplyError::Proposal(_)
             | ApplyError::Unenforced(_)
+            | ApplyError::Lockouts(_)
             | ApplyError::Demands(_)
             | ApplyError::SignatureNeeded
             | ApplyError::SignatureUnasked => Self::failed_precondition(error.to_string()),

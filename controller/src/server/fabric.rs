@@ -12,7 +12,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
-use super::apply::{self, Gaps, Intent};
+use super::apply::{self, Gaps, Intent, Lockouts, Path};
 use super::audit;
 use super::authorize::Caller;
 use super::convert::invalid;
@@ -30,11 +30,12 @@ impl Fabric for Shared {
         &self,
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::ApplyResponse>, Status> {
-        let (author, asker) = (audit::author(&request)?, Caller::of(&request)?.asker());
-        let wire::ApplyRequest { files, dry_run, allow_unenforced, signed } = request.into_inner();
+        let sender = Sender::of(&request)?;
+        let wire::ApplyRequest { files, dry_run, allow_unenforced, signed, allow_lockout } =
+            request.into_inner();
         let intent = if dry_run { Intent::DryRun } else { Intent::Apply };
         let signed = signed.map(convert::signed).transpose().map_err(invalid)?;
-        let request = self.applying((author, asker), files, allow_unenforced);
+        let request = self.applying(sender, files, (allow_unenforced, allow_lockout));
         let applied = self
             .desired
             .apply(&self.store, &self.audit, apply::Request { intent, signed, ..request })
@@ -47,11 +48,11 @@ impl Fabric for Shared {
         &self,
         request: Request<wire::DraftRequest>,
     ) -> Result<Response<wire::DraftResponse>, Status> {
-        let (author, asker) = (audit::author(&request)?, Caller::of(&request)?.asker());
-        let wire::DraftRequest { files, allow_unenforced } = request.into_inner();
+        let sender = Sender::of(&request)?;
+        let wire::DraftRequest { files, allow_unenforced, allow_lockout } = request.into_inner();
         let applied = self
             .desired
-            .apply(&self.store, &self.audit, self.applying((author, asker), files, allow_unenforced))
+            .apply(&self.store, &self.audit, self.applying(sender, files, (allow_unenforced, allow_lockout)))
             .await?;
         let would = Some(convert::applied(applied, Intent::Draft));
         let current = self.desired.current();
@@ -147,15 +148,30 @@ impl Fabric for Shared {
     }
 }
 
+/// Who sends documents, and the way they come.
+struct Sender {
+    author: Author,
+    asker: Asker,
+    path: Option<Path>,
+}
+
+impl Sender {
+    fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let author = audit::author(request)?;
+        Ok(Self { author, asker: Caller::of(request)?.asker(), path: audit::path(request) })
+    }
+}
+
 impl Shared {
     fn applying(
         &self,
-        (author, asker): (Author, Asker),
+        Sender { author, asker, path }: Sender,
         files: Vec<wire::SourceFile>,
-        allow_unenforced: bool,
+        (allow_unenforced, allow_lockout): (bool, bool),
     ) -> apply::Request {
         let gaps = if allow_unenforced { Gaps::Allowed } else { Gaps::Refused };
-        let (intent, seen) = (Intent::Draft, self.seen());
-        apply::Request { author, asker, files: convert::files(files), intent, gaps, seen, signed: None }
+        let lockouts = if allow_lockout { Lockouts::Allowed } else { Lockouts::Refused };
+        let (files, intent, seen, signed) = (convert::files(files), Intent::Draft, self.seen(), None);
+        apply::Request { author, asker, files, intent, gaps, lockouts, path, seen, signed }
     }
 }

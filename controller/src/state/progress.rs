@@ -119,6 +119,7 @@ mod tests {
             draining: 0,
             revocations: Vec::new(),
             events_lost: 0,
+            services: Vec::new(),
             time: SystemTime::UNIX_EPOCH,
         }
     }

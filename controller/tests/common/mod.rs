@@ -228,11 +228,8 @@ pub(crate) async fn apply(
     files: Vec<wire::SourceFile>,
     outcome: ApplyOutcome,
 ) -> wire::ApplyResponse {
-    let response = client
-        .apply(wire::ApplyRequest { files, dry_run: false, allow_unenforced: false, signed: None })
-        .await
-        .unwrap()
-        .into_inner();
+    let response =
+        client.apply(wire::ApplyRequest { files, ..Default::default() }).await.unwrap().into_inner();
     assert_eq!(response.outcome(), outcome, "{response:#?}");
     response
 }
@@ -256,6 +253,7 @@ pub(crate) fn report(node: &str, in_force: Option<u64>) -> Report {
         draining: 0,
         revocations: Vec::new(),
         events_lost: 0,
+        services: Vec::new(),
         time: std::time::SystemTime::now(),
     }
 }

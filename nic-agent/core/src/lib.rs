@@ -7,6 +7,7 @@
 
 pub mod accept;
 pub mod device;
+pub mod failsafe;
 pub mod lower;
 pub mod machine;
 pub mod place;

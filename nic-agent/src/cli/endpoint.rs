@@ -1,10 +1,8 @@
-//! Endpoints, and the failsafe entries that those on this fabric need.
+//! Endpoints of services.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
-use selvedge_abi::{Address, FailsafeKey};
-use selvedge_topology::l4::Protocol;
+use selvedge_topology::failsafe::{Origin, Service, ServiceKind};
 use tonic::transport::Uri;
 
 /// An `http://` or `https://` URL with a host.
@@ -38,17 +36,11 @@ impl EndpointUrl {
         &self.0
     }
 
-    /// What the service sends to this node, where the URL has an address: a name can't be known to an XDP program.
-    pub(super) fn failsafe(&self) -> Option<FailsafeKey> {
-        let host = self.0.host()?.trim_matches(['[', ']']);
-        let address: IpAddr = host.parse().ok()?;
-        let remote = match address {
-            IpAddr::V4(v4) => Address::from_ipv4(v4.octets()),
-            IpAddr::V6(v6) => Address(v6.octets()),
-        };
-        let standard = if self.0.scheme_str() == Some("https") { 443 } else { 80 };
-        let remote_port = self.0.port_u16().unwrap_or(standard);
-        Some(FailsafeKey { remote, remote_port, protocol: Protocol::TCP.0.into() })
+    /// The service there.
+    pub(super) fn service(&self, kind: ServiceKind, origin: Origin) -> Service {
+        let host = self.0.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let standard = if self.is_encrypted() { 443 } else { 80 };
+        Service { kind, host, port: self.0.port_u16().unwrap_or(standard), origin }
     }
 }
 
@@ -56,19 +48,18 @@ impl EndpointUrl {
 mod tests {
     use super::*;
 
-    fn failsafe(url: &str) -> Option<FailsafeKey> {
-        url.parse::<EndpointUrl>().unwrap().failsafe()
-    }
-
     #[test]
-    fn an_address_in_a_url_becomes_a_failsafe_entry_and_a_name_does_not() {
-        let remote = Address::from_ipv4([172, 31, 0, 1]);
-        let key = |remote, remote_port| Some(FailsafeKey { remote, remote_port, protocol: 6 });
-        assert_eq!(failsafe("http://172.31.0.1:2379"), key(remote, 2379));
-        assert_eq!(failsafe("https://172.31.0.1"), key(remote, 443));
-        let v6 = Address("fd00::1".parse::<std::net::Ipv6Addr>().unwrap().octets());
-        assert_eq!(failsafe("http://[fd00::1]:7471"), key(v6, 7471));
-        assert_eq!(failsafe("http://etcd.example:2379"), None);
+    fn a_url_is_a_service_at_its_host_and_port_or_the_port_of_its_scheme() {
+        let service = |url: &str| {
+            let url: EndpointUrl = url.parse().unwrap();
+            let Service { host, port, .. } = url.service(ServiceKind::Etcd, Origin::Token);
+            (host, port)
+        };
+        let at = |host: &str, port| (host.to_owned(), port);
+        assert_eq!(service("http://172.31.0.1:2379"), at("172.31.0.1", 2379));
+        assert_eq!(service("https://172.31.0.1"), at("172.31.0.1", 443));
+        assert_eq!(service("http://[fd00::1]:7471"), at("fd00::1", 7471));
+        assert_eq!(service("http://etcd.example"), at("etcd.example", 80));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Where etcd and the controller are, and as whom they are spoken to.
 
+use selvedge_topology::failsafe::{Origin, Service, ServiceKind};
+
 use super::endpoint::{EndpointError, EndpointUrl};
 use super::run::Options;
 use crate::membership::{Membership, MembershipError};
@@ -10,6 +12,8 @@ pub(super) struct Reach {
     pub(super) etcd: Vec<EndpointUrl>,
     /// The controller's.
     pub(super) controller: Option<EndpointUrl>,
+    /// The same, as services that the node can't live without.
+    pub(super) services: Vec<Service>,
 }
 
 /// Why the agent can't speak to anybody.
@@ -25,10 +29,18 @@ pub(super) enum ReachError {
     Encrypted { url: String },
 }
 
+/// What is at these URLs.
+fn listed(etcd: &[EndpointUrl], controller: Option<&EndpointUrl>, origin: Origin) -> Vec<Service> {
+    let etcd = etcd.iter().map(|url| url.service(ServiceKind::Etcd, origin));
+    etcd.chain(controller.map(|url| url.service(ServiceKind::Controller, origin))).collect()
+}
+
 impl Reach {
     /// As the options say, else as the enrolment token did. Without `--insecure` the node has to be enrolled.
     pub(super) fn of(options: &Options) -> Result<(Self, Option<Membership>), ReachError> {
-        let mut reach = Self { etcd: options.etcd.clone(), controller: options.controller.clone() };
+        let (etcd, controller) = (options.etcd.clone(), options.controller.clone());
+        let services = listed(&etcd, controller.as_ref(), Origin::Option);
+        let mut reach = Self { etcd, controller, services };
         if options.insecure {
             tracing::warn!("--insecure: nothing is encrypted, and nobody is asked who they are");
             return match reach.first(EndpointUrl::is_encrypted) {
@@ -40,9 +52,11 @@ impl Reach {
         let known = &membership.whereabouts;
         if reach.etcd.is_empty() {
             reach.etcd = known.etcd.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
+            reach.services.extend(listed(&reach.etcd, None, Origin::Token));
         }
         if reach.controller.is_none() {
             reach.controller = Some(known.controller.parse()?);
+            reach.services.extend(listed(&[], reach.controller.as_ref(), Origin::Token));
         }
         match reach.first(|url| !url.is_encrypted()) {
             Some(url) => Err(ReachError::Plain { url }),

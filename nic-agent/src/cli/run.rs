@@ -94,11 +94,10 @@ impl Options {
     }
 
     fn settings(&self, reach: &Reach) -> Result<Settings, ProfileError> {
-        let endpoints = reach.etcd.iter().chain(&reach.controller);
         Ok(Settings {
             node: self.place.node.clone(),
             fail_closed: self.fail_closed.iter().cloned().collect(),
-            failsafe: endpoints.filter_map(EndpointUrl::failsafe).collect(),
+            services: reach.services.clone(),
             foreign: if self.replace_foreign { ForeignPrograms::Replace } else { ForeignPrograms::Refuse },
             profiles: Profiles::with_folder(self.profiles.as_deref())?,
         })

@@ -16,10 +16,11 @@ use selvedge_abi::FailsafeKey;
 use selvedge_agent_core::device::Worth;
 use selvedge_agent_core::{
     Acceptance, Action, Choices, Content, Desired, Exchanges, ForeignPrograms, Here, InForce, LowerError,
-    Observed, Offer, Placement, Proof, Refusal, accept, reconcile,
+    Observed, Offer, Placement, Proof, Refusal, accept, failsafe, reconcile,
 };
 use selvedge_hw_profiles::{Demand, Profiles};
 use selvedge_proto::Target;
+use selvedge_topology::failsafe::Service;
 use selvedge_topology::names::{NodeName, PortName};
 use selvedge_topology::plan::{Generation, Plan};
 
@@ -35,8 +36,8 @@ pub struct Settings {
     pub node: NodeName,
     /// Ports to shut before any plan.
     pub fail_closed: BTreeSet<PortName>,
-    /// Traffic that the node itself can't live without.
-    pub failsafe: BTreeSet<FailsafeKey>,
+    /// What the node itself can't live without.
+    pub services: Vec<Service>,
     /// What to do about somebody else's programs.
     pub foreign: ForeignPrograms,
     /// What devices can do.
@@ -81,6 +82,8 @@ struct Refused {
 /// The agent without its sockets.
 pub struct Engine<D> {
     settings: Settings,
+    /// Entries for the services of the settings.
+    failsafe: BTreeSet<FailsafeKey>,
     datapath: D,
     state: StateDir,
     accepted: Option<Fetched>,
@@ -121,6 +124,7 @@ impl<D: Datapath> Engine<D> {
         let devices = devices::Devices::load(&state, sys::boot());
         let worth = Worth::taken_up(state.load_hits());
         Self {
+            failsafe: failsafe::entries(&settings.services),
             settings,
             datapath,
             state,
@@ -221,7 +225,7 @@ impl<D: Datapath> Engine<D> {
         let desired = Desired {
             plan: self.accepted.as_ref().map(|accepted| (&accepted.plan, accepted.target.generation)),
             fail_closed: &self.settings.fail_closed,
-            failsafe: &self.settings.failsafe,
+            failsafe: &self.failsafe,
             foreign: self.settings.foreign,
             profiles: &self.settings.profiles,
             nics: &self.nics,
@@ -348,7 +352,7 @@ impl<D: Datapath> Engine<D> {
             exchanges: Exchanges { support: &self.observed.egress.support, refused: &refused },
             foreign: self.settings.foreign,
             profiles: &self.settings.profiles,
-            failsafe: &self.settings.failsafe,
+            failsafe: &self.failsafe,
         };
         match accept(&self.settings.node, self.in_force(), offer, here) {
             Ok(Acceptance::Unchanged) => self.refused = None,

@@ -34,7 +34,7 @@ impl<D: Datapath> Engine<D> {
     pub(super) fn choices_by(&self, hits: Option<&Hits>) -> Result<Choices, LowerError> {
         let Some(plan) = self.plan() else { return Ok(Choices::new()) };
         let terms = Terms { profiles: &self.settings.profiles, demands: Some(&plan.demands) };
-        let (machine, failsafe) = (&self.observed.machine, &self.settings.failsafe);
+        let (machine, failsafe) = (&self.observed.machine, &self.failsafe);
         Grounds { plan, terms, machine, failsafe }.choices(hits)
     }
 

@@ -9,8 +9,8 @@ use selvedge_agent_core::prove::Coverage;
 use selvedge_agent_core::{Attachment, Egress, Interface, Placement, Proof, Support, place};
 use selvedge_hw_profiles::Mode;
 use selvedge_proto::{
-    EgressReport, MAX_PAST, MAX_RULE_COUNTS, MAX_TEXT, Occupancy, PortReport, ProofReport, Refusal, Report,
-    RevocationReport,
+    EgressReport, MAX_PAST, MAX_RULE_COUNTS, MAX_SERVICES, MAX_TEXT, Occupancy, PortReport, ProofReport,
+    Refusal, Report, RevocationReport,
 };
 use selvedge_topology::model::{PortRole, RuleId};
 use selvedge_topology::names::PortName;
@@ -62,6 +62,7 @@ impl<D: Datapath> Engine<D> {
             draining: tallies.draining,
             revocations: revocations.into_iter().map(revocation_report).collect(),
             events_lost: events_lost + tallies.events_lost,
+            services: self.settings.services.iter().take(MAX_SERVICES).cloned().collect(),
             time,
         })
     }

@@ -126,7 +126,7 @@ fn engine(simulation: Simulation, directory: &Path) -> Engine<Faulty> {
     let settings = Settings {
         node: name("host1"),
         fail_closed: BTreeSet::new(),
-        failsafe: BTreeSet::new(),
+        services: Vec::new(),
         foreign: ForeignPrograms::Refuse,
         profiles: Profiles::embedded().unwrap(),
     };

@@ -126,7 +126,7 @@ fn engine(plan: &Plan, bpffs: &std::path::Path, state: &std::path::Path) -> Resu
     let settings = Settings {
         node: plan.node.clone(),
         fail_closed: BTreeSet::new(),
-        failsafe: BTreeSet::new(),
+        services: Vec::new(),
         foreign: ForeignPrograms::Refuse,
         profiles: Profiles::embedded()?,
     };

@@ -10,6 +10,7 @@ use selvedge_proto::{
     TargetList, Transport, Verdict, decode_identity, encode_identity, wire,
 };
 use selvedge_topology::documents::SourceFile;
+use selvedge_topology::failsafe::{Origin, Service, ServiceKind};
 use selvedge_topology::identity::{Identity, IdentityKey};
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::model::{PortRole, RuleId};
@@ -142,6 +143,15 @@ pub(super) fn report_seeds() -> Vec<Vec<u8>> {
         draining: 2,
         revocations: vec![RevocationReport { generation: Generation(3), cut: 7, draining: 2 }],
         events_lost: 6,
+        services: vec![
+            Service { kind: ServiceKind::Etcd, host: "fd00::1".into(), port: 2379, origin: Origin::Token },
+            Service {
+                kind: ServiceKind::Controller,
+                host: "controller.example".into(),
+                port: 7471,
+                origin: Origin::Option,
+            },
+        ],
         time: time(),
     };
     let unproven = ProofReport::Unproven { reason: "unknown error 524".into() };

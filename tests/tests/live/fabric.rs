@@ -99,12 +99,8 @@ impl Api {
             name: file.name.clone(),
             text: file.text.clone(),
         };
-        let request = wire::ApplyRequest {
-            files: set.files.iter().map(file).collect(),
-            dry_run: false,
-            allow_unenforced: false,
-            signed: None,
-        };
+        let request =
+            wire::ApplyRequest { files: set.files.iter().map(file).collect(), ..Default::default() };
         let answer = self.0.apply(request).await.unwrap().into_inner();
         assert_eq!(answer.outcome(), ApplyOutcome::Applied, "{:#?}", answer.diagnostics);
         answer.generation

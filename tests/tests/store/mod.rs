@@ -109,8 +109,7 @@ impl Fabric {
     pub(crate) async fn apply(&mut self, generation: u64) {
         let text = DOCUMENTS.replace("PORT", &(1000 + generation).to_string());
         let file = wire::SourceFile { name: "fabric.yaml".to_owned(), text };
-        let request =
-            wire::ApplyRequest { files: vec![file], dry_run: false, allow_unenforced: true, signed: None };
+        let request = wire::ApplyRequest { files: vec![file], allow_unenforced: true, ..Default::default() };
         let begun = Instant::now();
         let response = loop {
             match self.client.apply(request.clone()).await {
@@ -224,6 +223,7 @@ pub(crate) fn report(node: &str, in_force: u64) -> Report {
         draining: 0,
         revocations: Vec::new(),
         events_lost: 0,
+        services: Vec::new(),
         time: SystemTime::now(),
     }
 }

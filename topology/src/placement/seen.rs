@@ -7,6 +7,7 @@ use selvedge_hw_profiles::Mode;
 use serde::Serialize;
 
 use super::device::DeviceCost;
+use crate::failsafe::Service;
 use crate::names::{PortName, ProfileName};
 use crate::plan::Generation;
 
@@ -17,6 +18,8 @@ pub struct SeenNode {
     pub in_force: Option<Generation>,
     /// Its ports.
     pub ports: BTreeMap<PortName, SeenPort>,
+    /// The services that it can't live without.
+    pub services: Vec<Service>,
 }
 
 /// What a node reports of a port.

@@ -1,5 +1,6 @@
 //! What can stand against documents beside their own errors.
 
+use selvedge_topology::failsafe::Lockout;
 use selvedge_topology::identity::IdentityError;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::{Hole, UnmetDemand};
@@ -21,6 +22,8 @@ pub(in crate::server) enum ApplyError {
     Labels(#[from] LabelRefusal),
     #[error("{}", unenforced(.0))]
     Unenforced(Vec<Hole>),
+    #[error("{}", cut(.0))]
+    Lockouts(Vec<Lockout>),
     #[error("{}", unmet(.0))]
     Demands(Vec<UnmetDemand>),
     #[error(
@@ -53,6 +56,14 @@ fn unmet(demands: &[UnmetDemand]) -> String {
     format!(
         "ports do not run in the mode that is demanded of them:{lines}\nmend the ports, or change `xdp` of the node or port, or \
          `hardware` of the fabric"
+    )
+}
+
+fn cut(lockouts: &[Lockout]) -> String {
+    let lines = lines(lockouts);
+    format!(
+        "failsafe flows would be cut, and no later policy could reach whom they keep:{lines}\nallow them, or apply with \
+         --allow-lockout; `selvedge describe node` shows every failsafe flow of a node"
     )
 }
 

@@ -5,6 +5,7 @@ mod collect;
 mod current;
 mod desk;
 mod error;
+mod lockouts;
 mod sign;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use selvedge_proto::{Summary, TargetList};
 use selvedge_topology::claims::Claims;
 use selvedge_topology::documents::{Diagnostic, Document, Loaded, SourceFile, load};
+use selvedge_topology::failsafe::Lockout;
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
@@ -33,6 +35,7 @@ pub(super) use collect::Collected;
 pub(super) use current::Current;
 use desk::{Desk, Draft};
 pub(super) use error::ApplyError;
+pub(super) use lockouts::{Lockouts, Path};
 use sign::Next;
 pub(super) use sign::Signed;
 
@@ -91,6 +94,8 @@ pub(super) enum End {
         nodes: BTreeSet<NodeName>,
         /// What is known to go unenforced, and allowed to.
         holes: Vec<Hole>,
+        /// Who is cut off from what, as it was allowed.
+        lockouts: Vec<Lockout>,
     },
 }
 
@@ -103,6 +108,9 @@ pub(super) struct Request {
     pub(super) files: Vec<SourceFile>,
     pub(super) intent: Intent,
     pub(super) gaps: Gaps,
+    pub(super) lockouts: Lockouts,
+    /// The way they came.
+    pub(super) path: Option<Path>,
     /// What nodes last reported.
     pub(super) seen: BTreeMap<NodeName, SeenNode>,
     /// What an operator signed, where operators sign.
@@ -132,6 +140,8 @@ struct Terms<'a> {
     audit: &'a Audit,
     intent: Intent,
     gaps: Gaps,
+    lockouts: Lockouts,
+    path: Option<Path>,
     seen: Arc<BTreeMap<NodeName, SeenNode>>,
     signed: Option<Signed>,
 }
@@ -177,10 +187,11 @@ impl Desired {
         let current = watch::Sender::new(Some(Arc::new(found)));
         let desired = Self { fence, authority, current, memory, working: Mutex::new(working) };
         warn!(%generation, "signing anew what lies in etcd, as it was asked for");
-        let (gaps, seen) = (Gaps::Allowed, BTreeMap::new());
+        let (gaps, lockouts, path, seen) = (Gaps::Allowed, Lockouts::Allowed, None, BTreeMap::new());
         let author = Author { name: "selvedge-controller --resign".to_owned(), ..Author::default() };
         let asker = Asker::Unknown;
-        let request = Request { author, asker, files, intent: Intent::Apply, gaps, seen, signed: None };
+        let (intent, signed) = (Intent::Apply, None);
+        let request = Request { author, asker, files, intent, gaps, lockouts, path, seen, signed };
         match desired.apply(store, audit, request).await?.end {
             End::Invalid => Err(ApplyError::Unreadable { generation }),
             End::Unchanged(_) | End::Changed { .. } => Ok(desired),
@@ -221,7 +232,7 @@ impl Desired {
         audit: &Audit,
         request: Request,
     ) -> Result<Applied, ApplyError> {
-        let Request { author, asker, files, intent, gaps, seen, signed } = request;
+        let Request { author, asker, files, intent, gaps, lockouts, path, seen, signed } = request;
         let mut names = BTreeSet::new();
         if let Some(file) = files.iter().find(|file| !names.insert(file.name.clone())) {
             return Err(ApplyError::FileTwice { name: file.name.clone() });
@@ -242,7 +253,7 @@ impl Desired {
             working.newest = Newest::Known;
             working.desk = None;
         }
-        let terms = Terms { author, asker, audit, intent, gaps, seen: seen.into(), signed };
+        let terms = Terms { author, asker, audit, intent, gaps, lockouts, path, seen: seen.into(), signed };
         let read = Read { files, documents, model: Arc::new(model) };
         let end = self.propose(store, &mut working, read, terms).await?;
         Ok(Applied { diagnostics, end })
@@ -301,7 +312,11 @@ impl Desired {
         }
         let desk = working.desk.take();
         let draft = draft(desk, &read.model, &changed, Arc::clone(&numbers), &terms.seen).await?;
-        let step = match judge(before.as_deref(), &read.model, &changed, &draft.proposal, &terms) {
+        let cut = match changed.as_slice() {
+            [] => Vec::new(),
+            _ => lockouts::find(&read.model, &terms.seen, terms.path).await?,
+        };
+        let step = match judge(before.as_deref(), &read.model, &changed, (&draft.proposal, cut), &terms) {
             Ok(Verdict::Same(generation)) => {
                 working.desk = Some(draft.keep());
                 return Ok(End::Unchanged(generation));
@@ -382,12 +397,14 @@ struct Step {
     nodes: BTreeSet<NodeName>,
     /// What is known to go unenforced, and allowed to.
     holes: Vec<Hole>,
+    /// Who is cut off from what, as it was allowed.
+    lockouts: Vec<Lockout>,
 }
 
 impl Step {
     fn end(self, generation: Option<Generation>) -> End {
-        let Self { summary: _, changes, nodes, holes } = self;
-        End::Changed { generation, changes, nodes, holes }
+        let Self { summary: _, changes, nodes, holes, lockouts } = self;
+        End::Changed { generation, changes, nodes, holes, lockouts }
     }
 }
 
@@ -401,7 +418,7 @@ fn judge(
     before: Option<&Current>,
     model: &Model,
     changed: &[Change<'_>],
-    proposal: &Proposal,
+    (proposal, lockouts): (&Proposal, Vec<Lockout>),
     terms: &Terms<'_>,
 ) -> Result<Verdict, ApplyError> {
     static NONE: TargetList = TargetList::new();
@@ -420,10 +437,13 @@ fn judge(
     if terms.gaps == Gaps::Refused && !holes.is_empty() {
         return Err(ApplyError::Unenforced(holes));
     }
+    if terms.lockouts == Lockouts::Refused && !lockouts.is_empty() {
+        return Err(ApplyError::Lockouts(lockouts));
+    }
     let name = |change: &Change<'_>| (change.change(), change.kind.to_owned(), change.name.to_owned());
     let changes = changed.iter().map(name).collect();
     let nodes = differing(targets, &proposal.plans);
-    Ok(Verdict::Next(Step { summary: summary(changed), changes, nodes, holes }))
+    Ok(Verdict::Next(Step { summary: summary(changed), changes, nodes, holes, lockouts }))
 }
 
 async fn draft(
