@@ -7,7 +7,7 @@
 //! | `/selvedge/v1/generation/<20 digits>` | [`GenerationRecord`](crate::GenerationRecord), signed | controller |
 //! | `/selvedge/v1/target/<node>` | [`Target`](crate::Target): what the node has to enforce, signed; written when its plan changes | controller |
 //! | `/selvedge/v1/manifest/<sha256>` | [`Manifest`](crate::plan::Manifest) of one plan | controller |
-//! | `/selvedge/v1/chunk/<sha256>` | a run of messages, at most 256 KiB | controller |
+//! | `/selvedge/v1/chunk/<sha256>` | a run of messages, at most 256 KiB: of plans, of documents and targets, or of names of chunks | controller |
 //! | `/selvedge/v1/identity/labels/<sha256>` | the number of a set of security labels | controller |
 //! | `/selvedge/v1/identity/cidr/<cidr>` | the number of a CIDR | controller |
 //! | `/selvedge/v1/identity/next/labels`, `…/cidr` | the next free number, in decimal | controller |
@@ -17,7 +17,11 @@
 //! | `/selvedge/v1/audit/<20 digits>` | [`AuditEntry`](crate::wire::AuditEntry): one thing that was done, with the digest of the entry before | controller |
 //! | `/selvedge/v1/report/<node>` | [`Report`](crate::Report): what the agent says of itself | agent |
 //!
-//! Chunks and manifests are immutable and shared. Everything the controller writes, it writes in transactions
+//! Chunks and manifests are immutable and shared. A target names a manifest; that names the chunks of the node's own part of its plan, and
+//! lists, which name the chunks of the blocks that nodes share. So what nodes have in common is there once, and where that changes, a node
+//! costs its manifest and a piece of a list, some three kilobytes, and its target. A list of a thousand names is in some thirty chunks.
+//!
+//! Everything the controller writes, it writes in transactions
 //! that compare the create revision of its leader key, of at most [`MAX_TXN_OPS`] operations. A node's agent
 //! watches its own target and nothing else.
 //!

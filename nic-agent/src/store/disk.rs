@@ -121,7 +121,7 @@ impl StateDir {
     /// Adds those of `digests` to `chunks` that are there and whole, and returns the others.
     pub fn fill(&self, chunks: &mut Chunks, digests: Vec<Digest>) -> Vec<Digest> {
         let mut rest = chunks.take_over(digests, &self.kept());
-        rest.retain(|digest| !self.read(*digest).is_some_and(|bytes| chunks.insert(*digest, bytes).is_ok()));
+        rest.retain(|digest| self.read(*digest).is_none_or(|bytes| chunks.insert(*digest, bytes).is_err()));
         rest
     }
 

@@ -75,8 +75,13 @@ impl<'a> Etcd<'a> {
     /// Publishes `plan` as a controller does: content first, then the target.
     pub(crate) fn publish(&self, generation: u64, plan: &Plan) {
         let encoded = encode_plan(&plan.clone().into()).unwrap();
-        let target = Target { generation: Generation(generation), manifest: encoded.digest, signature: None };
         self.put_content(&encoded);
+        self.publish_target(generation, &encoded);
+    }
+
+    /// Has the node enforce a plan, wherever its content is.
+    pub(crate) fn publish_target(&self, generation: u64, encoded: &EncodedPlan) {
+        let target = Target { generation: Generation(generation), manifest: encoded.digest, signature: None };
         self.put(&keys::target(&host1()), &target.encode());
     }
 
@@ -103,9 +108,7 @@ impl<'a> Etcd<'a> {
 
     /// Publishes a target whose content is nowhere.
     pub(crate) fn publish_without_content(&self, generation: u64, plan: &Plan) {
-        let manifest = encode_plan(&plan.clone().into()).unwrap().digest;
-        let target = Target { generation: Generation(generation), manifest, signature: None };
-        self.put(&keys::target(&host1()), &target.encode());
+        self.publish_target(generation, &encode_plan(&plan.clone().into()).unwrap());
     }
 
     pub(crate) fn report(&self) -> Option<Report> {

@@ -2,7 +2,7 @@
 //!
 //! A manifest names the chunks of the node's own part, and, by lists that are chunks themselves, those of the blocks that it
 //! shares with other nodes. Where one block changes, its chunk is written once for all, and for each node that has it, a piece
-//! of a list and the manifest: some two kilobytes.
+//! of a list and the manifest: some three kilobytes.
 //!
 //! Equal plans in equal blocks are equal bytes, whatever made them. What can't be a plan is refused before any of it is used.
 
