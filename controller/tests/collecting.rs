@@ -407,6 +407,11 @@ async fn a_controller_collects_by_itself_and_says_what_there_is() {
     }
     etcd.report(&report("host1", Some(6))).await;
     eventually("four generations go", || async { generations(&etcd).await.len() == 2 }).await;
+    let says = || async {
+        let status = client.clone().status(wire::StatusRequest::default()).await.unwrap().into_inner();
+        status.store.is_some_and(|store| store.generations == 2)
+    };
+    eventually("the controller says so", says).await;
     let status = client.status(wire::StatusRequest::default()).await.unwrap().into_inner();
     let store = status.store.unwrap();
     // The port changes what host2 has to enforce, and nothing for host1.

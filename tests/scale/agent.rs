@@ -86,7 +86,7 @@ fn settings(node: &NodeName, profiles: &Profiles) -> Settings {
     Settings {
         node: node.clone(),
         fail_closed: BTreeSet::new(),
-        failsafe: BTreeSet::new(),
+        services: Vec::new(),
         foreign: ForeignPrograms::Refuse,
         profiles: profiles.clone(),
     }

@@ -79,7 +79,13 @@ impl Operator {
         }
         let file = |(kind, text)| wire::SourceFile { name: format!("{kind}.yaml"), text };
         let files = files.into_iter().map(file).collect();
-        wire::ApplyRequest { files, dry_run: false, allow_unenforced: true, signed: None }
+        wire::ApplyRequest {
+            files,
+            dry_run: false,
+            allow_unenforced: true,
+            allow_lockout: true,
+            signed: None,
+        }
     }
 }
 

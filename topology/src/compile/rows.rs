@@ -1,5 +1,6 @@
 //! Rows: for each subject and direction, which decision list each class of peers gets.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ impl<'m> Rows<'m> {
         }
         let sets: Vec<PlanSet> = sets.into_values().collect();
         let decisions = sets.iter().flat_map(|set| &set.intervals).map(|interval| interval.decision.rule);
-        let rules = self.rules(kind, decisions.collect());
+        let rules = self.rules(kind, &decisions.collect());
         let labels = SecurityLabels::of(&kind.example).labels().clone();
         let identities = vec![PlanIdentity { identity: subject, labels }];
         let named = rows.iter().flat_map(|row| row.peers.iter().map(|(class, _)| *class)).collect();
@@ -154,7 +155,7 @@ impl<'m> Rows<'m> {
     }
 
     /// Those of the rules and defaults that decide something for `kind`, as plans name them.
-    fn rules(&self, kind: &Kind, deciding: BTreeSet<RuleId>) -> Vec<PlanRule> {
+    fn rules(&self, kind: &Kind, deciding: &BTreeSet<RuleId>) -> Vec<PlanRule> {
         let policies = kind.policies.iter().filter_map(|name| self.model.policies.get(name));
         let mut rules: Vec<PlanRule> = defaults(&self.model.fabric)
             .chain(policies.flat_map(|policy| written(policy, &self.model.fabric)))
@@ -168,8 +169,12 @@ impl<'m> Rows<'m> {
 /// Enters a decision list under its number.
 fn enter(set: PlanSet, sets: &mut BTreeMap<SetId, PlanSet>) -> Result<SetId, CompileError> {
     let id = set.id;
-    let held = sets.entry(id).or_insert_with(|| set.clone());
-    if *held == set { Ok(id) } else { Err(CompileError::SetCollision { id }) }
+    match sets.entry(id) {
+        Entry::Occupied(held) if *held.get() != set => return Err(CompileError::SetCollision { id }),
+        Entry::Occupied(_) => {}
+        Entry::Vacant(free) => drop(free.insert(set)),
+    }
+    Ok(id)
 }
 
 /// The tiers as [`fold`] wants them: the rules (indexes into `applying`) that match one class, and what each tier

@@ -5,7 +5,7 @@ use std::fmt;
 
 use selvedge_abi::Reason;
 use selvedge_topology::identity::{Class, Identity};
-use selvedge_topology::l4::{L4Key, L4Range};
+use selvedge_topology::l4::{L4Key, L4Range, Protocol};
 use selvedge_topology::model::{Direction, PortRole};
 use selvedge_topology::plan::{Decision, Outcome, Plan, PlanIndex, PlanRow, PlanSet, SetId};
 
@@ -21,6 +21,8 @@ pub const LIMIT: usize = 1 << 14;
 const USERS: usize = 4;
 /// Most packets inside of an interval, and the number of classes that would have one each.
 const INSIDE: usize = 16;
+/// The port of the discard protocol, RFC 863: any would do.
+const DISCARD: u16 = 9;
 /// Pairs of addresses that are looked at for one that a packet can run between.
 const PAIRS: usize = 8;
 
@@ -289,7 +291,7 @@ impl<'p> Chooser<'p> {
         let rest: Vec<usize> = (0..self.used.len()).filter(|index| !self.used[*index]).collect();
         for index in spread(&rest, limit) {
             self.turn += 1;
-            let case = self.case_of(index);
+            let case = self.case_of(index).or_else(|| self.case_of_the_node(index));
             self.cases.extend(case);
         }
     }
@@ -310,6 +312,23 @@ impl<'p> Chooser<'p> {
             }
         }
         None
+    }
+
+    /// A packet that the node sends from one of its addresses, to where no policy of its has a say.
+    fn case_of_the_node(&self, index: usize) -> Option<Case> {
+        let source = self.ends.all[index];
+        if source.identity != Identity::HOST {
+            return None;
+        }
+        let is_away = |end: &&End| end.place == Place::Away && end.identity != Identity::HOST;
+        let mut away = self.ends.all.iter().filter(is_away);
+        let destination = away.find(|end| end.address.is_ipv4() == source.address.is_ipv4())?;
+        let key = L4Key::new(Protocol::UDP, DISCARD);
+        let packet = Packet { source: source.address, destination: destination.address, key };
+        let identities = [source.identity, destination.identity];
+        let expected =
+            Expected { reason: Reason::FromNode, rule: None, other: None, logged: false, identities };
+        Some(Case { packet, hook: Hook::Egress, port: self.outside?, expected, asked: [None; 2] })
     }
 
     /// What is asked of the ends behind this node, each as if it were alone.

@@ -15,7 +15,7 @@ use crate::reconcile::Hook;
 /// What should become of a packet, by the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// The reason it should end in: one of those that policy gives.
+    /// The reason it should end in: one of those that policy gives, or that of what a node sends in its own name.
     pub reason: Reason,
     /// The rule that its event should name.
     pub rule: Option<RuleId>,
@@ -96,12 +96,13 @@ pub struct Ruling {
 impl Expected {
     /// Whether it should pass.
     pub fn passes(&self) -> bool {
-        matches!(self.reason, Reason::PolicyAllow | Reason::Stateless)
+        matches!(self.reason, Reason::PolicyAllow | Reason::Stateless | Reason::FromNode)
     }
 
-    /// Whether an event should be written of it: packets that are allowed without state have none unless logged.
+    /// Whether an event should be written of it: packets that are allowed without state have none unless logged, nor those that a
+    /// node sends in its own name.
     fn has_event(&self) -> bool {
-        self.logged || self.reason != Reason::Stateless
+        self.logged || !matches!(self.reason, Reason::Stateless | Reason::FromNode)
     }
 
     /// The rules that no event names, so that only their counters show whether they decided.
