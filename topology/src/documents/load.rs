@@ -4,12 +4,13 @@ use std::str::FromStr;
 
 use super::codes::Code;
 use super::decode::{Decode, Field, Located, Record, not_a, text};
+use super::files::{Files, Piece};
 use super::kinds::{self, API_VERSION, ENVELOPE, Kind, Metadata};
 use super::scalars::Name;
 use super::sink::{Sink, quoted, suggestion};
 use super::tree::{Entry, Node, Span, Typed};
-use super::validate::{self, Decoded, Named};
-use super::{Document, Loaded, SourceFile, canonical, limits, parse};
+use super::validate::{self, Decoded, Named, Whole};
+use super::{Diagnostic, Document, Excerpt, Loaded, SourceFile, canonical, limits, parse};
 use crate::lint;
 
 /// Reads documents from files, in any order. Every error is reported, not the first only, up to
@@ -17,31 +18,68 @@ use crate::lint;
 ///
 /// Memory is bounded by [`limits`] however the files are made.
 pub fn load(files: &[SourceFile]) -> Loaded {
-    let mut sink = Sink::new(files);
-    let mut reader = Reader::default();
-    let mut total = 0_usize;
-    for (index, file) in files.iter().enumerate() {
-        total = total.saturating_add(file.text.len());
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        if refuse_size(file, index, total, &mut sink) {
+    let mut names = Files::default();
+    let pieces = files.iter().map(|file| Piece::of_file(file, &mut names)).collect();
+    load_pieces(&names, pieces)
+}
+
+/// Reads documents as [`load`] does, each from where it stood in its file.
+pub fn load_excerpts(excerpts: &[Excerpt]) -> Loaded {
+    let mut names = Files::default();
+    let pieces = excerpts.iter().map(|excerpt| Piece::of_excerpt(excerpt, &mut names)).collect();
+    load_pieces(&names, pieces)
+}
+
+fn load_pieces(names: &Files, pieces: Vec<Piece<'_>>) -> Loaded {
+    let mut documents = Vec::new();
+    let (whole, diagnostics) = whole(names, pieces, |kind, document, _| documents.push((kind, document)));
+    documents.sort_by(|a, b| (a.0, &a.1.name, &a.1.place).cmp(&(b.0, &b.1.name, &b.1.place)));
+    let documents = documents.into_iter().map(|(_, document)| document).collect();
+    Loaded { model: whole.map(|whole| whole.model), documents, diagnostics }
+}
+
+/// Reads all documents there are, each of which `keep` gets with its text.
+pub(super) fn whole<'t>(
+    names: &Files,
+    pieces: Vec<Piece<'t>>,
+    keep: impl FnMut(Kind, Document, Piece<'t>),
+) -> (Option<Whole>, Vec<Diagnostic>) {
+    let mut sink = Sink::new(names, pieces.clone());
+    let decoded = read(&pieces, 0, &mut sink, keep);
+    let whole = validate::whole(decoded, &mut sink);
+    let lints = whole.as_ref().map(|whole| lint::lint(&whole.model)).unwrap_or_default();
+    (whole, sink.finish(lints))
+}
+
+/// Reads and decodes documents, beside others of `held` bytes. What is wrong is reported and left out.
+pub(super) fn read<'t>(
+    pieces: &[Piece<'t>],
+    held: usize,
+    sink: &mut Sink<'_>,
+    mut keep: impl FnMut(Kind, Document, Piece<'t>),
+) -> Decoded {
+    let mut decoded = Decoded::default();
+    let mut total = held;
+    for piece in pieces {
+        total = total.saturating_add(piece.text.len());
+        if refuse_size(piece, total, sink) {
             sink.lose_documents();
             continue;
         }
-        parse::documents(index, &file.text, &mut sink, |root, sink| reader.document(root, sink));
+        parse::documents(*piece, sink, |root, text, sink| {
+            if let Some((kind, document)) = document(root, &mut decoded, sink) {
+                keep(kind, document, text);
+            }
+        });
     }
-    let Reader { decoded, mut documents } = reader;
-    let model = validate::validate(decoded, &mut sink);
-    let lints = model.as_ref().map(lint::lint).unwrap_or_default();
-    documents.sort_by(|a, b| (a.0, &a.1.name, &a.1.place).cmp(&(b.0, &b.1.name, &b.1.place)));
-    let documents = documents.into_iter().map(|(_, document)| document).collect();
-    Loaded { model, documents, diagnostics: sink.finish(lints) }
+    decoded
 }
 
 /// Reports a file that is too large, or the one that makes all files too large together.
-fn refuse_size(file: &SourceFile, index: u32, total: usize, sink: &mut Sink<'_>) -> bool {
-    let span = Span { file: index, line: 1, column: 1, width: 1 };
+fn refuse_size(piece: &Piece<'_>, total: usize, sink: &mut Sink<'_>) -> bool {
+    let span = Span { file: piece.file, line: piece.line, column: 1, width: 1 };
     let mebibytes = |bytes: usize| bytes >> 20;
-    if file.text.len() > limits::FILE_BYTES {
+    if piece.text.len() > limits::FILE_BYTES {
         let message = format!("the file has more than {} MiB", mebibytes(limits::FILE_BYTES));
         sink.error(Code::TooLarge, span, message, "split it into several files".to_owned());
         return true;
@@ -54,60 +92,57 @@ fn refuse_size(file: &SourceFile, index: u32, total: usize, sink: &mut Sink<'_>)
     false
 }
 
-/// Takes in documents one by one; their trees are not kept.
-#[derive(Default)]
-struct Reader {
-    decoded: Decoded,
-    documents: Vec<(Kind, Document)>,
+/// Takes in one document; its tree is not kept.
+fn document(root: &Node, decoded: &mut Decoded, sink: &mut Sink<'_>) -> Option<(Kind, Document)> {
+    if root.typed() == Some(Typed::Null) {
+        // `---` with nothing after it.
+        return None;
+    }
+    if root.entries().is_none() {
+        not_a::<()>(root, "a document", "a map", None, sink);
+        sink.lose_documents();
+        return None;
+    }
+    let read = envelope(root, sink).and_then(|envelope| decode(&envelope, root, decoded, sink));
+    if read.is_none() {
+        // It is unknown what the document would have been, so references to it can't be judged.
+        sink.lose_documents();
+    }
+    read
 }
 
-impl Reader {
-    fn document(&mut self, root: &Node, sink: &mut Sink<'_>) {
-        if root.typed() == Some(Typed::Null) {
-            // `---` with nothing after it.
-            return;
-        }
-        if root.entries().is_none() {
-            not_a::<()>(root, "a document", "a map", None, sink);
-            return sink.lose_documents();
-        }
-        let read = envelope(root, sink).and_then(|envelope| self.decode(&envelope, root, sink));
-        if read.is_none() {
-            // It is unknown what the document would have been, so references to it can't be judged.
-            sink.lose_documents();
-        }
-    }
-
-    /// Reads `spec`, and keeps what can be kept.
-    fn decode(&mut self, envelope: &Envelope<'_>, root: &Node, sink: &mut Sink<'_>) -> Option<()> {
-        fn push<N: FromStr, T: Decode>(
-            list: &mut Vec<Named<N, T>>,
-            envelope: &Envelope<'_>,
-            sink: &mut Sink<'_>,
-        ) -> Option<()> {
-            // Read even where there is no name: all errors at once.
-            let spec = T::decode(&envelope.spec.node, &ENVELOPE[3], sink)?;
-            let name = envelope.name.as_ref()?;
-            let name = Located { value: name.value.0.parse().ok()?, span: name.span };
-            list.push(Named { name, description: envelope.description.clone(), spec });
-            Some(())
-        }
-        let decoded = &mut self.decoded;
-        match envelope.kind {
-            Kind::Fabric => push(&mut decoded.fabrics, envelope, sink)?,
-            Kind::Workload => push(&mut decoded.workloads, envelope, sink)?,
-            Kind::SegmentationPolicy => push(&mut decoded.policies, envelope, sink)?,
-            Kind::CidrGroup => push(&mut decoded.groups, envelope, sink)?,
-        }
-        let document = Document {
-            kind: envelope.kind.word().to_owned(),
-            name: envelope.name.as_ref()?.value.0.to_string(),
-            place: sink.place(root.span),
-            content: canonical::json(root),
-        };
-        self.documents.push((envelope.kind, document));
+/// Reads `spec`, and keeps what can be kept.
+fn decode(
+    envelope: &Envelope<'_>,
+    root: &Node,
+    decoded: &mut Decoded,
+    sink: &mut Sink<'_>,
+) -> Option<(Kind, Document)> {
+    fn push<N: FromStr, T: Decode>(
+        list: &mut Vec<Named<N, T>>,
+        envelope: &Envelope<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Option<()> {
+        // Read even where there is no name: all errors at once.
+        let spec = T::decode(&envelope.spec.node, &ENVELOPE[3], sink)?;
+        let name = envelope.name.as_ref()?;
+        let name = Located { value: name.value.0.parse().ok()?, span: name.span };
+        list.push(Named { name, description: envelope.description.clone(), spec });
         Some(())
     }
+    match envelope.kind {
+        Kind::Fabric => push(&mut decoded.fabrics, envelope, sink)?,
+        Kind::Workload => push(&mut decoded.workloads, envelope, sink)?,
+        Kind::SegmentationPolicy => push(&mut decoded.policies, envelope, sink)?,
+        Kind::CidrGroup => push(&mut decoded.groups, envelope, sink)?,
+    }
+    let document = Document {
+        kind: envelope.kind.word().to_owned(),
+        name: envelope.name.as_ref()?.value.0.to_string(),
+        place: sink.place(root.span),
+        content: canonical::json(root),
+    };
+    Some((envelope.kind, document))
 }
 
 /// What every document has.
@@ -145,7 +180,7 @@ fn api_version(root: &Node, sink: &mut Sink<'_>) {
 
 fn kind(node: &Node, sink: &mut Sink<'_>) -> Option<Kind> {
     let text = text(node, &ENVELOPE[1], "a kind of document", sink)?;
-    let known = kinds::ALL.into_iter().find(|kind| kind.word() == text);
+    let known = Kind::of_word(text);
     if known.is_none() {
         let message = format!("there is no kind {}", quoted(text));
         sink.error(

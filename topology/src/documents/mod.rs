@@ -2,16 +2,20 @@
 //!
 //! [`parse`] makes trees that know their places, [`decode`] reads them as the records that [`kinds`] declares,
 //! [`validate`] checks everything that more than one value decides. Each step reports to one sink and goes on.
+//!
+//! A [`Registry`] keeps what was read, so that one document can be judged without reading the others again.
 
 mod canonical;
 pub mod codes;
 mod constraint;
 mod declare;
 mod decode;
+mod files;
 mod kinds;
 pub mod limits;
 mod load;
 mod parse;
+mod registry;
 mod render;
 mod scalars;
 mod schema;
@@ -19,10 +23,13 @@ pub(crate) mod sink;
 mod tree;
 mod validate;
 
+use std::sync::Arc;
+
 use crate::model::{Model, Place};
 
 pub use canonical::to_yaml;
-pub use load::load;
+pub use load::{load, load_excerpts};
+pub use registry::{Changed, Registry, Removal};
 pub use render::{Colours, render};
 pub use schema::schema;
 
@@ -33,6 +40,17 @@ pub struct SourceFile {
     pub name: String,
     /// Its text.
     pub text: String,
+}
+
+/// The text of one document, comments before it included, and where it stood. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The name of its file as the user gave it.
+    pub file: Arc<str>,
+    /// The line at which it begins, from 1.
+    pub line: u32,
+    /// The text: whole lines.
+    pub text: Arc<str>,
 }
 
 /// How bad a finding is.

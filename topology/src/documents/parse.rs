@@ -6,22 +6,24 @@ use std::str::Chars;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as YamlSpan};
 
 use super::codes::Code;
+use super::files::{Lines, Piece};
 use super::limits;
 use super::sink::Sink;
 use super::tree::{Entry, Node, Span, Style, Value};
 
-/// Hands every document of `text` to `each`. After an error that makes the rest unreadable it stops, and the
-/// sink knows that documents were lost.
-pub(crate) fn documents(
-    file: u32,
-    text: &str,
+/// Hands every document of `piece` to `each`, with the text from where the one before it ended to where it ends. After an
+/// error that makes the rest unreadable it stops, and the sink knows that documents were lost.
+pub(crate) fn documents<'t>(
+    piece: Piece<'t>,
     sink: &mut Sink<'_>,
-    mut each: impl FnMut(&Node, &mut Sink<'_>),
+    mut each: impl FnMut(&Node, Piece<'t>, &mut Sink<'_>),
 ) {
-    let mut builder = Builder { file, frames: Vec::new(), root: None, nodes: 0 };
+    let mut builder =
+        Builder { file: piece.file, line: piece.line, frames: Vec::new(), root: None, nodes: 0 };
     let left = Cell::new(limits::STRETCH);
-    let mut parser = Parser::new_from_iter(Metered { characters: text.chars(), left: &left });
+    let mut parser = Parser::new_from_iter(Metered { characters: piece.text.chars(), left: &left });
     let mut reached = builder.span(YamlSpan::default());
+    let mut lines = Lines::new(piece);
     while let Some(event) = parser.next_event() {
         if left.replace(limits::STRETCH) == 0 {
             let message = format!(
@@ -46,8 +48,9 @@ pub(crate) fn documents(
         match event {
             Event::DocumentStart(_) => builder.nodes = 0,
             Event::DocumentEnd => {
+                let text = up_to(span, reached.line, &mut lines);
                 if let Some(root) = builder.root.take() {
-                    each(&root, sink);
+                    each(&root, text, sink);
                 }
             }
             event => {
@@ -57,6 +60,18 @@ pub(crate) fn documents(
             }
         }
     }
+}
+
+/// The text of a document that ended at `end`: before a `---` there, with a `...`, or with all that is read.
+fn up_to<'t>(end: YamlSpan, line: u32, lines: &mut Lines<'t>) -> Piece<'t> {
+    let is_mark = end.len() == 3;
+    let rest = lines.from(line).trim_start_matches('\u{feff}');
+    if !is_mark {
+        lines.from(u32::MAX);
+    } else if rest.starts_with("...") {
+        lines.from(line + 1);
+    }
+    lines.cut()
 }
 
 /// Characters of a text, which end early when the parser has taken [`limits::STRETCH`] of them without an event.
@@ -85,6 +100,8 @@ enum Step {
 /// Puts events together to a tree.
 struct Builder {
     file: u32,
+    /// The first line of what is parsed.
+    line: u32,
     frames: Vec<Frame>,
     root: Option<Node>,
     nodes: usize,
@@ -201,7 +218,7 @@ impl Builder {
         let width = if yaml.start.line() == yaml.end.line() { yaml.len() } else { 1 };
         Span {
             file: self.file,
-            line: number(yaml.start.line().max(1)),
+            line: number(yaml.start.line().max(1) - 1).saturating_add(self.line),
             column: number(yaml.start.col().saturating_add(1)),
             width: number(width.max(1)),
         }

@@ -1,14 +1,20 @@
 //! Where findings are collected: bounded, and given their source lines in one sweep at the end.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::codes::Code;
+use super::files::{Files, Piece, next_line};
 use super::limits;
 use super::tree::Span;
-use super::{Diagnostic, Severity, SourceFile};
+use super::{Diagnostic, Severity};
 use crate::model::Place;
 
 /// Collects what is found in files.
 pub(crate) struct Sink<'a> {
-    files: &'a [SourceFile],
+    files: &'a Files,
+    /// What can be shown of them.
+    pieces: Vec<Piece<'a>>,
     errors: Findings,
     warnings: Findings,
     completeness: Completeness,
@@ -52,9 +58,14 @@ pub(crate) enum Completeness {
 }
 
 impl<'a> Sink<'a> {
-    pub(crate) fn new(files: &'a [SourceFile]) -> Self {
+    pub(crate) fn new(files: &'a Files, pieces: Vec<Piece<'a>>) -> Self {
         let (errors, warnings) = (Findings::default(), Findings::default());
-        Self { files, errors, warnings, completeness: Completeness::Complete }
+        Self { files, pieces, errors, warnings, completeness: Completeness::Complete }
+    }
+
+    /// Takes in a piece that findings may be about.
+    pub(crate) fn show(&mut self, piece: Piece<'a>) {
+        self.pieces.push(piece);
     }
 
     /// Reports an error about `span`.
@@ -90,8 +101,7 @@ impl<'a> Sink<'a> {
 
     /// Where `span` is, for users.
     pub(crate) fn place(&self, span: Span) -> Place {
-        let file = self.files.get(span.file as usize).map(|file| file.name.clone()).unwrap_or_default();
-        Place { file, line: span.line, column: span.column }
+        Place { file: self.files.name(span.file).to_string(), line: span.line, column: span.column }
     }
 
     /// Everything found and `lints`, by place, each with its source line.
@@ -99,7 +109,7 @@ impl<'a> Sink<'a> {
         let mut all = self.errors.into_vec();
         all.extend(self.warnings.into_vec());
         all.extend(lints);
-        attach_sources(self.files, &mut all);
+        attach_sources(self.files, &self.pieces, &mut all);
         all
     }
 }
@@ -125,26 +135,37 @@ pub(crate) fn finding(
 }
 
 /// Sorts findings by place and gives each its source line. A place beyond the text is moved to its end.
-fn attach_sources(files: &[SourceFile], findings: &mut [Diagnostic]) {
-    let order = |name: &str| files.iter().position(|file| file.name == name);
+fn attach_sources(files: &Files, pieces: &[Piece<'_>], findings: &mut [Diagnostic]) {
+    if findings.is_empty() {
+        return;
+    }
+    let mut by_name: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+    for (index, piece) in pieces.iter().enumerate() {
+        by_name.entry(files.name(piece.file)).or_default().push(index);
+    }
+    // Of the pieces of the file, the last that begins in the line or before it.
+    let order = |place: &Place| {
+        let of_file = by_name.get(place.file.as_str())?.iter().rev().copied();
+        of_file.filter(|index| pieces[*index].line <= place.line).max_by_key(|index| pieces[*index].line)
+    };
     findings.sort_by_cached_key(|finding| {
         let place = &finding.place;
         // How many more there are is said last.
         let last = finding.code == Code::MoreFindings.as_str();
-        (last, order(&place.file), place.line, place.column, finding.code, finding.message.clone())
+        (last, order(place), place.line, place.column, finding.code, finding.message.clone())
     });
-    for of_file in findings.chunk_by_mut(|a, b| a.place.file == b.place.file) {
-        if let Some(file) = order(&of_file[0].place.file).and_then(|index| files.get(index)) {
-            attach_lines(&file.text, of_file);
+    for of_piece in findings.chunk_by_mut(|a, b| order(&a.place) == order(&b.place)) {
+        if let Some(index) = order(&of_piece[0].place) {
+            attach_lines(pieces[index], of_piece);
         }
     }
 }
 
-/// One walk over the text for all findings of a file, which are sorted.
-fn attach_lines(text: &str, findings: &mut [Diagnostic]) {
-    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
+/// One walk over the text for all findings of a piece, which are sorted.
+fn attach_lines(piece: Piece<'_>, findings: &mut [Diagnostic]) {
+    let mut rest = piece.text.strip_prefix('\u{feff}').unwrap_or(piece.text);
     let mut line = Line::new(next_line(&mut rest).unwrap_or_default());
-    let mut number = 1;
+    let mut number = piece.line;
     for finding in findings {
         while number < finding.place.line
             && let Some(next) = next_line(&mut rest)
@@ -201,17 +222,6 @@ impl<'t> Line<'t> {
         self.reached = (column, bytes + skipped);
         &self.text[bytes + skipped..]
     }
-}
-
-/// The next line, ended by any of the line breaks of YAML.
-fn next_line<'t>(rest: &mut &'t str) -> Option<&'t str> {
-    if rest.is_empty() {
-        return None;
-    }
-    let end = rest.find(['\n', '\r']).unwrap_or(rest.len());
-    let (line, after) = rest.split_at(end);
-    *rest = after.strip_prefix("\r\n").or_else(|| after.strip_prefix(['\n', '\r'])).unwrap_or_default();
-    Some(line)
 }
 
 /// The text in backticks, cut to a readable length.

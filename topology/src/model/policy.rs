@@ -52,10 +52,7 @@ impl Policy {
 
     /// The CIDR groups that its rules name.
     pub fn groups(&self) -> impl Iterator<Item = &GroupName> {
-        self.all_rules().flat_map(|rule| &rule.peers).filter_map(|peer| match peer {
-            Peer::Group(name) => Some(name),
-            Peer::Selector(_) | Peer::Entity(_) | Peer::Cidr(_) => None,
-        })
+        self.all_rules().flat_map(|rule| &rule.peers).filter_map(Peer::group)
     }
 }
 
@@ -169,6 +166,16 @@ pub enum Peer {
     Cidr(CidrBlock),
     /// Addresses of a group, whoever has them.
     Group(GroupName),
+}
+
+impl Peer {
+    /// The group that it names, where it names one.
+    pub fn group(&self) -> Option<&GroupName> {
+        match self {
+            Self::Group(name) => Some(name),
+            Self::Selector(_) | Self::Entity(_) | Self::Cidr(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Peer {

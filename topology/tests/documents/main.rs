@@ -6,6 +6,7 @@ mod limits;
 mod lint;
 mod order;
 mod properties;
+mod registry;
 mod schema;
 
 use std::collections::BTreeSet;

@@ -39,6 +39,11 @@ pub(crate) enum Kind {
 pub(crate) const ALL: [Kind; 4] = [Kind::Fabric, Kind::Workload, Kind::SegmentationPolicy, Kind::CidrGroup];
 
 impl Kind {
+    /// The kind of this word.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
     /// The word for it in documents.
     pub(crate) fn word(self) -> &'static str {
         match self {

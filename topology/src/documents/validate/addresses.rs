@@ -8,10 +8,16 @@ use super::super::codes::Code;
 use super::super::decode::{Field, List};
 use super::super::sink::Sink;
 use super::super::tree::Span;
+use super::Rest;
 
-/// Every address claimed so far.
-#[derive(Default)]
-pub(super) struct AddressBook(HashMap<IpAddr, Claim>);
+/// Addresses, and who claims each.
+pub(crate) type Claims = HashMap<IpAddr, Claim>;
+
+/// Every address claimed so far, beside what others hold.
+pub(super) struct AddressBook<'r> {
+    pub(super) rest: Rest<'r>,
+    pub(super) claims: Claims,
+}
 
 /// Who claims addresses.
 #[derive(Clone, Debug)]
@@ -20,8 +26,10 @@ pub(super) struct Owner {
     pub(super) name: Box<str>,
 }
 
-struct Claim {
-    owner: Owner,
+/// Who claims an address, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(super) owner: Owner,
     span: Span,
 }
 
@@ -31,7 +39,11 @@ impl fmt::Display for Owner {
     }
 }
 
-impl AddressBook {
+impl<'r> AddressBook<'r> {
+    pub(super) fn new(rest: Rest<'r>) -> Self {
+        Self { rest, claims: Claims::new() }
+    }
+
     /// Claims addresses for `owner`, and reports those that are taken.
     pub(super) fn claim<const MIN: usize, const MAX: usize>(
         &mut self,
@@ -41,13 +53,14 @@ impl AddressBook {
     ) -> BTreeSet<IpAddr> {
         let mut claimed = BTreeSet::new();
         for address in addresses.value().into_iter().flat_map(|list| &list.0) {
-            if let Some(Claim { owner: first, span }) = self.0.get(&address.value) {
+            let first = self.claims.get(&address.value).or_else(|| self.rest.claim(&address.value));
+            if let Some(Claim { owner: first, span }) = first {
                 let message = format!("`{}` of {owner} is already claimed by {first}", address.value);
                 let help =
                     format!("first claimed at {}; an address belongs to one of them", sink.place(*span));
                 sink.error(Code::DuplicateAddress, address.span, message, help);
             } else {
-                self.0.insert(address.value, Claim { owner: owner.clone(), span: address.span });
+                self.claims.insert(address.value, Claim { owner: owner.clone(), span: address.span });
                 claimed.insert(address.value);
             }
         }

@@ -28,22 +28,33 @@ const DEFAULT_TIERS: [(&str, Isolation); 4] = [
     ("baseline", Isolation::Open),
 ];
 
-/// Numbers that [`crate::rules::number`] replaces.
+/// Numbers that [`crate::rules::Numbers`] replaces.
 const UNNUMBERED: DefaultRules = DefaultRules { ingress: RuleId(0), egress: RuleId(0) };
 
+/// The ports that links take, and where.
+pub(crate) type Wires = BTreeMap<Endpoint, Span>;
+
 /// The fabric, and what others have to know of its wires.
-pub(super) struct Frame {
+pub(super) struct Drawn {
     pub(super) fabric: Fabric,
     pub(super) labels: LabelBook,
-    wires: BTreeMap<Endpoint, Span>,
+    pub(super) wires: Wires,
+}
+
+/// What other documents refer to.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame<'f> {
+    pub(super) fabric: &'f Fabric,
+    pub(super) labels: &'f LabelBook,
+    pub(super) wires: &'f Wires,
 }
 
 /// Reads the fabric. What is wrong in it is reported and left out.
 pub(super) fn fabric(
     named: Named<FabricName, FabricSpec>,
-    book: &mut AddressBook,
+    book: &mut AddressBook<'_>,
     sink: &mut Sink<'_>,
-) -> Option<Frame> {
+) -> Drawn {
     let Named { name, spec, .. } = named;
     if spec.nodes.given().is_none() {
         // Every reference would dangle; the missing nodes are reported already.
@@ -65,7 +76,7 @@ pub(super) fn fabric(
         hardware: demands::of_profiles(&spec, sink),
         label_rules: labels.rules().clone(),
     };
-    let mut frame = Frame { fabric, labels, wires: BTreeMap::new() };
+    let mut frame = Drawn { fabric, labels, wires: Wires::new() };
     for link in spec.links.value().into_iter().flat_map(|links| &links.0) {
         if let Some(link) = frame.link(&link.value, sink) {
             frame.fabric.links.insert(link);
@@ -77,7 +88,7 @@ pub(super) fn fabric(
             frame.fabric.externals.insert(external.name.clone(), external);
         }
     }
-    Some(frame)
+    frame
 }
 
 fn tiers(spec: &FabricSpec, sink: &mut Sink<'_>) -> Vec<Tier> {
@@ -114,7 +125,7 @@ fn timeouts(spec: &TimeoutsSpec) -> Timeouts {
     }
 }
 
-fn nodes(spec: &FabricSpec, book: &mut AddressBook, sink: &mut Sink<'_>) -> BTreeMap<NodeName, Node> {
+fn nodes(spec: &FabricSpec, book: &mut AddressBook<'_>, sink: &mut Sink<'_>) -> BTreeMap<NodeName, Node> {
     let mut names = Names::new("node");
     let mut nodes = BTreeMap::new();
     for Located { value: spec, .. } in spec.nodes.value().into_iter().flat_map(|nodes| &nodes.0) {
@@ -128,7 +139,7 @@ fn nodes(spec: &FabricSpec, book: &mut AddressBook, sink: &mut Sink<'_>) -> BTre
     nodes
 }
 
-fn node(name: &NodeName, spec: &NodeSpec, book: &mut AddressBook, sink: &mut Sink<'_>) -> Option<Node> {
+fn node(name: &NodeName, spec: &NodeSpec, book: &mut AddressBook<'_>, sink: &mut Sink<'_>) -> Option<Node> {
     let owner = Owner { kind: "node", name: name.as_str().into() };
     let addresses = book.claim(&owner, &spec.addresses, sink);
     let mut names = Names::new("port");
@@ -158,7 +169,11 @@ fn node(name: &NodeName, spec: &NodeSpec, book: &mut AddressBook, sink: &mut Sin
     })
 }
 
-impl Frame {
+impl Drawn {
+    pub(super) fn frame(&self) -> Frame<'_> {
+        Frame { fabric: &self.fabric, labels: &self.labels, wires: &self.wires }
+    }
+
     fn link(&mut self, spec: &LinkSpec, sink: &mut Sink<'_>) -> Option<Link> {
         let ends = spec.endpoints.value()?;
         let [first, second] = ends.0.as_slice() else { return None };
@@ -171,7 +186,7 @@ impl Frame {
 
     /// Takes a port for a wire.
     fn plug(&mut self, end: &Endpoint, span: Span, sink: &mut Sink<'_>) -> Option<Endpoint> {
-        self.port(&end.node, &end.port, (span, span), sink)?;
+        self.frame().port(&end.node, &end.port, (span, span), sink)?;
         if let Some(first) = self.wires.get(end) {
             let message = format!("`{end}` already has a wire");
             let help = format!("the first is at {}", sink.place(*first));
@@ -186,7 +201,7 @@ impl Frame {
         &mut self,
         spec: &ExternalSpec,
         names: &mut Names<ExternalName>,
-        book: &mut AddressBook,
+        book: &mut AddressBook<'_>,
         sink: &mut Sink<'_>,
     ) -> Option<External> {
         let name = spec.name.given()?;
@@ -194,7 +209,7 @@ impl Frame {
         let owner = Owner { kind: "external", name: name.value.as_str().into() };
         let addresses = book.claim(&owner, &spec.addresses, sink);
         let attachment = spec.attachment.given()?;
-        let (end, role) = self.attachment(attachment, sink)?;
+        let (end, role) = self.frame().attachment(attachment, sink)?;
         if role != PortRole::Fabric {
             let message =
                 format!("`{end}` is a port of role {role}; what is outside enters at a port of role fabric");
@@ -202,17 +217,19 @@ impl Frame {
                 Code::WrongPort,
                 attachment.span,
                 message,
-                self.ports_of_role(&end.node, PortRole::Fabric),
+                self.frame().ports_of_role(&end.node, PortRole::Fabric),
             );
             return None;
         }
-        self.unwired(&end, attachment.span, sink)?;
+        self.frame().unwired(&end, attachment.span, sink)?;
         new.then(|| External { name: name.value.clone(), attachment: end, addresses })
     }
+}
 
+impl Frame<'_> {
     /// Resolves where something is attached.
     pub(super) fn attachment(
-        &self,
+        self,
         spec: &Located<AttachmentSpec>,
         sink: &mut Sink<'_>,
     ) -> Option<(Endpoint, PortRole)> {
@@ -223,7 +240,7 @@ impl Frame {
 
     /// The role of a port, or an error for the part of the name that nothing has.
     fn port(
-        &self,
+        self,
         node: &NodeName,
         port: &PortName,
         (node_span, port_span): (Span, Span),
@@ -242,7 +259,7 @@ impl Frame {
     }
 
     /// Reports a port that a link already takes.
-    pub(super) fn unwired(&self, end: &Endpoint, span: Span, sink: &mut Sink<'_>) -> Option<()> {
+    pub(super) fn unwired(self, end: &Endpoint, span: Span, sink: &mut Sink<'_>) -> Option<()> {
         let Some(link) = self.wires.get(end) else { return Some(()) };
         let message = format!("`{end}` already has a wire");
         let help = format!("the link is at {}; attach this to a port of its own", sink.place(*link));
@@ -251,7 +268,7 @@ impl Frame {
     }
 
     /// A hint that lists the ports of a node that have `role`.
-    pub(super) fn ports_of_role(&self, node: &NodeName, role: PortRole) -> Option<String> {
+    pub(super) fn ports_of_role(self, node: &NodeName, role: PortRole) -> Option<String> {
         let ports = &self.fabric.nodes.get(node)?.ports;
         let names: Vec<String> = ports
             .iter()
@@ -266,7 +283,7 @@ impl Frame {
     }
 
     /// The tier of this name, as an index.
-    pub(super) fn tier(&self, name: &Located<TierName>, sink: &mut Sink<'_>) -> Option<usize> {
+    pub(super) fn tier(self, name: &Located<TierName>, sink: &mut Sink<'_>) -> Option<usize> {
         let tiers = &self.fabric.tiers;
         let index = tiers.iter().position(|tier| tier.name == name.value);
         if index.is_none() && sink.completeness() == Completeness::Complete {

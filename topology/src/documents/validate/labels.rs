@@ -13,13 +13,15 @@ use crate::claims::{LabelRule, LabelRules, LabelScope, Setters, Unlisted, Values
 use crate::labels::{LabelKey, LabelValue};
 
 /// The rules, and where they are written.
-pub(super) struct LabelBook {
+#[derive(Debug)]
+pub(crate) struct LabelBook {
     rules: LabelRules,
     places: BTreeMap<LabelScope, Span>,
     unlisted: Unlisting,
 }
 
 /// What becomes of a label that no rule is about.
+#[derive(Debug)]
 enum Unlisting {
     /// It may be claimed; or a rule is wrong, and may have been about it.
     Allowed,

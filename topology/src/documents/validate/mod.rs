@@ -5,20 +5,27 @@ mod demands;
 mod fabric;
 mod labels;
 mod policies;
+mod rest;
 mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::codes::Code;
 use super::decode::Located;
-use super::kinds::{CidrGroupSpec, FabricSpec, SegmentationPolicySpec, WorkloadSpec};
+use super::kinds::{CidrGroupSpec, FabricSpec, Kind, SegmentationPolicySpec, WorkloadSpec};
 use super::limits;
 use super::sink::{Completeness, Sink, quoted, suggestion};
 use super::tree::Span;
-use crate::model::{CidrBlock, Model};
+use crate::model::{CidrBlock, Model, Policy, Workload};
 use crate::names::{GroupName, PolicyName, WorkloadName};
-use crate::rules;
+use crate::rules::Numbers;
 use addresses::AddressBook;
+pub(crate) use addresses::{Claim, Claims};
+use fabric::{Frame, Wires};
+use labels::LabelBook;
+use rest::Groups;
+pub(crate) use rest::{Going, Rest};
+pub(crate) use workloads::{Machine, Machines};
 
 /// A document whose `spec` could be read at least in part.
 #[derive(Debug)]
@@ -37,34 +44,81 @@ pub(crate) struct Decoded {
     pub(crate) groups: Vec<Named<GroupName, CidrGroupSpec>>,
 }
 
+/// All that documents say, and what it takes to judge another document without reading them again.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) model: Model,
+    pub(crate) held: Held,
+    pub(crate) numbers: Numbers,
+}
+
+/// Who has what of which there is one only.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) wires: Wires,
+    pub(crate) labels: LabelBook,
+    pub(crate) claims: Claims,
+    pub(crate) machines: Machines,
+}
+
+/// Documents beside the fabric, valid.
+#[derive(Debug, Default)]
+pub(crate) struct Valid {
+    pub(crate) workloads: BTreeMap<WorkloadName, Workload>,
+    pub(crate) policies: BTreeMap<PolicyName, Policy>,
+    pub(crate) groups: BTreeMap<GroupName, BTreeSet<CidrBlock>>,
+    pub(crate) claims: Claims,
+    pub(crate) machines: Machines,
+}
+
 /// Makes the model, or reports why there is none.
-pub(crate) fn validate(decoded: Decoded, sink: &mut Sink<'_>) -> Option<Model> {
-    let Decoded { mut fabrics, workloads, policies, groups } = decoded;
-    let mut book = AddressBook::default();
-    let group_names: BTreeSet<GroupName> = groups.iter().map(|group| group.name.value.clone()).collect();
-    let cidr_groups = cidr_groups(groups, sink);
+pub(crate) fn whole(mut decoded: Decoded, sink: &mut Sink<'_>) -> Option<Whole> {
+    let fabrics = &mut decoded.fabrics;
     for second in fabrics.iter().skip(1) {
         let first = sink.place(fabrics[0].name.span);
         let help = format!("the first is at {first}");
         sink.error(Code::TwoFabrics, second.name.span, "there are two fabrics", help);
     }
     fabrics.truncate(1);
-    let fabric = match fabrics.pop() {
-        Some(spec) => fabric::fabric(spec, &mut book, sink),
+    let mut book = AddressBook::new(Rest::Nothing);
+    let drawn = match fabrics.pop() {
+        Some(spec) => Some(fabric::fabric(spec, &mut book, sink)),
         None => {
             report_no_fabric(sink);
             None
         }
     };
-    let frame = fabric.as_ref();
-    let workloads = workloads::workloads(workloads, frame, &mut book, sink);
-    let mut policies = policies::policies(policies, frame, &group_names, sink);
+    let frame = drawn.as_ref().map(fabric::Drawn::frame);
+    let valid = others(decoded, frame, book, sink);
     if sink.has_errors() {
         return None;
     }
-    let fabric::Frame { mut fabric, .. } = fabric?;
-    rules::number(&mut fabric, &mut policies);
-    Some(Model { fabric, workloads, policies, cidr_groups })
+    let Valid { workloads, mut policies, groups, claims, machines } = valid;
+    let fabric::Drawn { mut fabric, labels, wires } = drawn?;
+    let numbers = Numbers::give(&mut fabric, &mut policies);
+    let model = Model { fabric, workloads, policies, cidr_groups: groups };
+    Some(Whole { model, held: Held { wires, labels, claims, machines }, numbers })
+}
+
+/// Judges documents that are to stand beside `rest`. Rules have no numbers yet.
+pub(crate) fn beside(decoded: Decoded, rest: Rest<'_>, sink: &mut Sink<'_>) -> Valid {
+    others(decoded, rest.frame(), AddressBook::new(rest), sink)
+}
+
+fn others(
+    decoded: Decoded,
+    frame: Option<Frame<'_>>,
+    mut book: AddressBook<'_>,
+    sink: &mut Sink<'_>,
+) -> Valid {
+    let Decoded { fabrics: _, workloads, policies, groups } = decoded;
+    let rest = book.rest;
+    // Named also where what is in them is wrong.
+    let names: BTreeSet<GroupName> = groups.iter().map(|group| group.name.value.clone()).collect();
+    let groups = cidr_groups(groups, rest, sink);
+    let (workloads, machines) = workloads::workloads(workloads, frame, &mut book, sink);
+    let policies = policies::policies(policies, frame, &Groups { names, rest }, sink);
+    Valid { workloads, policies, groups, claims: book.claims, machines }
 }
 
 fn report_no_fabric(sink: &mut Sink<'_>) {
@@ -77,9 +131,10 @@ fn report_no_fabric(sink: &mut Sink<'_>) {
 
 fn cidr_groups(
     groups: Vec<Named<GroupName, CidrGroupSpec>>,
+    rest: Rest<'_>,
     sink: &mut Sink<'_>,
 ) -> BTreeMap<GroupName, BTreeSet<CidrBlock>> {
-    at_most(limits::GROUPS, "CidrGroups", &groups, sink);
+    at_most(limits::GROUPS, "CidrGroups", rest.count(Kind::CidrGroup), &groups, sink);
     let mut names = Names::new("CidrGroup");
     let mut all = BTreeMap::new();
     for Named { name, spec, .. } in groups {
@@ -92,10 +147,10 @@ fn cidr_groups(
     all
 }
 
-/// Reports more than `most` documents of a kind.
-fn at_most<N, T>(most: usize, what: &str, documents: &[Named<N, T>], sink: &mut Sink<'_>) {
-    if let Some(over) = documents.get(most) {
-        let message = format!("there are {} {what}, at most {most} are allowed", documents.len());
+/// Reports more than `most` documents of a kind, `held` of which are there already.
+fn at_most<N, T>(most: usize, what: &str, held: usize, documents: &[Named<N, T>], sink: &mut Sink<'_>) {
+    if let Some(over) = documents.get(most.saturating_sub(held)) {
+        let message = format!("there are {} {what}, at most {most} are allowed", held + documents.len());
         sink.error(Code::TooMany, over.name.span, message, None);
     }
 }

@@ -7,27 +7,28 @@ use ipnet::IpNet;
 use super::super::codes::Code;
 use super::super::decode::{Field, List, Located};
 use super::super::kinds::{
-    BlockSpec, EgressRuleSpec, ExpressionSpec, IngressRuleSpec, MatchProtocol, Operator, PeerSpec,
+    BlockSpec, EgressRuleSpec, ExpressionSpec, IngressRuleSpec, Kind, MatchProtocol, Operator, PeerSpec,
     PortMatchSpec, SegmentationPolicySpec, SelectorSpec,
 };
 use super::super::limits;
 use super::super::scalars::{Cidr, Code as MessageCode, Description, MessageType, PortReference};
 use super::super::sink::Sink;
 use super::fabric::Frame;
+use super::rest::Groups;
 use super::{Named, Names, at_most, unknown};
 use crate::l4::{IcmpMatch, L4Match};
 use crate::labels::{Requirement, Selector};
 use crate::model::{Action, CidrBlock, Logging, Peer, Policy, Rule, RuleId, Tracking};
-use crate::names::{GroupName, PolicyName, RuleName};
+use crate::names::{PolicyName, RuleName};
 
 /// Reads every policy. What is wrong is reported and left out.
 pub(super) fn policies(
     specs: Vec<Named<PolicyName, SegmentationPolicySpec>>,
-    frame: Option<&Frame>,
-    groups: &BTreeSet<GroupName>,
+    frame: Option<Frame<'_>>,
+    groups: &Groups<'_>,
     sink: &mut Sink<'_>,
 ) -> BTreeMap<PolicyName, Policy> {
-    at_most(limits::POLICIES, "policies", &specs, sink);
+    at_most(limits::POLICIES, "policies", groups.rest.count(Kind::SegmentationPolicy), &specs, sink);
     let mut names = Names::new("SegmentationPolicy");
     let mut policies = BTreeMap::new();
     for named in specs {
@@ -43,8 +44,8 @@ pub(super) fn policies(
 
 fn policy(
     named: &Named<PolicyName, SegmentationPolicySpec>,
-    frame: Option<&Frame>,
-    groups: &BTreeSet<GroupName>,
+    frame: Option<Frame<'_>>,
+    groups: &Groups<'_>,
     sink: &mut Sink<'_>,
 ) -> Option<Policy> {
     let Named { name, description, spec } = named;
@@ -94,7 +95,7 @@ rule_spec!(IngressRuleSpec, EgressRuleSpec);
 
 fn rules<R: RuleSpec>(
     specs: &Field<List<R, 0, { limits::RULES }>>,
-    groups: &BTreeSet<GroupName>,
+    groups: &Groups<'_>,
     sink: &mut Sink<'_>,
 ) -> Option<Vec<Rule>> {
     let specs = specs.value()?;
@@ -119,7 +120,7 @@ fn rules<R: RuleSpec>(
     Some(rules)
 }
 
-fn rule(parts: &RuleParts<'_>, groups: &BTreeSet<GroupName>, sink: &mut Sink<'_>) -> Option<Rule> {
+fn rule(parts: &RuleParts<'_>, groups: &Groups<'_>, sink: &mut Sink<'_>) -> Option<Rule> {
     let peers = parts.peers.value().into_iter().flat_map(|peers| &peers.0);
     let peers = peers.filter_map(|spec| peer(&spec.value, groups, sink)).collect();
     let ports = parts.ports.value().into_iter().flat_map(|ports| &ports.0);
@@ -137,7 +138,7 @@ fn rule(parts: &RuleParts<'_>, groups: &BTreeSet<GroupName>, sink: &mut Sink<'_>
     })
 }
 
-fn peer(spec: &PeerSpec, groups: &BTreeSet<GroupName>, sink: &mut Sink<'_>) -> Option<Peer> {
+fn peer(spec: &PeerSpec, groups: &Groups<'_>, sink: &mut Sink<'_>) -> Option<Peer> {
     if let Some(spec) = spec.selector.value() {
         return selector(spec).map(Peer::Selector);
     }
@@ -149,7 +150,7 @@ fn peer(spec: &PeerSpec, groups: &BTreeSet<GroupName>, sink: &mut Sink<'_>) -> O
     }
     let group = spec.cidr_group.given()?;
     if !groups.contains(&group.value) {
-        unknown("CidrGroup", group.value.as_str(), group.span, groups.iter().map(GroupName::as_str), sink);
+        unknown("CidrGroup", group.value.as_str(), group.span, groups.names(), sink);
         return None;
     }
     Some(Peer::Group(group.value.clone()))

@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 
 use super::super::codes::Code;
 use super::super::decode::Located;
-use super::super::kinds::WorkloadSpec;
+use super::super::kinds::{Kind, WorkloadSpec};
 use super::super::limits;
 use super::super::sink::Sink;
 use super::super::tree::Span;
 use super::addresses::{AddressBook, Owner};
 use super::fabric::Frame;
-use super::{Named, Names, at_most};
+use super::{Named, Names, Rest, at_most};
 use crate::model::{AgentPresence, Attachment, Endpoint, NodeRole, PortRole, Service, Workload};
 use crate::names::{NodeName, ServiceName, WorkloadName};
 
 /// Reads every workload. What is wrong is reported and left out.
 pub(super) fn workloads(
     specs: Vec<Named<WorkloadName, WorkloadSpec>>,
-    frame: Option<&Frame>,
-    book: &mut AddressBook,
+    frame: Option<Frame<'_>>,
+    book: &mut AddressBook<'_>,
     sink: &mut Sink<'_>,
-) -> BTreeMap<WorkloadName, Workload> {
-    at_most(limits::WORKLOADS, "workloads", &specs, sink);
+) -> (BTreeMap<WorkloadName, Workload>, Machines) {
+    at_most(limits::WORKLOADS, "workloads", book.rest.count(Kind::Workload), &specs, sink);
     let mut names = Names::new("Workload");
     let mut workloads = BTreeMap::new();
     let mut machines = Machines::default();
@@ -33,6 +33,7 @@ pub(super) fn workloads(
         if let (Some(frame), Some(labels)) = (frame, spec.labels.value()) {
             frame.labels.check(labels, sink);
         }
+        let mut machines = Claimant { workload: &name.value, rest: book.rest, machines: &mut machines };
         let attachment = frame.and_then(|frame| attachment(&spec, name.span, frame, &mut machines, sink));
         if let (true, Some(attachment), Some(labels)) = (new, attachment, spec.labels.value()) {
             let place = sink.place(name.span);
@@ -48,7 +49,7 @@ pub(super) fn workloads(
             workloads.insert(name.value, workload);
         }
     }
-    workloads
+    (workloads, machines)
 }
 
 fn services(spec: &WorkloadSpec, sink: &mut Sink<'_>) -> BTreeMap<ServiceName, Service> {
@@ -73,19 +74,32 @@ enum Enforcer {
     Nobody(String),
 }
 
-/// The nodes that are workloads themselves, and where that is said.
-#[derive(Default)]
-struct Machines(BTreeMap<NodeName, Span>);
+/// The nodes that are workloads themselves.
+pub(crate) type Machines = BTreeMap<NodeName, Machine>;
 
-impl Machines {
-    /// Takes a node for a workload; what two of one machine would send each other passes no port.
+/// The workload that a node is, and where that is said.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    pub(crate) workload: WorkloadName,
+    span: Span,
+}
+
+/// A workload that may be a node itself, beside others.
+struct Claimant<'c, 'r> {
+    workload: &'c WorkloadName,
+    rest: Rest<'r>,
+    machines: &'c mut Machines,
+}
+
+impl Claimant<'_, '_> {
+    /// Takes a node for the workload; what two of one machine would send each other passes no port.
     fn claim(&mut self, end: &Endpoint, span: Span, sink: &mut Sink<'_>) -> Option<()> {
-        let Some(first) = self.0.get(&end.node) else {
-            self.0.insert(end.node.clone(), span);
+        let Some(first) = self.machines.get(&end.node).or_else(|| self.rest.machine(&end.node)) else {
+            self.machines.insert(end.node.clone(), Machine { workload: self.workload.clone(), span });
             return Some(());
         };
         let message = format!("node `{}` is another workload already, by its uplink", end.node);
-        let place = sink.place(*first);
+        let place = sink.place(first.span);
         let help = format!(
             "the first is at {place}; give it these addresses too, or attach this to a port of role workload"
         );
@@ -97,8 +111,8 @@ impl Machines {
 fn attachment(
     spec: &WorkloadSpec,
     name: Span,
-    frame: &Frame,
-    machines: &mut Machines,
+    frame: Frame<'_>,
+    machines: &mut Claimant<'_, '_>,
     sink: &mut Sink<'_>,
 ) -> Option<Attachment> {
     let unmanaged = spec.unmanaged.or(false)?;
@@ -139,7 +153,7 @@ fn enforcer(
     end: &Endpoint,
     role: PortRole,
     span: Span,
-    frame: &Frame,
+    frame: Frame<'_>,
     sink: &mut Sink<'_>,
 ) -> Option<Enforcer> {
     let node = frame.fabric.nodes.get(&end.node);
