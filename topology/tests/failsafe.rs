@@ -1,7 +1,5 @@
 //! Which policy cuts whom off from what they can't live without.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
-
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 

@@ -1,5 +1,6 @@
 //! The plans of the desired state, compiled, encoded, and kept: a change costs what it touches.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -97,11 +98,10 @@ impl Blocks {
     /// Encodes `plan`, and enters in `fresh` the chunks of blocks that no plan had before.
     fn encode(&mut self, plan: &BlockPlan, fresh: &mut Chunks) -> Result<EncodedPlan, ChunkError> {
         for block in &plan.shared {
-            let place = place(block);
-            if !self.0.contains_key(&place) {
+            if let Entry::Vacant(free) = self.0.entry(place(block)) {
                 let encoded = encode_block(block)?;
                 fresh.append(encoded.chunks);
-                self.0.insert(place, (Arc::clone(block), encoded.digests));
+                free.insert((Arc::clone(block), encoded.digests));
             }
         }
         let digests = plan.shared.iter().filter_map(|block| self.0.get(&place(block)));

@@ -19,18 +19,18 @@ use crate::lint;
 /// Memory is bounded by [`limits`] however the files are made.
 pub fn load(files: &[SourceFile]) -> Loaded {
     let mut names = Files::default();
-    let pieces = files.iter().map(|file| Piece::of_file(file, &mut names)).collect();
-    load_pieces(&names, pieces)
+    let pieces: Vec<_> = files.iter().map(|file| Piece::of_file(file, &mut names)).collect();
+    load_pieces(&names, &pieces)
 }
 
 /// Reads documents as [`load`] does, each from where it stood in its file.
 pub fn load_excerpts(excerpts: &[Excerpt]) -> Loaded {
     let mut names = Files::default();
-    let pieces = excerpts.iter().map(|excerpt| Piece::of_excerpt(excerpt, &mut names)).collect();
-    load_pieces(&names, pieces)
+    let pieces: Vec<_> = excerpts.iter().map(|excerpt| Piece::of_excerpt(excerpt, &mut names)).collect();
+    load_pieces(&names, &pieces)
 }
 
-fn load_pieces(names: &Files, pieces: Vec<Piece<'_>>) -> Loaded {
+fn load_pieces(names: &Files, pieces: &[Piece<'_>]) -> Loaded {
     let mut documents = Vec::new();
     let (whole, diagnostics) = whole(names, pieces, |kind, document, _| documents.push((kind, document)));
     documents.sort_by(|a, b| (a.0, &a.1.name, &a.1.place).cmp(&(b.0, &b.1.name, &b.1.place)));
@@ -41,11 +41,11 @@ fn load_pieces(names: &Files, pieces: Vec<Piece<'_>>) -> Loaded {
 /// Reads all documents there are, each of which `keep` gets with its text.
 pub(super) fn whole<'t>(
     names: &Files,
-    pieces: Vec<Piece<'t>>,
+    pieces: &[Piece<'t>],
     keep: impl FnMut(Kind, Document, Piece<'t>),
 ) -> (Option<Whole>, Vec<Diagnostic>) {
-    let mut sink = Sink::new(names, pieces.clone());
-    let decoded = read(&pieces, 0, &mut sink, keep);
+    let mut sink = Sink::new(names, pieces.to_vec());
+    let decoded = read(pieces, 0, &mut sink, keep);
     let whole = validate::whole(decoded, &mut sink);
     let lints = whole.as_ref().map(|whole| lint::lint(&whole.model)).unwrap_or_default();
     (whole, sink.finish(lints))

@@ -80,21 +80,18 @@ impl Registry {
     /// where it does not.
     pub fn read(files: &[SourceFile]) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut names = Files::default();
-        let pieces = files.iter().map(|file| Piece::of_file(file, &mut names)).collect();
-        Self::of_pieces(names, pieces)
+        let pieces: Vec<_> = files.iter().map(|file| Piece::of_file(file, &mut names)).collect();
+        Self::of_pieces(names, &pieces)
     }
 
     /// Reads documents back that [`Registry::excerpts`] gave.
     pub fn read_excerpts(excerpts: &[Excerpt]) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut names = Files::default();
-        let pieces = excerpts.iter().map(|excerpt| Piece::of_excerpt(excerpt, &mut names)).collect();
-        Self::of_pieces(names, pieces)
+        let pieces: Vec<_> = excerpts.iter().map(|excerpt| Piece::of_excerpt(excerpt, &mut names)).collect();
+        Self::of_pieces(names, &pieces)
     }
 
-    fn of_pieces(
-        mut files: Files,
-        pieces: Vec<Piece<'_>>,
-    ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+    fn of_pieces(mut files: Files, pieces: &[Piece<'_>]) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut read = Vec::new();
         let entered: Vec<u32> = pieces.iter().map(|piece| piece.file).collect();
         let (whole, diagnostics) =

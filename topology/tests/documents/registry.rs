@@ -206,7 +206,7 @@ fn step(
     // Of several files of one name, findings would show lines of the first.
     let pieces = after.values().chain([&file]).map(excerpt).collect::<Vec<_>>();
     let (before, old) = (shown(registry), registry.model().clone());
-    match registry.change(&[file.clone()], &list) {
+    match registry.change(std::slice::from_ref(&file), &list) {
         Err(diagnostics) => {
             assert!(!removable || expected.model.is_none(), "{diagnostics:#?}\n{}", file.text);
             if removed.is_empty() {

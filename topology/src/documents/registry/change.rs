@@ -190,7 +190,7 @@ impl Registry {
         let mut pieces: Vec<Piece<'_>> =
             staying.map(|(_, entry)| Piece::of_excerpt(&entry.excerpt, &mut files)).collect();
         pieces.extend(written.iter().map(|file| Piece::of_file(file, &mut files)));
-        let (registry, warnings) = Self::of_pieces(files, pieces)?;
+        let (registry, warnings) = Self::of_pieces(files, &pieces)?;
         let old = mem::replace(self, registry);
         Ok((Changed(Undo::Everything(Box::new(old))), warnings))
     }
