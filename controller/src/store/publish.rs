@@ -1,4 +1,5 @@
-//! Publishing a generation: chunks first, then manifests, then the record, then targets.
+//! Publishing a generation: in one transaction where it is small enough; else chunks and manifests first, then the record, then
+//! targets.
 //!
 //! What is there already is not written again. So that nothing of it is swept in between, the record is written only if
 //! nothing was swept since it was looked for ([`keys::SWEPT`]).
@@ -7,13 +8,14 @@
 //! the record appears in one transaction, and [`Store::write_targets`] brings targets in line with the newest
 //! record as often as it is called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use etcd_client::TxnOp;
+use selvedge_proto::keys::MAX_TXN_OPS;
 use selvedge_proto::{Chunks, Digest, GenerationRecord, TargetList, keys};
 use selvedge_topology::names::NodeName;
 
-use super::{Fence, NewEntry, Operation, Store, StoreError, is_absent};
+use super::{Fence, MAX_TXN_BYTES, NewEntry, Operation, Store, StoreError, is_absent};
 
 /// Everything that has to be in etcd for one generation.
 pub struct Publication {
@@ -36,6 +38,13 @@ impl Publication {
         let brought = self.manifests.keys().copied().chain(self.chunks.digests());
         self.record.chunks().chain(targets).chain(brought)
     }
+
+    /// What writes the content that it brings.
+    fn operations(&self) -> Vec<Operation> {
+        let chunks = self.chunks.iter().map(|(digest, chunk)| (keys::chunk(digest), chunk.to_vec()));
+        let manifests = self.manifests.iter().map(|(digest, value)| (keys::manifest(*digest), value.clone()));
+        chunks.chain(manifests).map(|(key, value)| Operation::Put(key, value)).collect()
+    }
 }
 
 impl Store {
@@ -46,21 +55,22 @@ impl Store {
         publication: &Publication,
         audit: NewEntry,
     ) -> Result<(), StoreError> {
-        let Publication { record, targets, gone, manifests, chunks } = publication;
-        let unswept = self.unswept().await?;
-        let chunks = chunks.iter().map(|(digest, chunk)| (keys::chunk(digest), chunk));
-        self.write_absent(fence, chunks.collect()).await?;
-        let manifests = manifests.iter().map(|(digest, value)| (keys::manifest(*digest), value.as_slice()));
-        self.write_absent(fence, manifests.collect()).await?;
-        let key = keys::generation(record.generation);
-        let put = TxnOp::put(key.as_str(), record.encode(), None);
-        let (unwritten, entry) = audit.operations();
-        self.commit(fence, vec![is_absent(&key), unswept, unwritten], vec![put, entry])
-            .await?
-            .or_conflict()?;
+        let Publication { record, targets, gone, .. } = publication;
         let puts = targets.iter().map(|(node, target)| Operation::Put(keys::target(node), target.encode()));
         let deletes = gone.iter().map(|node| Operation::Delete(keys::target(node)));
-        self.write(fence, puts.chain(deletes).collect()).await
+        let targets: Vec<Operation> = puts.chain(deletes).collect();
+        let key = keys::generation(record.generation);
+        let (unwritten, entry) = audit.operations();
+        let conditions = vec![is_absent(&key), self.unswept().await?, unwritten];
+        let put = TxnOp::put(key.as_str(), record.encode(), None);
+        let content = publication.operations();
+        if fit_together(content.iter().chain(&targets)) {
+            let all = content.into_iter().chain(targets).map(TxnOp::from).chain([put, entry]);
+            return self.commit(fence, conditions, all.collect()).await?.or_conflict();
+        }
+        self.write_absent(fence, content).await?;
+        self.commit(fence, conditions, vec![put, entry]).await?.or_conflict()?;
+        self.write(fence, targets).await
     }
 
     /// Makes every node's target what `targets` says, and takes away those of nodes that are not among them: whoever
@@ -84,13 +94,22 @@ impl Store {
         Ok(wrong)
     }
 
-    /// Writes those of `values` that are not there yet.
-    async fn write_absent(&self, fence: Fence, values: BTreeMap<String, &[u8]>) -> Result<(), StoreError> {
-        let absent = self.absent(values.keys().cloned().collect()).await?;
-        let puts = absent.into_iter().filter_map(|key| {
-            let value = values.get(&key)?.to_vec();
-            Some(Operation::Put(key, value))
-        });
-        self.write(fence, puts.collect()).await
+    /// Makes those of `puts` whose keys are not there yet.
+    async fn write_absent(&self, fence: Fence, puts: Vec<Operation>) -> Result<(), StoreError> {
+        let absent = self.absent(puts.iter().map(|put| put.key().to_owned()).collect()).await?;
+        let absent: BTreeSet<String> = absent.into_iter().collect();
+        self.write(fence, puts.into_iter().filter(|put| absent.contains(put.key())).collect()).await
     }
+}
+
+/// Whether `operations` go into one transaction, beside the record of a generation and an entry of the audit record.
+fn fit_together<'o>(operations: impl Iterator<Item = &'o Operation>) -> bool {
+    /// Bytes for those two, which are much smaller or go alone.
+    const BESIDE: usize = MAX_TXN_BYTES / 2;
+    let (mut count, mut bytes) = (0, 0);
+    for operation in operations {
+        count += 1;
+        bytes += operation.size();
+    }
+    count + 2 <= MAX_TXN_OPS && bytes <= MAX_TXN_BYTES - BESIDE
 }

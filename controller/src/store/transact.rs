@@ -47,7 +47,13 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    fn size(&self) -> usize {
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+
+    pub(super) fn size(&self) -> usize {
         match self {
             Self::Put(key, value) => key.len() + value.len(),
             Self::Delete(key) => key.len(),
