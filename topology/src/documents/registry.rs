@@ -21,7 +21,7 @@ pub use undo::Changed;
 /// The documents of a fabric, all valid together, and the model that they make.
 ///
 /// [`Registry::change`] judges some documents beside all others without reading those again; what comes of it is what
-/// [`load`](super::load) makes of all of them.
+/// [`crate::documents::load`] makes of all of them.
 #[derive(Debug)]
 pub struct Registry {
     model: Model,
@@ -76,7 +76,7 @@ impl<'t> Candidate<'t> {
 }
 
 impl Registry {
-    /// Reads documents from files, in any order: as [`load`](super::load), with all findings where it fails and the warnings
+    /// Reads documents from files, in any order: as [`crate::documents::load`], with all findings where it fails and the warnings
     /// where it does not.
     pub fn read(files: &[SourceFile]) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut names = Files::default();

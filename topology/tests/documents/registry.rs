@@ -53,9 +53,16 @@ fn policy(name: &str, random: &mut Unstructured<'_>) -> Result<String> {
     ])?;
     text += "  selector: {matchLabels: {role: a}}\n  ingress:\n";
     for rule in ["r41142", "r9045", "r58568", "r54828"] {
-        if random.ratio(2, 3)? {
-            let peer =
-                random.choose(&["entity: any", "cidrGroup: g0", "cidrGroup: g1", "cidr: 10.0.0.0/8"])?;
+        if random.ratio(5, 6)? {
+            let peer = random.choose(&[
+                "entity: any",
+                "entity: any",
+                "entity: any",
+                "entity: host",
+                "cidrGroup: g0",
+                "cidrGroup: g1",
+                "cidr: 10.0.0.0/8",
+            ])?;
             text += &format!(
                 "    - {{name: {rule}, action: allow, from: [{{{peer}}}], ports: [{{protocol: any}}]}}\n"
             );
@@ -165,7 +172,7 @@ struct Seen {
 #[test]
 fn a_change_of_some_documents_is_what_reading_all_of_them_gives() {
     let mut seen = Seen::default();
-    each(150, 2048..=8192, |random| {
+    each(300, 2048..=8192, |random| {
         let mut all: BTreeMap<Key, SourceFile> = BTreeMap::new();
         all.insert(
             ("Fabric", "f".to_owned()),

@@ -41,7 +41,7 @@ impl Registry {
     /// what changed, and the warnings about it; or every error, with nothing changed.
     ///
     /// Warnings are those that a document itself shows. What only all documents together show, such as a policy that selects
-    /// nothing, [`load`](super::super::load) says; and so does a change of the `Fabric` document, which reads all of them.
+    /// nothing, [`crate::documents::load`] says; and so does a change of the `Fabric` document, which reads all of them.
     pub fn change(
         &mut self,
         written: &[SourceFile],
