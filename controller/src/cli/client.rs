@@ -6,7 +6,8 @@ use selvedge_proto::MAX_MESSAGE_BYTES;
 use selvedge_proto::wire::fabric_client::FabricClient;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
-use super::{CliError, config};
+use super::config::{self, Known};
+use super::{CliError, renew};
 use crate::trust::client;
 
 /// A client of the controller.
@@ -21,8 +22,14 @@ pub(super) async fn connect(server: &str) -> Result<Client, CliError> {
 
 /// A connection to `server`, with our identity where it is encrypted.
 pub(super) async fn channel(server: &str) -> Result<Channel, CliError> {
-    let tls = if server.starts_with("https:") { Some(client(&config::identity()?)) } else { None };
-    channel_with(server, tls).await
+    if !server.starts_with("https:") {
+        return channel_with(server, None).await;
+    }
+    let identity = match config::identity()? {
+        Known::Own { folder, identity } => renew::if_due(server, &folder, identity).await,
+        Known::Administrator(identity) => identity,
+    };
+    channel_with(server, Some(client(&identity))).await
 }
 
 /// A connection to `server`.

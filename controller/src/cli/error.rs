@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use selvedge_hw_profiles::ProfileError;
 use selvedge_hw_profiles::recording::RecordingError;
 use selvedge_proto::{ChunkError, DecodeError};
 use selvedge_topology::compile::CompileError;
 use selvedge_topology::identity::IdentityError;
-use selvedge_trust::pki::PkiError;
+use selvedge_trust::pki::{PkiError, Subject};
 use selvedge_trust::token::TokenError;
 use selvedge_trust::{AnchorError, KeyError};
 
@@ -16,6 +17,19 @@ use crate::state::ProposalError;
 
 fn paths(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or ")
+}
+
+/// How somebody whose certificate ended gets another.
+fn remedy(subject: &Subject) -> String {
+    const ON_ITS_MACHINE: &str =
+        "on the controller's machine, `selvedge-controller init` makes the first administrator another";
+    match subject {
+        Subject::Operator { operator, role, .. } => format!(
+            "have an administrator make a token (`selvedge operator invite {operator} --role {role}`) and use it with \
+             `selvedge login`; {ON_ITS_MACHINE}"
+        ),
+        Subject::Controller | Subject::Etcd | Subject::Node { .. } => ON_ITS_MACHINE.to_owned(),
+    }
 }
 
 /// Why a command fails, with what to do about it.
@@ -53,6 +67,19 @@ pub enum CliError {
         folder: PathBuf,
         /// What is wrong with it.
         source: PkiError,
+    },
+    /// An identity that is over.
+    #[error(
+        "the certificate of {subject} in {} ended at {}; {}",
+        folder.display(), humantime::format_rfc3339_seconds(*end), remedy(subject)
+    )]
+    CertificateEnded {
+        /// Its folder.
+        folder: PathBuf,
+        /// Whose it is.
+        subject: Subject,
+        /// When it ended.
+        end: SystemTime,
     },
     /// A token that is none.
     #[error("{0}")]

@@ -19,6 +19,7 @@ mod members;
 mod observe;
 mod output;
 mod placement;
+mod renew;
 mod sign;
 mod snapshot;
 mod source;

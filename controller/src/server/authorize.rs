@@ -188,7 +188,9 @@ fn identify(request: &http::Request<Body>, members: &Members) -> Result<Caller, 
         certificate.map_err(|error| Status::unauthenticated(format!("your certificate: {error}")))?;
     // TLS looked when the connection was made; it may be an old one.
     if certificate.end <= SystemTime::now() {
-        return Err(Status::unauthenticated("your certificate ended; connect with a newer one"));
+        return Err(Status::unauthenticated(
+            "your certificate ended; connect with a newer one, or ask for an invitation",
+        ));
     }
     if !members.count(&certificate.subject) {
         let subject = certificate.subject;
