@@ -40,10 +40,10 @@ pub(crate) struct Options {
         env = "CONVERGENCE_NODES"
     )]
     pub(crate) nodes: Vec<usize>,
-    /// Put so many of `etcd grpc-proxy` between the agents and etcd. Where a process may open fewer than two files for each node, and
-    /// some more, there is no other way
-    #[arg(long, value_name = "N", default_value_t = 0, env = "CONVERGENCE_PROXIES")]
-    pub(crate) proxies: u8,
+    /// Put so many of `etcd grpc-proxy` between the agents and etcd. Without it: none, where etcd may open two files for each node, and
+    /// else as many as it takes
+    #[arg(long, value_name = "N", env = "CONVERGENCE_PROXIES")]
+    pub(crate) proxies: Option<u8>,
     /// Seed of the fabrics
     #[arg(long, default_value_t = 5)]
     pub(crate) seed: u64,

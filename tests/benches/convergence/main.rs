@@ -77,7 +77,11 @@ async fn run(size: Size, options: &Options) -> Result<Run> {
         compiled.policy.p50,
         compiled.workload.p50
     );
-    let shape = if options.proxies > 0 { Shape::Proxies(options.proxies) } else { Shape::Single };
+    let shape = match options.proxies.map_or_else(|| namespace::proxies_for(nodes), Ok)? {
+        0 => Shape::Single,
+        proxies => Shape::Proxies(proxies),
+    };
+    println!("agents reach etcd so: {shape:?}");
     let floor = floor_of(size).await?;
     let mut world = World::up(&report::folder()?, size, options.seed, shape).await?;
     let [published, taken] = world.first.map(|time| time.as_secs_f64());

@@ -21,3 +21,13 @@ pub(crate) fn enter() -> Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     Ok(())
 }
+
+/// How many proxies it takes that no server has more connections of agents than it may have files open: none where etcd itself can
+/// have all of them.
+pub(crate) fn proxies_for(nodes: usize) -> Result<u8> {
+    let (most, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // A quarter is for everything else.
+    let most = usize::try_from(most)? / 4 * 3;
+    let connections = 2 * nodes;
+    Ok(if connections <= most { 0 } else { u8::try_from(connections.div_ceil(most))? })
+}
