@@ -86,7 +86,8 @@ fn publication(number: u64, before: &TargetList, variant: usize) -> (Publication
             .chain([keys::manifest(*digest)])
             .collect::<Vec<_>>()
     });
-    let own_keys = record.chunks().map(keys::chunk).chain([keys::generation(Generation(number))]);
+    let of_record = record.lists().chain(record.chunks(&own).unwrap());
+    let own_keys = of_record.map(keys::chunk).chain([keys::generation(Generation(number))]);
     let published = own_keys.chain(plans).collect();
     chunks.append(own);
     (Publication { record, targets, gone: Vec::new(), manifests, chunks }, published)

@@ -8,8 +8,8 @@ use selvedge_topology::documents::SourceFile;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Generation;
 
-use crate::chunks::{ChunkError, Chunks, Cut, cut, join};
-use crate::convert::{DecodeError, at_most, name, present};
+use crate::chunks::{ChunkError, Chunks, Named, join};
+use crate::convert::{DecodeError, name, present};
 use crate::digest::Digest;
 use crate::signature::{FabricId, Signature, statement};
 use crate::target::Target;
@@ -17,8 +17,6 @@ use crate::wire;
 
 /// Most bytes of a file in one message.
 const PART_BYTES: usize = 16 << 10;
-/// Most chunks of documents, or of targets, that a record names.
-const MAX_RECORD_CHUNKS: usize = 16 << 10;
 
 /// How many documents a generation changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,8 +32,8 @@ pub struct Summary {
 /// What each node has to enforce.
 pub type TargetList = BTreeMap<NodeName, Target>;
 
-/// The value of [`crate::keys::generation`]. Files and targets are chunks of their own, shared with the
-/// generations before and after.
+/// The value of [`crate::keys::generation`]. Files and targets are chunks of their own, named by lists that
+/// are chunks as well; all of it is shared with the generations before and after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenerationRecord {
     /// Its number.
@@ -46,8 +44,8 @@ pub struct GenerationRecord {
     pub summary: Summary,
     /// The fabric's, over [`GenerationRecord::statement`]; none where nobody asks for one.
     pub signature: Option<Signature>,
-    sources: Vec<Digest>,
-    targets: Vec<Digest>,
+    sources: Named,
+    targets: Named,
 }
 
 impl GenerationRecord {
@@ -60,19 +58,29 @@ impl GenerationRecord {
         targets: &TargetList,
     ) -> Result<(Self, Chunks), ChunkError> {
         let mut chunks = Chunks::new();
-        let sources = cut(files.iter().flat_map(parts), Cut::CONTENT, &mut chunks)?;
-        let targets = cut(targets.iter().map(node_target), Cut::CONTENT, &mut chunks)?;
+        let sources = Named::cut(files.iter().flat_map(parts), &mut chunks)?;
+        let targets = Named::cut(targets.iter().map(node_target), &mut chunks)?;
         Ok((Self { generation, created, summary, signature: None, sources, targets }, chunks))
     }
 
-    /// The chunks it names.
-    pub fn chunks(&self) -> impl Iterator<Item = Digest> {
-        self.sources.iter().chain(&self.targets).copied()
+    /// The chunks that say which others there are.
+    pub fn lists(&self) -> impl Iterator<Item = Digest> {
+        self.sources.lists().iter().chain(self.targets.lists()).copied()
     }
 
-    /// Those of them that [`GenerationRecord::targets`] is read from.
-    pub fn target_chunks(&self) -> impl Iterator<Item = Digest> {
-        self.targets.iter().copied()
+    /// Those of them that [`GenerationRecord::target_chunks`] reads.
+    pub fn target_lists(&self) -> impl Iterator<Item = Digest> {
+        self.targets.lists().iter().copied()
+    }
+
+    /// The chunks of files and targets. `chunks` has the lists, and may have more.
+    pub fn chunks(&self, chunks: &Chunks) -> Result<Vec<Digest>, ChunkError> {
+        Ok([self.sources.read(chunks)?, self.targets.read(chunks)?].concat())
+    }
+
+    /// Those of them that [`GenerationRecord::targets`] is read from, besides its lists.
+    pub fn target_chunks(&self, chunks: &Chunks) -> Result<Vec<Digest>, ChunkError> {
+        self.targets.read(chunks)
     }
 
     /// What is signed: everything the record says, and by the digests of its chunks all that it names.
@@ -86,14 +94,17 @@ impl GenerationRecord {
     /// As it lies in etcd.
     pub fn encode(&self) -> Vec<u8> {
         let Self { generation, created, summary, signature, sources, targets } = self;
-        let list = |digests: &[Digest]| digests.iter().map(|digest| (*digest).into()).collect();
+        let (sources, source_lists) = sources.to_wire();
+        let (targets, target_lists) = targets.to_wire();
         let record = wire::GenerationRecord {
             generation: generation.0,
             created_ms: millis(*created),
-            sources: list(sources),
-            targets: list(targets),
+            sources,
+            targets,
             summary: Some((*summary).into()),
             signature: Signature::encode(*signature),
+            source_lists,
+            target_lists,
         };
         record.encode_to_vec()
     }
@@ -101,25 +112,30 @@ impl GenerationRecord {
     /// Reads what lies in etcd.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let record = wire::GenerationRecord::decode(bytes)?;
-        let wire::GenerationRecord { generation, created_ms, sources, targets, summary, signature } = record;
-        at_most("chunks of a generation", sources.len() + targets.len(), MAX_RECORD_CHUNKS)?;
-        let list = |digests: Vec<Vec<u8>>| {
-            digests.iter().map(|digest| Digest::try_from(digest.as_slice())).collect::<Result<Vec<_>, _>>()
-        };
+        let wire::GenerationRecord {
+            generation,
+            created_ms,
+            sources,
+            targets,
+            summary,
+            signature,
+            source_lists,
+            target_lists,
+        } = record;
         Ok(Self {
             generation: Generation(generation),
             created: time(created_ms)?,
             summary: present("summary", summary)?.into(),
             signature: Signature::decode(&signature)?,
-            sources: list(sources)?,
-            targets: list(targets)?,
+            sources: Named::from_wire("chunks of documents", &sources, &source_lists)?,
+            targets: Named::from_wire("chunks of targets", &targets, &target_lists)?,
         })
     }
 
     /// The documents, file by file, as they were applied.
     pub fn files(&self, chunks: &Chunks) -> Result<Vec<SourceFile>, ChunkError> {
         let mut files: Vec<SourceFile> = Vec::new();
-        for wire::SourcePart { file, text } in join(self.sources.iter().copied(), chunks)? {
+        for wire::SourcePart { file, text } in join(self.sources.read(chunks)?, chunks)? {
             match files.last_mut() {
                 Some(last) if last.name == file => last.text.push_str(&text),
                 _ => files.push(SourceFile { name: file, text }),
@@ -130,7 +146,7 @@ impl GenerationRecord {
 
     /// What each node has to enforce.
     pub fn targets(&self, chunks: &Chunks) -> Result<TargetList, RecordError> {
-        Ok(targets_from_wire(join(self.targets.iter().copied(), chunks)?)?)
+        Ok(targets_from_wire(join(self.targets.read(chunks)?, chunks)?)?)
     }
 }
 

@@ -20,6 +20,7 @@
 //! Chunks and manifests are immutable and shared. A target names a manifest; that names the chunks of the node's own part of its plan, and
 //! lists, which name the chunks of the blocks that nodes share. So what nodes have in common is there once, and where that changes, a node
 //! costs its manifest and a piece of a list, some three kilobytes, and its target. A list of a thousand names is in some thirty chunks.
+//! A generation's record names the chunks of its documents and targets by such lists, too.
 //!
 //! Everything the controller writes, it writes in transactions
 //! that compare the create revision of its leader key, of at most [`MAX_TXN_OPS`] operations. A node's agent
@@ -53,8 +54,9 @@ use crate::digest::Digest;
 pub const PREFIX: &str = "/selvedge/v1/";
 /// Which format lies under [`PREFIX`].
 pub const FORMAT_KEY: &str = "/selvedge/v1/format";
-/// The format that this version writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
+/// The format that this version writes, and the newest that it reads. Since 2, records of generations name their chunks by lists; they
+/// did so one by one before, which is still read.
+pub const FORMAT: u32 = 2;
 /// The active controller.
 pub const LEADER: &str = "/selvedge/v1/leader";
 /// Before generations.

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use prost::Message;
 use selvedge_proto::{
     Count, DecodeError, Digest, EgressReport, FabricId, Flow, FlowEnd, FlowRule, GenerationRecord,
     MAX_REVOCATIONS, MAX_RULE_COUNTS, Mode, Observed, Occupancy, PortReport, ProofReport, Refusal, Report,
@@ -250,6 +252,34 @@ fn whatever_differs_in_meaning_differs_in_what_is_signed() {
     signed.signature = Some(Signature([9; 64]));
     assert_eq!(signed.statement(here), statements[5]);
     assert_eq!(GenerationRecord::decode(&signed.encode()), Ok(signed));
+}
+
+#[test]
+fn a_record_names_thousands_of_chunks_by_few_lists_and_one_of_before_is_read_as_it_was() {
+    let file = |number: u32| SourceFile {
+        name: format!("{number}.yaml"),
+        text: (0..12).map(|line| format!("key-{number}-{line}: {}\n", "v".repeat(60))).collect(),
+    };
+    let files: Vec<SourceFile> = (0..40_000).map(file).collect();
+    let (created, summary, targets) = (SystemTime::UNIX_EPOCH, Summary::default(), TargetList::new());
+    let (record, chunks) = GenerationRecord::new(Generation(1), created, summary, &files, &targets).unwrap();
+    let named = record.chunks(&chunks).unwrap();
+    assert!(named.len() > 700, "{} chunks", named.len());
+    assert!(record.encode().len() < 3 << 10, "{} bytes", record.encode().len());
+    let all: BTreeSet<Digest> = named.iter().copied().chain(record.lists()).collect();
+    assert_eq!(all, chunks.digests().collect());
+
+    // As up to format 1 of the layout: without lists.
+    let mut before = wire::GenerationRecord::decode(record.encode().as_slice()).unwrap();
+    before.source_lists.clear();
+    before.sources = named.iter().copied().map(Vec::from).collect();
+    let bytes = before.encode_to_vec();
+    let read = GenerationRecord::decode(&bytes).unwrap();
+    assert_eq!(read.encode(), bytes);
+    assert_eq!((read.lists().count(), read.chunks(&chunks)), (0, Ok(named)));
+    assert_eq!(read.files(&chunks).unwrap().len(), files.len());
+    before.source_lists = vec![before.sources[0].clone()];
+    assert!(GenerationRecord::decode(&before.encode_to_vec()).is_err(), "named in both ways");
 }
 
 #[test]

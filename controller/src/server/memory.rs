@@ -140,7 +140,10 @@ impl Memory {
     /// All of the generation that `record` is, as it was published.
     pub(super) fn recall(&self, record: GenerationRecord) -> Result<Publication, MemoryError> {
         let mut chunks = Chunks::new();
-        for digest in record.chunks() {
+        for digest in record.lists() {
+            chunks.insert(digest, self.get(digest)?).map_err(RecordError::from)?;
+        }
+        for digest in record.chunks(&chunks).map_err(RecordError::from)? {
             chunks.insert(digest, self.get(digest)?).map_err(RecordError::from)?;
         }
         let targets = record.targets(&chunks)?;

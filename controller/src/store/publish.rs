@@ -36,7 +36,7 @@ impl Publication {
     pub fn content(&self) -> impl Iterator<Item = Digest> {
         let targets = self.targets.values().map(|target| target.manifest);
         let brought = self.manifests.keys().copied().chain(self.chunks.digests());
-        self.record.chunks().chain(targets).chain(brought)
+        self.record.lists().chain(targets).chain(brought)
     }
 
     /// What writes the content that it brings.

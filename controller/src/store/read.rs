@@ -46,9 +46,11 @@ impl Store {
         value.map(|value| decode(&key, &value)).transpose()
     }
 
-    /// The chunks that `record` names.
+    /// The chunks that `record` leads to.
     pub async fn chunks_of(&self, record: &GenerationRecord) -> Result<Chunks, StoreError> {
-        self.chunks(record.chunks().collect()).await
+        let mut chunks = self.lists(record.lists().collect()).await?;
+        chunks.append(self.chunks(record.chunks(&chunks)?).await?);
+        Ok(chunks)
     }
 
     /// Chunks by their digests, all of which have to be there.

@@ -2,6 +2,7 @@
 
 mod cut;
 mod list;
+mod named;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 pub(crate) use cut::{Cut, cut, each, hash, join};
 pub use list::names_in;
 pub(crate) use list::{DigestList, digests_from_wire, digests_to_wire};
+pub(crate) use named::Named;
 
 use crate::convert::DecodeError;
 use crate::digest::Digest;

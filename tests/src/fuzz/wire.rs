@@ -66,6 +66,7 @@ pub(super) fn generation(input: &[u8]) -> Outcome {
     let Ok(mut wire) = wire::GenerationRecord::decode(record) else { return outcome };
     let [sources, targets] = contents.each_ref().map(|content| Digest::of(content));
     (wire.sources, wire.targets) = (vec![sources.into()], vec![targets.into()]);
+    (wire.source_lists, wire.target_lists) = Default::default();
     let Ok(record) = GenerationRecord::decode(&wire.encode_to_vec()) else { return outcome };
     let mut chunks = Chunks::new();
     for (digest, content) in [sources, targets].into_iter().zip(contents) {
@@ -200,7 +201,8 @@ pub(super) fn generation_seeds() -> Vec<Vec<u8>> {
     let summary = Summary { added: 1, changed: 2, removed: 3 };
     let (record, chunks) =
         GenerationRecord::new(Generation(7), time(), summary, &files, &targets).expect("small");
-    let contents = record.chunks().flat_map(|digest| run_of(chunks.get(digest).unwrap()));
+    let contents =
+        record.chunks(&chunks).unwrap().into_iter().flat_map(|digest| run_of(chunks.get(digest).unwrap()));
     vec![contents.chain(record.encode()).collect()]
 }
 

@@ -122,8 +122,8 @@ impl Store {
         Ok(run)
     }
 
-    /// Marks what a generation names, if it stays, and says whether it does. `lists` are the chunks of lists of targets that were
-    /// read so far: neighbours share them.
+    /// Marks what a generation names, if it stays, and says whether it does. `lists` are the chunks of lists and of targets that
+    /// were read so far: neighbours share them.
     async fn mark_generation(
         &self,
         generation: Generation,
@@ -133,13 +133,17 @@ impl Store {
     ) -> Result<bool, StoreError> {
         // Taken away since by the next leader: then the sweep will be refused.
         let Some(record) = self.generation(generation).await? else { return Ok(false) };
-        let unread: Vec<Digest> = record.target_chunks().filter(|digest| !lists.contains(*digest)).collect();
-        lists.append(self.chunks(unread).await?);
+        let unread = |digests: Vec<Digest>, read: &Chunks| -> Vec<Digest> {
+            digests.into_iter().filter(|digest| !read.contains(*digest)).collect()
+        };
+        lists.append(self.lists(unread(record.lists().collect(), lists)).await?);
+        lists.append(self.chunks(unread(record.target_chunks(lists)?, lists)).await?);
         let targets = record.targets(lists)?;
         let stays = keeping.keeps(&targets);
         if stays {
             named.manifests.extend(targets.into_values().map(|target| target.manifest));
-            named.chunks.extend(record.chunks());
+            named.chunks.extend(record.lists());
+            named.chunks.extend(record.chunks(lists)?);
         }
         Ok(stays)
     }
