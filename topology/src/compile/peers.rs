@@ -11,19 +11,21 @@
 //! and that of the networks in which there are workloads. What lies in one of those and in no other block has
 //! the identity [`Identity::UNKNOWN`], and the class that it would have without.
 
+mod matching;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+pub(super) use matching::{Matching, has_service};
+
 use super::Halt;
 use super::cidrs::Cidrs;
 use super::kinds::Kinds;
 use super::numbers::Numbers;
 use crate::identity::{Class, Identity, SecurityLabels};
-use crate::l4::L4Match;
-use crate::model::{Attachment, CidrBlock, Entity, Model, Peer, Rule};
 use crate::oracle::network;
 use crate::plan::{Block, PlanAddress, PlanIdentity};
 
@@ -389,76 +391,4 @@ impl Peers {
         let class = cidr.and_then(|cidr| self.numbers.known(identity, cidr)).unwrap_or(identity.into());
         PlanAddress { prefix: IpNet::from(address), identity, class }
     }
-
-    /// The classes that `peer` matches; every class there is or will be for [`Entity::Any`].
-    pub(super) fn matching(&self, model: &Model, peer: &Peer) -> Matching {
-        let of = |identity: Identity| self.of_identity.get(&identity).into_iter().flatten().copied();
-        Matching::These(match peer {
-            Peer::Entity(Entity::Any) => return Matching::Every,
-            Peer::Selector(selector) => self.kinds.select(selector).into_iter().flat_map(of).collect(),
-            Peer::Entity(Entity::Unmanaged) => {
-                self.kinds.iter().filter(|(_, kind)| !kind.is_subject()).flat_map(|(id, _)| of(id)).collect()
-            }
-            Peer::Entity(Entity::World) => {
-                self.named.values().copied().chain([Identity::WORLD.into()]).collect()
-            }
-            Peer::Entity(Entity::Host) => of(Identity::HOST).collect(),
-            Peer::Entity(Entity::RemoteNode) => of(Identity::REMOTE_NODE).collect(),
-            Peer::Cidr(block) => self.inside(block).collect(),
-            Peer::Group(name) => {
-                let blocks = model.cidr_groups.get(name).into_iter().flatten();
-                blocks.flat_map(|block| self.inside(block)).collect()
-            }
-        })
-    }
-
-    /// The classes of addresses in `block`.
-    fn inside<'p>(&'p self, block: &'p CidrBlock) -> impl Iterator<Item = Class> + 'p {
-        // Ordered by network: those inside another begin with it or after it.
-        let begin = self.of_cidr.range(block.cidr..);
-        let inside = begin.take_while(|(cidr, _)| block.cidr.contains(*cidr));
-        inside.filter(|(cidr, _)| holds(block, Some(**cidr))).flat_map(|(_, classes)| classes).copied()
-    }
-
-    /// Whether what `rule` says of `class` is another thing than of a class that is not there.
-    pub(super) fn notices(&self, model: &Model, rule: &Rule, class: &PeerClass) -> bool {
-        rule.peers.iter().any(|peer| match (peer, class.member) {
-            // A service name in a rule for everyone tells peers apart by the services they have.
-            (Peer::Entity(Entity::Any), _) => has_service(rule),
-            (Peer::Selector(selector), Member::Workload) => {
-                self.kinds.get(class.identity).is_some_and(|kind| selector.matches(&kind.example.labels))
-            }
-            (Peer::Entity(Entity::Unmanaged), Member::Workload) => {
-                let kind = self.kinds.get(class.identity);
-                kind.is_some_and(|kind| matches!(kind.example.attachment, Attachment::Unmanaged(_)))
-            }
-            (Peer::Entity(Entity::World), Member::World)
-            | (Peer::Entity(Entity::Host), Member::Host)
-            | (Peer::Entity(Entity::RemoteNode), Member::RemoteNode) => true,
-            (Peer::Selector(_) | Peer::Entity(_), _) => false,
-            (Peer::Cidr(block), _) => holds(block, class.cidr),
-            (Peer::Group(name), _) => {
-                let blocks = model.cidr_groups.get(name);
-                blocks.is_some_and(|blocks| blocks.iter().any(|block| holds(block, class.cidr)))
-            }
-        })
-    }
-}
-
-pub(super) fn has_service(rule: &Rule) -> bool {
-    rule.ports.iter().any(|port| matches!(port, L4Match::Service { .. }))
-}
-
-/// Classes that a peer matches.
-#[derive(Clone, Debug)]
-pub(super) enum Matching {
-    Every,
-    These(BTreeSet<Class>),
-}
-
-/// Whether addresses whose narrowest named CIDR is `cidr` are in `block`.
-fn holds(block: &CidrBlock, cidr: Option<IpNet>) -> bool {
-    cidr.is_some_and(|cidr| {
-        block.cidr.contains(&cidr) && !block.except.iter().any(|hole| hole.contains(&cidr))
-    })
 }

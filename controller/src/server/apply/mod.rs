@@ -7,11 +7,12 @@ mod desk;
 mod error;
 mod lockouts;
 mod sign;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use selvedge_proto::{Summary, TargetList};
+use selvedge_proto::Summary;
 use selvedge_topology::claims::Claims;
 use selvedge_topology::documents::{Diagnostic, Document, Loaded, SourceFile, load};
 use selvedge_topology::failsafe::Lockout;
@@ -19,7 +20,7 @@ use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::operators::Asker;
-use selvedge_topology::placement::{Hole, Obstacles, SeenNode};
+use selvedge_topology::placement::{Hole, SeenNode};
 use selvedge_topology::plan::Generation;
 use selvedge_trust::audit::{Author, Deed};
 use tokio::sync::{Mutex, watch};
@@ -27,9 +28,7 @@ use tracing::{info, warn};
 
 use super::audit::Audit;
 use super::{Authority, Memory};
-use crate::state::{
-    Change, ChangeKind, Owners, Proposal, changes, differing, is_same, summary, unified_diff,
-};
+use crate::state::{Change, ChangeKind, Owners, changes, unified_diff};
 use crate::store::{Fence, Fresh, Identities, Publication, Store, StoreError};
 pub(super) use collect::Collected;
 pub(super) use current::Current;
@@ -38,6 +37,7 @@ pub(super) use error::ApplyError;
 pub(super) use lockouts::{Lockouts, Path};
 use sign::Next;
 pub(super) use sign::Signed;
+use verdict::{Verdict, judge, next};
 
 /// The desired state: what it is, and who may change it.
 pub(super) struct Desired {
@@ -380,70 +380,6 @@ impl Desired {
         self.current.send_replace(Some(Arc::new(current)));
         Ok(step.end(Some(generation)))
     }
-}
-
-/// What comes of holding plans against what is in force.
-enum Verdict {
-    /// They mean that.
-    Same(Generation),
-    /// They would be a new generation.
-    Next(Step),
-}
-
-/// What a new generation changes.
-struct Step {
-    summary: Summary,
-    changes: Vec<(ChangeKind, String, String)>,
-    nodes: BTreeSet<NodeName>,
-    /// What is known to go unenforced, and allowed to.
-    holes: Vec<Hole>,
-    /// Who is cut off from what, as it was allowed.
-    lockouts: Vec<Lockout>,
-}
-
-impl Step {
-    fn end(self, generation: Option<Generation>) -> End {
-        let Self { summary: _, changes, nodes, holes, lockouts } = self;
-        End::Changed { generation, changes, nodes, holes, lockouts }
-    }
-}
-
-/// The number of the generation after `before`.
-fn next(before: Option<&Current>) -> Generation {
-    Generation(before.map_or(0, |current| current.generation.0) + 1)
-}
-
-/// Whether `proposal` is another desired state than that of `before`, and may be the next.
-fn judge(
-    before: Option<&Current>,
-    model: &Model,
-    changed: &[Change<'_>],
-    (proposal, lockouts): (&Proposal, Vec<Lockout>),
-    terms: &Terms<'_>,
-) -> Result<Verdict, ApplyError> {
-    static NONE: TargetList = TargetList::new();
-    let targets = before.map_or(&NONE, |current| &current.targets);
-    if let Some(current) = before
-        && changed.is_empty()
-        && is_same(targets, &proposal.plans)
-    {
-        return Ok(Verdict::Same(current.generation));
-    }
-    claims::check(before, model, changed, &terms.asker)?;
-    let Obstacles { holes, demands } = proposal.obstacles.clone();
-    if !demands.is_empty() {
-        return Err(ApplyError::Demands(demands));
-    }
-    if terms.gaps == Gaps::Refused && !holes.is_empty() {
-        return Err(ApplyError::Unenforced(holes));
-    }
-    if terms.lockouts == Lockouts::Refused && !lockouts.is_empty() {
-        return Err(ApplyError::Lockouts(lockouts));
-    }
-    let name = |change: &Change<'_>| (change.change(), change.kind.to_owned(), change.name.to_owned());
-    let changes = changed.iter().map(name).collect();
-    let nodes = differing(targets, &proposal.plans);
-    Ok(Verdict::Next(Step { summary: summary(changed), changes, nodes, holes, lockouts }))
 }
 
 async fn draft(

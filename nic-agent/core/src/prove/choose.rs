@@ -10,7 +10,8 @@ use selvedge_topology::model::{Direction, PortRole};
 use selvedge_topology::plan::{Decision, Outcome, Plan, PlanIndex, PlanRow, PlanSet, SetId};
 
 use super::ends::{End, Ends, Place};
-use super::packet::{Packet, carried};
+use super::keys::{any_key, ends_of, keys, starts};
+use super::packet::Packet;
 use super::{Asked, Case, Expected};
 use crate::machine::{IfIndex, Machine};
 use crate::reconcile::Hook;
@@ -368,40 +369,6 @@ fn expect(source: &End, destination: &End, asked: &[Option<Asked>; 2]) -> Expect
         logged: decisions.iter().flatten().any(|decision| decision.logged),
         identities: [source.identity, destination.identity],
     }
-}
-
-fn starts(plan: &Plan, family: usize) -> Vec<L4Key> {
-    let all = plan.sets.iter().flat_map(|set| &set.intervals).map(|interval| interval.first);
-    let keys: BTreeSet<L4Key> =
-        all.filter(|key| carried(family).iter().any(|range| range.contains(*key))).collect();
-    keys.into_iter().collect()
-}
-
-/// The keys of an interval.
-fn keys(set: &PlanSet, interval: usize) -> Option<L4Range> {
-    let first = set.intervals.get(interval)?.first;
-    let last = match set.intervals.get(interval + 1) {
-        Some(next) => L4Key::from_number(next.first.number().checked_sub(1)?)?,
-        None => L4Key::LAST,
-    };
-    Some(L4Range { first, last })
-}
-
-/// The lowest and the highest key among `keys` that packets of the family have.
-fn ends_of(keys: L4Range, family: usize) -> impl Iterator<Item = L4Key> {
-    let mut within = carried(family).iter().filter_map(move |range| {
-        let (first, last) = (range.first.max(keys.first), range.last.min(keys.last));
-        (first <= last).then_some((first, last))
-    });
-    let lowest = within.clone().next().map(|(first, _)| first);
-    let highest = within.next_back().map(|(_, last)| last);
-    lowest.into_iter().chain(highest.filter(|highest| Some(*highest) != lowest))
-}
-
-/// A key that packets of the family have, of the list's intervals in turn.
-fn any_key(set: &PlanSet, turn: usize, family: usize) -> Option<L4Key> {
-    let count = set.intervals.len();
-    (0..count).find_map(|step| ends_of(keys(set, (turn + step) % count)?, family).next())
 }
 
 /// At most `limit` of `all`, spread evenly.

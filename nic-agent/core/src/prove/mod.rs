@@ -11,6 +11,7 @@
 
 mod choose;
 mod ends;
+mod keys;
 mod packet;
 mod ruling;
 mod written;
