@@ -164,3 +164,6 @@ impl Compiler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
