@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::unistd::syncfs;
 use selvedge_agent_core::Placement;
 use selvedge_agent_core::device::DeviceCounts;
 use selvedge_codegen::Hits;
@@ -20,6 +21,9 @@ use selvedge_trust::{Anchor, Mistrust};
 use serde::{Deserialize, Serialize};
 
 use super::Fetched;
+
+/// Up to so many files are synced one by one.
+const FEW: usize = 32;
 
 /// Something wrong with the files.
 #[derive(Debug, thiserror::Error)]
@@ -168,12 +172,22 @@ impl StateDir {
         let Fetched { target, manifest, chunks, plan: _ } = fetched;
         let mut old = self.names()?;
         let content = chunks.iter().chain([(target.manifest, manifest.as_slice())]);
+        let mut fresh = Vec::new();
         for (digest, bytes) in content {
             let name = digest.to_string();
             let is_whole = || self.kept().contains(digest) || self.manifest(digest).is_some();
             if !old.remove(&name) || !is_whole() {
-                write(&self.content().join(name), bytes)?;
+                fresh.push((self.content().join(name), bytes));
             }
+        }
+        // Few are synced each, whatever else the machine writes; thousands, of a first plan, all at once.
+        let sync = if fresh.len() <= FEW { File::sync_all } else { |_: &File| Ok(()) };
+        for (path, bytes) in &fresh {
+            put(path, bytes, sync)?;
+        }
+        if fresh.len() > FEW {
+            let synced = File::open(self.content()).and_then(|folder| Ok(syncfs(&folder)?));
+            synced.map_err(failed("sync", &self.content()))?;
         }
         write(&self.accepted(), print(target).as_bytes())?;
         self.kept().clone_from(chunks);
@@ -244,10 +258,15 @@ impl StateDir {
 
 /// Writes beside, syncs, and renames.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    put(path, bytes, File::sync_all)
+}
+
+/// Writes beside, and renames.
+fn put(path: &Path, bytes: &[u8], sync: fn(&File) -> io::Result<()>) -> Result<(), StateError> {
     let beside = path.with_extension("new");
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
-        file.sync_all()
+        sync(&file)
     });
     written.map_err(failed("write", &beside))?;
     fs::rename(&beside, path).map_err(failed("rename to", path))
@@ -278,93 +297,4 @@ fn parse(text: &str) -> Result<Target, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use selvedge_proto::plan::encode_plan;
-    use selvedge_topology::demands::Demands;
-    use selvedge_topology::model::NodeRole;
-    use selvedge_topology::plan::Plan;
-    use selvedge_topology::timeouts::Timeouts;
-
-    use super::*;
-
-    fn fetched(generation: u64, role: NodeRole) -> Fetched {
-        let (ports, workloads, addresses, rows) = (vec![], vec![], vec![], vec![]);
-        let (sets, rules, identities) = (vec![], vec![], vec![]);
-        let plan = Plan {
-            demands: Demands::default(),
-            node: "n".parse().unwrap(),
-            role,
-            timeouts: Timeouts::default(),
-            ports,
-            workloads,
-            addresses,
-            rows,
-            sets,
-            rules,
-            identities,
-        };
-        let encoded = encode_plan(&plan.clone().into()).unwrap();
-        let signature = None;
-        let target = Target { generation: Generation(generation), manifest: encoded.digest, signature };
-        Fetched { target, manifest: encoded.manifest, chunks: encoded.chunks, plan }
-    }
-
-    fn state() -> (tempfile::TempDir, StateDir) {
-        let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::open(directory.path(), &"n".parse().unwrap(), None).unwrap();
-        (directory, state)
-    }
-
-    #[test]
-    fn what_nics_dropped_is_taken_up_again_unless_the_machine_started_anew() {
-        use selvedge_agent_core::device::Reading;
-        let (_directory, state) = state();
-        assert_eq!(state.load_device_counts("one"), DeviceCounts::default());
-        let mut counts = DeviceCounts::default();
-        let words = [(selvedge_topology::model::RuleId(7), 5)].into();
-        counts.add(&"eth0".parse().unwrap(), Reading { program: 3, words });
-        state.save_device_counts("one", &counts).unwrap();
-        assert_eq!(state.load_device_counts("one"), counts);
-        assert_eq!(state.load_device_counts("two"), DeviceCounts::default());
-    }
-
-    #[test]
-    fn what_was_accepted_is_read_back_and_what_was_before_is_forgotten() {
-        let (_directory, state) = state();
-        assert_eq!(state.load().unwrap(), None);
-        state.save(&fetched(1, NodeRole::Host)).unwrap();
-        let second = fetched(2, NodeRole::Switch);
-        state.save(&second).unwrap();
-        assert_eq!(state.load().unwrap(), Some(second));
-        assert_eq!(fs::read_dir(state.content()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_damaged_file_is_named_with_what_is_wrong() {
-        let (_directory, state) = state();
-        state.save(&fetched(7, NodeRole::Host)).unwrap();
-        let good = fs::read_to_string(state.accepted()).unwrap();
-        for (text, problem) in [
-            (String::new(), "it has no checksum"),
-            (good.replace("generation 7", "generation 8"), "its checksum is wrong"),
-            (good[..good.len() - 10].to_owned(), "its checksum is wrong"),
-        ] {
-            fs::write(state.accepted(), text).unwrap();
-            let error = state.load().unwrap_err();
-            assert!(
-                matches!(&error, StateError::Damaged { problem: found, .. } if *found == problem),
-                "{error}"
-            );
-            assert!(error.to_string().contains("/n/accepted is damaged"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_manifest_is_noticed() {
-        let (_directory, state) = state();
-        let fetched = fetched(7, NodeRole::Host);
-        state.save(&fetched).unwrap();
-        fs::write(state.content().join(fetched.target.manifest.to_string()), b"rubbish").unwrap();
-        assert!(matches!(state.load(), Err(StateError::Damaged { .. })));
-    }
-}
+mod tests;
