@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::Ipv4Addr;
@@ -181,14 +182,85 @@ fn a_node_enrols_with_a_token_renews_itself_and_is_let_in_no_more_once_revoked()
     controller.stop();
     let log = controller.log();
     assert!(log.contains("TRACE") && log.contains("signed a certificate"), "everything was logged");
-    let line = String::from_utf8(token.stdout).unwrap();
+    let mut all = secrets(controller.folder.path());
+    all.extend(forms(&token));
+    assert_silent(&log, &all);
+}
+
+/// A running agent that logs all that it can, with a bpffs of its own.
+struct Agent {
+    child: Child,
+    bpffs: PathBuf,
+}
+
+impl Agent {
+    fn run(folder: &Path, state: &Path) -> Self {
+        let (bpffs, log) = (folder.join("bpf"), File::create(folder.join("agent.log")).unwrap());
+        fs::create_dir(&bpffs).unwrap();
+        let child = Command::new(built("selvedge-agent"))
+            .args(["run", "--node", "host1", "--state-dir"])
+            .arg(state)
+            .arg("--bpffs")
+            .arg(&bpffs)
+            .env("RUST_LOG", "trace")
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, bpffs }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+        let _unmounted = nix::mount::umount(&self.bpffs);
+    }
+}
+
+#[test]
+fn an_agent_that_logs_everything_logs_no_secret() {
+    let controller = Controller::start();
+    let folder = controller.folder.path();
+    let state = folder.join("state");
+    let token = controller.selvedge(&["node", "enroll", "host1"]);
+    assert!(token.status.success(), "{}", said(&token));
+    let file = folder.join("host1.token");
+    fs::write(&file, &token.stdout).unwrap();
+    let mut enroll = Command::new(built("selvedge-agent"));
+    enroll.args(["enroll", "--node", "host1", "--token-file"]).arg(&file).arg("--state-dir").arg(&state);
+    let enrolled = enroll.env("RUST_LOG", "trace").output().unwrap();
+    assert!(enrolled.status.success(), "{}", said(&enrolled));
+
+    // Each renewal makes a key and forgets the one before.
+    let agent = Agent::run(folder, &state);
+    let identity = membership::folder(&state, &"host1".parse().unwrap());
+    let (mut keys, end) = (BTreeSet::new(), Instant::now() + PATIENCE);
+    let log = || String::from_utf8_lossy(&fs::read(folder.join("agent.log")).unwrap()).into_owned();
+    while keys.len() < 9 {
+        assert!(Instant::now() < end, "{} lines of keys\n{}", keys.len(), log());
+        keys.extend(secrets(&identity));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(agent);
+    let log = log() + &said(&enrolled);
+    assert!(log.contains("TRACE") && log.matches("renewed the node's certificate").count() >= 2, "{log}");
+    let all: Vec<String> = keys.into_iter().chain(forms(&token)).collect();
+    assert_silent(&log, &all);
+}
+
+/// What a token, as a command printed it, could be seen as.
+fn forms(token: &Output) -> [String; 4] {
+    let line = String::from_utf8(token.stdout.clone()).unwrap();
     let secret = line.parse::<Token>().unwrap().secret;
     let bytes = secret.to_bytes();
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut all = secrets(controller.folder.path());
-    all.extend([line.trim().to_owned(), secret.into(), digits, format!("{bytes:?}")]);
-    assert!(all.len() > 8, "{} secrets", all.len());
-    for secret in &all {
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [line.trim().to_owned(), secret.into(), digits, format!("{bytes:?}")]
+}
+
+fn assert_silent(log: &str, secrets: &[String]) {
+    assert!(secrets.len() > 8, "{} secrets", secrets.len());
+    for secret in secrets {
         assert!(!log.contains(secret.as_str()), "a secret is in the log");
     }
 }
