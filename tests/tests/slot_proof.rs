@@ -103,10 +103,11 @@ fn misreads(trial: &Trial, slot: &SlotTables) -> bool {
 /// A packet, and where it is judged.
 type Witness = (Packet, (Hook, IfIndex));
 
-/// Packets that could notice a change: between all addresses, at the keys of the trial and around every interval. The node
-/// sends in its own name and that of a workload that it is.
+/// Packets that could notice a change: between all addresses, at the keys of the trial that policy is asked for and around every
+/// interval. The node sends in its own name and that of a workload that it is.
 fn witnesses(model: &Model, plan: &Plan, trial: &Trial) -> Vec<Witness> {
-    let mut keys: Vec<L4Key> = trial.cases.iter().map(|case| case.packet.key).collect();
+    let judged = trial.cases.iter().filter(|case| case.asked.iter().any(Option::is_some));
+    let mut keys: Vec<L4Key> = judged.map(|case| case.packet.key).collect();
     let starts = plan.sets.iter().flat_map(|set| &set.intervals).map(|interval| interval.first.number());
     keys.extend(
         starts.flat_map(|start| [start.saturating_sub(1), start, start + 1]).filter_map(L4Key::from_number),
