@@ -215,11 +215,13 @@ impl Desired {
     /// Makes targets in etcd what they should be, whoever wrote them; and gives etcd back what it has forgotten: one that was
     /// restored may have an older day's lease of this controller, which goes on leading then.
     pub(super) async fn mend(&self, store: &Store, audit: &Audit) -> Result<(), StoreError> {
-        let working = self.working.lock().await;
+        let mut working = self.working.lock().await;
         let Some(current) = self.current().filter(|_| working.newest == Newest::Known) else { return Ok(()) };
         self.remind(store, audit).await?;
         let wrong = store.write_targets(self.fence, &current.targets).await?;
         if wrong > 0 {
+            // What targets lead to may be gone as well: the next publication looks for all of it.
+            working.desk = None;
             warn!(wrong, "somebody else had changed targets in etcd; they are as they should be again");
         }
         Ok(())
