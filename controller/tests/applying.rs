@@ -111,6 +111,36 @@ async fn a_change_moves_the_target_of_the_node_whose_plan_it_changes_and_no_othe
 }
 
 #[tokio::test]
+async fn content_that_went_together_with_a_target_is_written_again_by_the_next_publication() {
+    let etcd = TestEtcd::start().await;
+    let controller = etcd.controller().await;
+    let mut client = client(&controller).await;
+    apply(&mut client, documents(), ApplyOutcome::Applied).await;
+    let (before, mut raw) = (etcd.dump().await, etcd.raw().await);
+    let of_host1 = keys::target(&"host1".parse().unwrap());
+    let lost = |key: &&String| {
+        **key == of_host1 || [keys::MANIFESTS, keys::CHUNKS].iter().any(|prefix| key.starts_with(prefix))
+    };
+    for key in before.keys().filter(lost) {
+        raw.delete(key.as_str(), None).await.unwrap();
+    }
+    let begun = std::time::Instant::now();
+    while !etcd.dump().await.contains_key(&of_host1) {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "the target is not written again");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let policy = POLICY.replace("action: allow", "action: deny");
+    let changed = files(&[("fabric.yaml", FABRIC), ("policy.yaml", &policy), ("workloads.yaml", WORKLOADS)]);
+    let response = apply(&mut client, changed, ApplyOutcome::Applied).await;
+    assert_eq!(response.nodes_changed, ["host2"]);
+    let after = etcd.dump().await;
+    for (name, target) in etcd.targets().await {
+        assert_eq!(plan(&after, &target).node.as_str(), name, "all that the target leads to is there");
+    }
+    controller.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_node_that_is_removed_loses_its_target_and_identities_stay() {
     let etcd = TestEtcd::start().await;
     let controller = etcd.controller().await;

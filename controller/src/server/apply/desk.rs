@@ -11,7 +11,8 @@ use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::SeenNode;
 use tracing::info;
 
-use crate::state::{Proposal, ProposalError, Workshop};
+use super::{ApplyError, blocking};
+use crate::state::{Change, Proposal, ProposalError, Workshop};
 
 /// A model and its plans.
 pub(super) struct Desk {
@@ -73,6 +74,19 @@ impl Draft {
             }
         }
     }
+}
+
+/// As [`Desk::draft`], where it holds up nobody.
+pub(super) async fn draft(
+    desk: Option<Desk>,
+    model: &Arc<Model>,
+    changed: &[Change<'_>],
+    identities: Arc<IdentityTable>,
+    seen: &Arc<BTreeMap<NodeName, SeenNode>>,
+) -> Result<Draft, ApplyError> {
+    let changed = changed.iter().map(|change| (change.kind.to_owned(), change.name.to_owned())).collect();
+    let (model, seen) = (Arc::clone(model), Arc::clone(seen));
+    Ok(blocking(move || Desk::draft(desk, model, changed, identities, &seen)).await??)
 }
 
 /// The documents `changed` as they were in `before`, and policies whose rules have other numbers in `after`.

@@ -16,7 +16,6 @@ use selvedge_proto::Summary;
 use selvedge_topology::claims::Claims;
 use selvedge_topology::documents::{Diagnostic, Document, Loaded, SourceFile, load};
 use selvedge_topology::failsafe::Lockout;
-use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::operators::Asker;
@@ -28,11 +27,11 @@ use tracing::{info, warn};
 
 use super::audit::Audit;
 use super::{Authority, Memory};
-use crate::state::{Change, ChangeKind, Owners, changes, unified_diff};
+use crate::state::{ChangeKind, Owners, changes, unified_diff};
 use crate::store::{Fence, Fresh, Identities, Publication, Store, StoreError};
 pub(super) use collect::Collected;
 pub(super) use current::Current;
-use desk::{Desk, Draft};
+use desk::{Desk, Draft, draft};
 pub(super) use error::ApplyError;
 pub(super) use lockouts::{Lockouts, Path};
 use sign::Next;
@@ -382,18 +381,6 @@ impl Desired {
         self.current.send_replace(Some(Arc::new(current)));
         Ok(step.end(Some(generation)))
     }
-}
-
-async fn draft(
-    desk: Option<Desk>,
-    model: &Arc<Model>,
-    changed: &[Change<'_>],
-    identities: Arc<IdentityTable>,
-    seen: &Arc<BTreeMap<NodeName, SeenNode>>,
-) -> Result<Draft, ApplyError> {
-    let changed = changed.iter().map(|change| (change.kind.to_owned(), change.name.to_owned())).collect();
-    let (model, seen) = (Arc::clone(model), Arc::clone(seen));
-    Ok(blocking(move || Desk::draft(desk, model, changed, identities, &seen)).await??)
 }
 
 /// Runs what may take seconds where it holds up nobody.
