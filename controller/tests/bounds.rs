@@ -19,9 +19,8 @@ async fn generations_are_listed_newest_first_across_pages_and_no_more_than_asked
     let mut raw = etcd.raw().await;
     for number in 1..=120 {
         let (generation, targets) = (Generation(number), TargetList::new());
-        let record = GenerationRecord::new(generation, SystemTime::now(), Summary::default(), &[], &targets)
-            .unwrap()
-            .0;
+        let record =
+            GenerationRecord::new(generation, SystemTime::now(), Summary::default(), [], &targets).unwrap().0;
         raw.put(keys::generation(generation), record.encode(), None).await.unwrap();
     }
     let store = Store::connect(etcd.etcd.access()).await.unwrap();
@@ -56,7 +55,8 @@ async fn identities_whose_labels_fill_several_transactions_are_all_allocated() {
     let store = Store::connect(etcd.etcd.access()).await.unwrap();
     let leadership = Leadership::acquire(&store, "test").await.unwrap();
     let mut identities = Identities::default();
-    identities.allocate(&store, leadership.fence(), &model).await.unwrap();
+    let missing = identities.table().missing(&model);
+    identities.allocate(&store, leadership.fence(), &missing).await.unwrap();
     assert_eq!(identities.table().missing(&model), []);
     let read = Identities::read(&store).await.unwrap();
     assert_eq!(read.table().iter().count(), 100);
@@ -73,7 +73,7 @@ async fn a_generation_of_ten_thousand_nodes_and_twenty_thousand_chunks_is_publis
     let targets: TargetList =
         (0..NODES).map(|number| (format!("host{number}").parse().unwrap(), target(number))).collect();
     let (record, mut chunks) =
-        GenerationRecord::new(Generation(1), SystemTime::UNIX_EPOCH, Summary::default(), &[], &targets)
+        GenerationRecord::new(Generation(1), SystemTime::UNIX_EPOCH, Summary::default(), [], &targets)
             .unwrap();
     let content = |number: u32| (Digest::of(&number.to_be_bytes()), number.to_be_bytes().to_vec());
     for (digest, bytes) in (0..2 * NODES).map(content) {

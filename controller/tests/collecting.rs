@@ -15,8 +15,8 @@ use selvedge_controller::state::{Proposal, targets};
 use selvedge_controller::store::{Fresh, Leadership, NewEntry, Publication, Retention, Store, StoreError};
 use selvedge_proto::plan::Manifest;
 use selvedge_proto::wire::{self, ApplyOutcome};
-use selvedge_proto::{Digest, GenerationRecord, Summary, TargetList, keys};
-use selvedge_topology::documents::{SourceFile, load};
+use selvedge_proto::{Digest, GenerationRecord, Sources, Summary, TargetList, keys};
+use selvedge_topology::documents::{Registry, SourceFile};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Generation;
@@ -67,15 +67,18 @@ fn publication(number: u64, before: &TargetList, variant: usize) -> (Publication
     }
     let files: Vec<SourceFile> =
         files.into_iter().map(|file| SourceFile { name: file.name, text: file.text }).collect();
-    let model = load(&files).model.unwrap();
+    let (registry, _) = Registry::read(&files).unwrap();
+    let model = registry.model();
     let mut identities = IdentityTable::default();
-    identities.allocate(&model).unwrap();
+    identities.allocate(model).unwrap();
     let Proposal { plans, manifests, mut chunks, .. } =
-        Proposal::new(&model, &identities, &BTreeMap::new()).unwrap();
+        Proposal::new(model, &identities, &BTreeMap::new()).unwrap();
     let targets = targets(before, &plans, Generation(number), |_, _| None);
-    let (record, own) =
-        GenerationRecord::new(Generation(number), SystemTime::now(), Summary::default(), &files, &targets)
-            .unwrap();
+    let (sources, mut own) = Sources::cut(registry.excerpts_from(None)).unwrap();
+    let (generation, now) = (Generation(number), SystemTime::now());
+    let (record, names) =
+        GenerationRecord::new(generation, now, Summary::default(), sources.digests(), &targets).unwrap();
+    own.append(names);
     let plans = plans.values().flat_map(|digest| {
         let manifest = Manifest::decode(*digest, &manifests[digest]).unwrap();
         let parts = manifest.outline(&chunks).unwrap().chunks();
@@ -426,5 +429,5 @@ async fn a_controller_collects_by_itself_and_says_what_there_is() {
         "generation 2 is not kept any more; `selvedge get generations` lists those that are"
     );
     let request = wire::DocumentsRequest { generation: 5 };
-    assert_eq!(client.documents(request).await.unwrap().into_inner().files.len(), 3);
+    assert_eq!(client.documents(request).await.unwrap().into_inner().files.len(), 4);
 }

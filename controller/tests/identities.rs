@@ -44,7 +44,8 @@ async fn concurrent_allocators_never_give_a_number_or_a_key_twice() {
         tokio::spawn(async move {
             let model = model(n * 20..n * 20 + 60);
             let mut identities = Identities::default();
-            identities.allocate(&store, fence, &model).await.unwrap();
+            let missing = identities.table().missing(&model);
+            identities.allocate(&store, fence, &missing).await.unwrap();
             assert_eq!(identities.table().missing(&model), []);
             identities
         })

@@ -24,7 +24,7 @@ fn backing(etcd: &TestEtcd) -> Backing {
 #[tokio::test]
 async fn a_controller_says_in_etcd_which_format_it_writes() {
     let etcd = TestEtcd::start().await;
-    for before in [None, Some("0"), Some("1"), Some("2")] {
+    for before in [None, Some("0"), Some("1"), Some("2"), Some("3")] {
         if let Some(before) = before {
             etcd.raw().await.put(FORMAT_KEY, before, None).await.unwrap();
         }
@@ -40,15 +40,15 @@ async fn a_controller_that_finds_a_later_format_refuses_by_name_and_touches_noth
     let controller = etcd.controller().await;
     apply(&mut client(&controller).await, documents(), ApplyOutcome::Applied).await;
     controller.shutdown().await;
-    etcd.raw().await.put(FORMAT_KEY, "3", None).await.unwrap();
+    etcd.raw().await.put(FORMAT_KEY, "4", None).await.unwrap();
     let before = etcd.dump().await;
     let refused = start(backing(&etcd), "older").await.err().unwrap();
     assert_eq!(
         refused.to_string(),
-        "etcd holds format 3 of the layout (`/selvedge/v1/format`), and this controller knows none after 2: a later \
+        "etcd holds format 4 of the layout (`/selvedge/v1/format`), and this controller knows none after 3: a later \
          version led here; start that version, or a later one"
     );
-    assert_eq!((etcd.dump().await, value(&etcd, FORMAT_KEY).await), (before, Some("3".to_owned())));
+    assert_eq!((etcd.dump().await, value(&etcd, FORMAT_KEY).await), (before, Some("4".to_owned())));
     assert_eq!(value(&etcd, keys::LEADER).await, None);
 }
 

@@ -88,10 +88,11 @@ async fn a_deposed_leader_can_write_nothing_more() {
     let files = documents().into_iter().map(|file| SourceFile { name: file.name, text: file.text });
     let model = load(&files.collect::<Vec<_>>()).model.unwrap();
     let mut identities = Identities::default();
-    let refused = identities.allocate(&store, old.fence(), &model).await.unwrap_err();
+    let missing = identities.table().missing(&model);
+    let refused = identities.allocate(&store, old.fence(), &missing).await.unwrap_err();
     assert!(matches!(refused, StoreError::Deposed), "{refused}");
     assert_eq!(etcd.dump().await, [].into());
-    identities.allocate(&store, new.fence(), &model).await.unwrap();
+    identities.allocate(&store, new.fence(), &missing).await.unwrap();
     assert_eq!(etcd.dump().await.len(), 3, "two identities and their counter");
     old.resign().await;
     new.resign().await;

@@ -1,10 +1,11 @@
 //! One complete desired state, as it lies in etcd.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use prost::Message;
-use selvedge_topology::documents::SourceFile;
+use selvedge_topology::documents::Excerpt;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Generation;
 
@@ -14,9 +15,6 @@ use crate::digest::Digest;
 use crate::signature::{FabricId, Signature, statement};
 use crate::target::Target;
 use crate::wire;
-
-/// Most bytes of a file in one message.
-const PART_BYTES: usize = 16 << 10;
 
 /// How many documents a generation changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +30,7 @@ pub struct Summary {
 /// What each node has to enforce.
 pub type TargetList = BTreeMap<NodeName, Target>;
 
-/// The value of [`crate::keys::generation`]. Files and targets are chunks of their own, named by lists that
+/// The value of [`crate::keys::generation`]. Documents and targets are chunks of their own, named by lists that
 /// are chunks as well; all of it is shared with the generations before and after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenerationRecord {
@@ -49,16 +47,16 @@ pub struct GenerationRecord {
 }
 
 impl GenerationRecord {
-    /// Makes a record and the chunks it needs.
+    /// Makes a record, and the chunks it needs beside `sources`: those of its documents ([`crate::Sources`]).
     pub fn new(
         generation: Generation,
         created: SystemTime,
         summary: Summary,
-        files: &[SourceFile],
+        sources: impl IntoIterator<Item = Digest>,
         targets: &TargetList,
     ) -> Result<(Self, Chunks), ChunkError> {
         let mut chunks = Chunks::new();
-        let sources = Named::cut(files.iter().flat_map(parts), &mut chunks)?;
+        let sources = Named::list(sources, &mut chunks)?;
         let targets = Named::cut(targets.iter().map(node_target), &mut chunks)?;
         Ok((Self { generation, created, summary, signature: None, sources, targets }, chunks))
     }
@@ -73,7 +71,7 @@ impl GenerationRecord {
         self.targets.lists().iter().copied()
     }
 
-    /// The chunks of files and targets. `chunks` has the lists, and may have more.
+    /// The chunks of documents and targets. `chunks` has the lists, and may have more.
     pub fn chunks(&self, chunks: &Chunks) -> Result<Vec<Digest>, ChunkError> {
         Ok([self.sources.read(chunks)?, self.targets.read(chunks)?].concat())
     }
@@ -132,16 +130,22 @@ impl GenerationRecord {
         })
     }
 
-    /// The documents, file by file, as they were applied.
-    pub fn files(&self, chunks: &Chunks) -> Result<Vec<SourceFile>, ChunkError> {
-        let mut files: Vec<SourceFile> = Vec::new();
-        for wire::SourcePart { file, text } in join(self.sources.read(chunks)?, chunks)? {
-            match files.last_mut() {
-                Some(last) if last.name == file => last.text.push_str(&text),
-                _ => files.push(SourceFile { name: file, text }),
+    /// The documents as they were applied, in the order of the record; up to format 2 of the layout, file by file.
+    pub fn excerpts(&self, chunks: &Chunks) -> Result<Vec<Excerpt>, ChunkError> {
+        let mut excerpts: Vec<(Arc<str>, u32, String)> = Vec::new();
+        for wire::SourcePart { file, text, line } in join(self.sources.read(chunks)?, chunks)? {
+            match excerpts.last_mut().filter(|(name, ..)| **name == *file) {
+                Some((.., whole)) if line == 0 => whole.push_str(&text),
+                // The names of files repeat themselves thousands of times.
+                Some((name, ..)) => {
+                    let name = Arc::clone(name);
+                    excerpts.push((name, line, text));
+                }
+                None => excerpts.push((file.into(), line.max(1), text)),
             }
         }
-        Ok(files)
+        let excerpt = |(file, line, text): (_, _, String)| Excerpt { file, line, text: text.into() };
+        Ok(excerpts.into_iter().map(excerpt).collect())
     }
 
     /// What each node has to enforce.
@@ -176,22 +180,6 @@ pub enum RecordError {
     /// An entry is none.
     #[error(transparent)]
     Entry(#[from] DecodeError),
-}
-
-/// A file in parts, cut between documents where it can be, so that an edit changes few chunks.
-fn parts(file: &SourceFile) -> Vec<wire::SourcePart> {
-    let SourceFile { name, text } = file;
-    let part = |text: &str| wire::SourcePart { file: name.clone(), text: text.to_owned() };
-    let mut parts = Vec::new();
-    let mut rest = text.as_str();
-    while rest.len() > PART_BYTES {
-        let window = (0..=PART_BYTES).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(rest.len());
-        let end = rest[..window].rfind("\n---").map_or(window, |newline| newline + 1);
-        parts.push(part(&rest[..end]));
-        rest = &rest[end..];
-    }
-    parts.push(part(rest));
-    parts
 }
 
 impl From<Summary> for wire::ChangeSummary {

@@ -55,8 +55,9 @@ pub const PREFIX: &str = "/selvedge/v1/";
 /// Which format lies under [`PREFIX`].
 pub const FORMAT_KEY: &str = "/selvedge/v1/format";
 /// The format that this version writes, and the newest that it reads. Since 2, records of generations name their chunks by lists; they
-/// did so one by one before, which is still read.
-pub const FORMAT: u32 = 2;
+/// did so one by one before, which is still read. Since 3, they keep documents one by one, sorted; they kept whole files before, which
+/// are still read, too.
+pub const FORMAT: u32 = 3;
 /// The active controller.
 pub const LEADER: &str = "/selvedge/v1/leader";
 /// Before generations.

@@ -19,6 +19,7 @@ mod proof;
 mod report;
 mod service;
 mod signature;
+mod sources;
 mod target;
 
 pub use chunks::{ChunkError, Chunks, MAX_CHUNK_BYTES, names_in};
@@ -37,6 +38,7 @@ pub use report::{
     Refusal, Report, RevocationReport,
 };
 pub use signature::{FabricId, Signature, hexadecimal};
+pub use sources::Sources;
 pub use target::Target;
 
 /// The largest message either side of the API takes: documents of a whole fabric fit.

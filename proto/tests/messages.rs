@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use prost::Message;
 use selvedge_proto::{
-    Count, DecodeError, Digest, EgressReport, FabricId, Flow, FlowEnd, FlowRule, GenerationRecord,
+    Chunks, Count, DecodeError, Digest, EgressReport, FabricId, Flow, FlowEnd, FlowRule, GenerationRecord,
     MAX_REVOCATIONS, MAX_RULE_COUNTS, Mode, Observed, Occupancy, PortReport, ProofReport, Refusal, Report,
-    RevocationReport, Signature, Summary, Target, TargetList, Transport, Verdict, wire,
+    RevocationReport, Signature, Sources, Summary, Target, TargetList, Transport, Verdict, wire,
 };
-use selvedge_topology::documents::SourceFile;
+use selvedge_topology::documents::Excerpt;
 use selvedge_topology::failsafe::{Origin, Service, ServiceKind};
 use selvedge_topology::identity::Identity;
 use selvedge_topology::l4::Protocol;
@@ -219,16 +219,26 @@ fn targets_come_back_and_never_name_generation_zero() {
     assert_eq!(Target::try_from(told), Err(DecodeError::Signature { length: 63 }));
 }
 
+fn excerpt(file: &str, line: u32, text: &str) -> Excerpt {
+    Excerpt { file: file.into(), line, text: text.into() }
+}
+
+/// Documents as chunks, and the digests of these in order.
+fn cut(excerpts: &[Excerpt]) -> (Vec<Digest>, Chunks) {
+    let numbers: Vec<usize> = (0..excerpts.len()).collect();
+    let (sources, chunks) = Sources::cut(numbers.iter().zip(excerpts)).unwrap();
+    (sources.digests().collect(), chunks)
+}
+
 #[test]
 fn whatever_differs_in_meaning_differs_in_what_is_signed() {
     let (here, there) = (FabricId([1; 16]), FabricId([2; 16]));
     let node = |name: &str| name.parse().unwrap();
     let (one, two) = (target(1, b"one"), target(2, b"one"));
     let record = |generation, text: &str| {
-        let files = [SourceFile { name: "a.yaml".into(), text: text.into() }];
-        let targets = [(node("a"), one)].into();
-        let created = SystemTime::UNIX_EPOCH;
-        GenerationRecord::new(Generation(generation), created, Summary::default(), &files, &targets)
+        let (targets, created) = ([(node("a"), one)].into(), SystemTime::UNIX_EPOCH);
+        let (sources, _) = cut(&[excerpt("a.yaml", 1, text)]);
+        GenerationRecord::new(Generation(generation), created, Summary::default(), sources, &targets)
             .unwrap()
             .0
     };
@@ -256,13 +266,15 @@ fn whatever_differs_in_meaning_differs_in_what_is_signed() {
 
 #[test]
 fn a_record_names_thousands_of_chunks_by_few_lists_and_one_of_before_is_read_as_it_was() {
-    let file = |number: u32| SourceFile {
-        name: format!("{number}.yaml"),
-        text: (0..12).map(|line| format!("key-{number}-{line}: {}\n", "v".repeat(60))).collect(),
+    let document = |number: u32| {
+        let text: String = (0..12).map(|line| format!("key-{number}-{line}: {}\n", "v".repeat(60))).collect();
+        excerpt(&format!("{number}.yaml"), 1, &text)
     };
-    let files: Vec<SourceFile> = (0..40_000).map(file).collect();
+    let excerpts: Vec<Excerpt> = (0..40_000).map(document).collect();
     let (created, summary, targets) = (SystemTime::UNIX_EPOCH, Summary::default(), TargetList::new());
-    let (record, chunks) = GenerationRecord::new(Generation(1), created, summary, &files, &targets).unwrap();
+    let (sources, mut chunks) = cut(&excerpts);
+    let (record, names) = GenerationRecord::new(Generation(1), created, summary, sources, &targets).unwrap();
+    chunks.append(names);
     let named = record.chunks(&chunks).unwrap();
     assert!(named.len() > 700, "{} chunks", named.len());
     assert!(record.encode().len() < 3 << 10, "{} bytes", record.encode().len());
@@ -277,27 +289,48 @@ fn a_record_names_thousands_of_chunks_by_few_lists_and_one_of_before_is_read_as_
     let read = GenerationRecord::decode(&bytes).unwrap();
     assert_eq!(read.encode(), bytes);
     assert_eq!((read.lists().count(), read.chunks(&chunks)), (0, Ok(named)));
-    assert_eq!(read.files(&chunks).unwrap().len(), files.len());
+    assert_eq!(read.excerpts(&chunks).unwrap().len(), excerpts.len());
     before.source_lists = vec![before.sources[0].clone()];
     assert!(GenerationRecord::decode(&before.encode_to_vec()).is_err(), "named in both ways");
 }
 
 #[test]
-fn generations_keep_files_byte_by_byte() {
-    let long: String = (0..20_000).map(|n| format!("---\nname: workload-{n} ä\n")).collect();
-    let files = vec![
-        SourceFile { name: "a.yaml".into(), text: long },
-        SourceFile { name: "b.yaml".into(), text: "ü".repeat(40_000) },
-        SourceFile { name: "empty.yaml".into(), text: String::new() },
+fn generations_keep_documents_byte_by_byte() {
+    let long: String = (0..20_000).map(|n| format!("name: workload-{n} ä\n")).collect();
+    let excerpts = [
+        excerpt("a.yaml", 1, "---\n"),
+        excerpt("a.yaml", 2, &long),
+        excerpt("a.yaml", 20_002, "short: 1\n"),
+        excerpt("b.yaml", 7, &"ü".repeat(400_000)),
+        excerpt("empty.yaml", 1, ""),
+        excerpt("a.yaml", 20_003, "last: 1\n"),
     ];
     let targets: TargetList = [("host1".parse().unwrap(), target(2, b"1"))].into();
     let summary = Summary { added: 1, changed: 2, removed: 3 };
     let created = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
-    let (record, chunks) = GenerationRecord::new(Generation(2), created, summary, &files, &targets).unwrap();
+    let (sources, mut chunks) = cut(&excerpts);
+    let (record, names) = GenerationRecord::new(Generation(2), created, summary, sources, &targets).unwrap();
+    chunks.append(names);
     let read = GenerationRecord::decode(&record.encode()).unwrap();
     assert_eq!(read, record);
-    let pairs =
-        |files: Vec<SourceFile>| files.into_iter().map(|file| (file.name, file.text)).collect::<Vec<_>>();
-    assert_eq!(pairs(read.files(&chunks).unwrap()), pairs(files));
+    assert_eq!(read.excerpts(&chunks).as_deref(), Ok(&excerpts[..]));
     assert_eq!(read.targets(&chunks).unwrap(), targets);
+}
+
+#[test]
+fn files_of_a_record_from_before_documents_were_kept_one_by_one_are_read_whole() {
+    let part = |file: &str, text: &str| {
+        let part = wire::SourcePart { file: file.into(), text: text.into(), line: 0 };
+        part.encode_length_delimited_to_vec()
+    };
+    let chunk = [part("a.yaml", "a: 1\n"), part("a.yaml", "---\nb: 2\n"), part("b.yaml", "c: 3\n")].concat();
+    let mut chunks = Chunks::new();
+    let digest = Digest::of(&chunk);
+    chunks.insert(digest, chunk).unwrap();
+    let (created, targets) = (SystemTime::UNIX_EPOCH, TargetList::new());
+    let (record, names) =
+        GenerationRecord::new(Generation(1), created, Summary::default(), [digest], &targets).unwrap();
+    chunks.append(names);
+    let whole = [excerpt("a.yaml", 1, "a: 1\n---\nb: 2\n"), excerpt("b.yaml", 1, "c: 3\n")];
+    assert_eq!(record.excerpts(&chunks).as_deref(), Ok(&whole[..]));
 }

@@ -7,20 +7,21 @@ use anyhow::{Context, Result, ensure};
 use selvedge_proto::MAX_MESSAGE_BYTES;
 use selvedge_proto::wire::fabric_client::FabricClient;
 use selvedge_proto::wire::{self, ApplyOutcome};
-use selvedge_tests::scale::{Edit, Name};
+use selvedge_tests::scale::{Document, Edit, Name};
 use selvedge_topology::plan::Generation;
 use tonic::transport::{Channel, Endpoint};
 
 use super::clock::Moment;
 
+/// Bytes of documents of one call; gRPC takes 63 MiB.
+const PART: usize = 32 << 20;
 /// No single call may take longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A client of the controller, and the documents that it had applied.
+/// A client of the controller.
 pub(crate) struct Operator {
     endpoint: Endpoint,
     client: FabricClient<Channel>,
-    documents: BTreeMap<Name, String>,
 }
 
 /// What came of a call.
@@ -41,7 +42,7 @@ impl Operator {
     pub(crate) async fn connect(url: &str) -> Result<Self> {
         let endpoint = Endpoint::from_shared(url.to_owned())?.connect_timeout(Duration::from_secs(1));
         let client = connect(&endpoint).await?;
-        Ok(Self { endpoint, client, documents: BTreeMap::new() })
+        Ok(Self { endpoint, client })
     }
 
     /// Connects again, to a controller that was started anew.
@@ -50,9 +51,30 @@ impl Operator {
         Ok(())
     }
 
+    /// Applies a whole fabric, in as many calls as it takes. What came of it has the generation of the first: nodes that no later
+    /// one concerns stay at that.
+    pub(crate) async fn load(&mut self, documents: impl Iterator<Item = Document>) -> Result<Applied> {
+        let (mut part, mut bytes, mut parts) = (Vec::new(), 0, Vec::new());
+        for document in documents {
+            bytes += document.text.len();
+            part.push(document);
+            if bytes > PART {
+                parts.push(self.apply(Edit::of(std::mem::take(&mut part))).await?);
+                bytes = 0;
+            }
+        }
+        if !part.is_empty() {
+            parts.push(self.apply(Edit::of(part)).await?);
+        }
+        let nodes = parts.iter().flat_map(|applied| applied.nodes.iter().copied()).collect();
+        let (first, last) = parts.first().zip(parts.last()).context("there are no documents")?;
+        let Applied { begun, generation, .. } = *first;
+        Ok(Applied { begun, answered: last.answered, generation, nodes })
+    }
+
     /// Makes an edit, and says what came of it.
     pub(crate) async fn apply(&mut self, edit: Edit) -> Result<Applied> {
-        let request = self.request(edit);
+        let request = request(edit);
         let begun = Moment::now();
         let answer = self.client.apply(request).await.context("the controller refuses")?.into_inner();
         let answered = Moment::now();
@@ -66,26 +88,23 @@ impl Operator {
         let nodes = answer.nodes_changed.iter().map(number).collect::<Result<_>>()?;
         Ok(Applied { begun, answered, generation: Generation(answer.generation), nodes })
     }
+}
 
-    /// The call that makes an edit: of all documents, as they are with it.
-    fn request(&mut self, Edit { documents, removed, application: _ }: Edit) -> wire::ApplyRequest {
-        for name in removed {
-            self.documents.remove(&name);
-        }
-        self.documents.extend(documents.into_iter().map(|document| (document.name, document.text)));
-        let mut files = BTreeMap::<&str, String>::new();
-        for (name, text) in &self.documents {
-            *files.entry(name.kind).or_default() += text;
-        }
-        let file = |(kind, text)| wire::SourceFile { name: format!("{kind}.yaml"), text };
-        let files = files.into_iter().map(file).collect();
-        wire::ApplyRequest {
-            files,
-            dry_run: false,
-            allow_unenforced: true,
-            allow_lockout: true,
-            signed: None,
-        }
+/// The call that makes an edit: documents that it does not name stay.
+fn request(Edit { documents, removed, application: _ }: Edit) -> wire::ApplyRequest {
+    let mut files = BTreeMap::<&str, String>::new();
+    for Document { name, text } in &documents {
+        *files.entry(name.kind).or_default() += text;
+    }
+    let file = |(kind, text)| wire::SourceFile { name: format!("{kind}.yaml"), text, line: 1 };
+    let remove = |Name { kind, name }: Name| wire::DocumentName { kind: kind.to_owned(), name };
+    wire::ApplyRequest {
+        files: files.into_iter().map(file).collect(),
+        partial: true,
+        remove: removed.into_iter().map(remove).collect(),
+        allow_unenforced: true,
+        allow_lockout: true,
+        ..wire::ApplyRequest::default()
     }
 }
 

@@ -38,8 +38,7 @@ impl World {
         let controller = Controller::start(folder.path(), &servers.endpoints()).unwrap();
         let mut operator = Operator::connect(&controller.url()).await.unwrap();
         let fabric = Fabric::new(SIZE, seed);
-        let all = Edit::of(fabric.documents().collect());
-        let first = operator.apply(all).await.unwrap();
+        let first = operator.load(fabric.documents()).await.unwrap();
         assert_eq!(first.nodes.len(), SIZE.nodes);
         let (marks, told) = mpsc::unbounded_channel();
         let muster = Muster {

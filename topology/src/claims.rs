@@ -270,13 +270,17 @@ impl fmt::Display for Trespass {
 impl Claims {
     /// Those of `model`.
     pub fn of(model: &Model) -> Self {
-        let rules = model.fabric.label_rules.clone();
+        Self::among(&model.fabric.label_rules, model.workloads.values())
+    }
+
+    /// Those of some workloads, under `rules`.
+    pub fn among<'w>(rules: &LabelRules, workloads: impl IntoIterator<Item = &'w Workload>) -> Self {
         let claimant = |workload: &Workload| {
-            let claimant = Claimant::of(&rules, workload)?;
+            let claimant = Claimant::of(rules, workload)?;
             Some((workload.name.clone(), (workload.place.clone(), claimant)))
         };
-        let claimants = model.workloads.values().filter_map(claimant).collect();
-        Self { rules, claimants }
+        let claimants = workloads.into_iter().filter_map(claimant).collect();
+        Self { rules: rules.clone(), claimants }
     }
 
     /// The rules in force.

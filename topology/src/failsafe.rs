@@ -146,10 +146,19 @@ impl fmt::Display for Lockout {
 /// What the policy of `model` would cut off of `needs`. Where it is not known which address somebody speaks from, nothing is
 /// known to be cut.
 pub fn lockouts(model: &Model, needs: &BTreeSet<Need>) -> Vec<Lockout> {
-    if needs.is_empty() {
-        return Vec::new();
+    match needs.is_empty() {
+        true => Vec::new(),
+        false => lockouts_among(model, model.workloads.values(), needs),
     }
-    let surroundings = Surroundings::of(model, needs);
+}
+
+/// As [`lockouts`], where only `workloads` have addresses, or are nodes, that `needs` are about.
+pub(crate) fn lockouts_among<'m>(
+    model: &'m Model,
+    workloads: impl Iterator<Item = &'m Workload>,
+    needs: &BTreeSet<Need>,
+) -> Vec<Lockout> {
+    let surroundings = Surroundings::of(model, workloads, needs);
     let mut selecting: BTreeMap<&Labels, Vec<&Policy>> = BTreeMap::new();
     let mut found: BTreeMap<(ServiceKind, IpAddr, u16, WorkloadName, String), Lockout> = BTreeMap::new();
     for need in needs {
@@ -189,7 +198,7 @@ struct Surroundings<'m> {
 }
 
 impl<'m> Surroundings<'m> {
-    fn of(model: &'m Model, needs: &BTreeSet<Need>) -> Self {
+    fn of(model: &'m Model, all: impl Iterator<Item = &'m Workload>, needs: &BTreeSet<Need>) -> Self {
         let mut asked: BTreeSet<IpAddr> = needs.iter().map(|need| need.address).collect();
         asked.extend(needs.iter().filter_map(|need| match need.dependent {
             Dependent::Asker(address) => Some(address),
@@ -198,7 +207,7 @@ impl<'m> Surroundings<'m> {
         let bare: BTreeSet<&NodeName> =
             needs.iter().filter_map(|need| without_address(model, need)).collect();
         let (mut workloads, mut nodes, mut machines) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        for workload in model.workloads.values() {
+        for workload in all {
             let here = workload.addresses.iter().filter(|address| asked.contains(address));
             workloads.extend(here.map(|address| (*address, workload)));
             if !bare.is_empty()

@@ -114,6 +114,12 @@ pub enum IdentityKey {
 }
 
 impl IdentityKey {
+    /// What `workload` needs a number for; nothing where it has a reserved one.
+    pub(crate) fn of_workload(workload: &Workload) -> Option<Self> {
+        let labels = SecurityLabels::of(workload);
+        (!labels.is_bare_unmanaged()).then_some(Self::Labels(labels))
+    }
+
     /// The numbers that may be allocated for keys of this kind: from, up to but without.
     pub fn range(&self) -> (Identity, Identity) {
         match self {
@@ -193,7 +199,12 @@ impl IdentityTable {
 
     /// The keys of `model` that have no number yet, sorted.
     pub fn missing(&self, model: &Model) -> Vec<IdentityKey> {
-        keys(model).into_iter().filter(|key| !self.by_key.contains_key(key)).collect()
+        self.missing_of(keys(model))
+    }
+
+    /// Those of `keys` that have no number yet, sorted.
+    pub fn missing_of(&self, keys: BTreeSet<IdentityKey>) -> Vec<IdentityKey> {
+        keys.into_iter().filter(|key| !self.by_key.contains_key(key)).collect()
     }
 
     /// The number to try next for `key`: one above the highest of its kind.
@@ -206,7 +217,12 @@ impl IdentityTable {
 
     /// Numbers everything `model` needs, here and now: for tests, `--dry-run` and tools without a store.
     pub fn allocate(&mut self, model: &Model) -> Result<(), IdentityError> {
-        for key in self.missing(model) {
+        self.number(self.missing(model))
+    }
+
+    /// Numbers keys that have no number yet, likewise.
+    pub fn number(&mut self, missing: Vec<IdentityKey>) -> Result<(), IdentityError> {
+        for key in missing {
             let identity = self.next(&key)?;
             self.insert(key, identity)?;
         }
@@ -244,9 +260,8 @@ impl IdentityTable {
 
 /// The keys `model` needs numbers for.
 fn keys(model: &Model) -> BTreeSet<IdentityKey> {
-    let labels =
-        model.workloads.values().map(SecurityLabels::of).filter(|labels| !labels.is_bare_unmanaged());
-    labels.map(IdentityKey::Labels).chain(cidrs(model).into_iter().map(IdentityKey::Cidr)).collect()
+    let labels = model.workloads.values().filter_map(IdentityKey::of_workload);
+    labels.chain(cidrs(model).into_iter().map(IdentityKey::Cidr)).collect()
 }
 
 /// Every CIDR that a rule names: blocks, their holes, and those of the groups that rules name.

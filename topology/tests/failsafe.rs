@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use selvedge_topology::documents::{SourceFile, load};
-use selvedge_topology::failsafe::{Dependent, Need, Origin, Service, ServiceKind, lockouts};
+use selvedge_topology::documents::{Registry, SourceFile};
+use selvedge_topology::failsafe::{self, Dependent, Lockout, Need, Origin, Service, ServiceKind};
 use selvedge_topology::l4::{L4Key, Protocol};
-use selvedge_topology::model::Model;
 use selvedge_topology::oracle::{FlowOutcome, flow};
 
 /// Three hosts with addresses of their own, and one that has none but those of the workload that it is.
@@ -25,7 +24,7 @@ spec:
 const STORE: (&str, &str, &str) = ("store", "10.1.0.9", "attachment: {node: h2, port: w1}");
 const BARE: (&str, &str, &str) = ("metal", "10.1.0.50", "attachment: {node: bare, port: eth0}");
 
-fn model(workloads: &[(&str, &str, &str)], policies: &[&str]) -> Model {
+fn registry(workloads: &[(&str, &str, &str)], policies: &[&str]) -> Registry {
     let mut text = FABRIC.to_owned();
     for (name, address, at) in workloads {
         text += &format!(
@@ -38,8 +37,15 @@ fn model(workloads: &[(&str, &str, &str)], policies: &[&str]) -> Model {
             "---\napiVersion: selvedge/v1\nkind: SegmentationPolicy\nmetadata: {{name: p{number}}}\nspec: {{tier: application, {spec}}}\n"
         );
     }
-    let loaded = load(&[SourceFile { name: "all.yaml".to_owned(), text }]);
-    loaded.model.unwrap_or_else(|| panic!("{:#?}", loaded.diagnostics))
+    let read = Registry::read(&[SourceFile { name: "all.yaml".to_owned(), text }]);
+    read.unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}")).0
+}
+
+/// What is found by what documents keep of addresses, which is what is found by a walk over all of them.
+fn lockouts(documents: &Registry, needs: &BTreeSet<Need>) -> Vec<Lockout> {
+    let found = documents.lockouts(needs);
+    assert_eq!(found, failsafe::lockouts(documents.model(), needs));
+    found
 }
 
 fn etcd(host: &str) -> Service {
@@ -47,11 +53,11 @@ fn etcd(host: &str) -> Service {
 }
 
 /// What is told where every node needs etcd at `host`.
-fn told(model: &Model, host: &str) -> Vec<String> {
+fn told(documents: &Registry, host: &str) -> Vec<String> {
     let service = etcd(host);
-    let nodes = model.fabric.nodes.keys();
+    let nodes = documents.model().fabric.nodes.keys();
     let needs: BTreeSet<Need> = nodes.flat_map(|node| Need::of_node(node, [&service])).collect();
-    lockouts(model, &needs).iter().map(ToString::to_string).collect()
+    lockouts(documents, &needs).iter().map(ToString::to_string).collect()
 }
 
 const ISOLATED: &str = "selector: {matchLabels: {is: store}}, ingress: []";
@@ -62,20 +68,20 @@ const SILENT: &str = "selector: {matchLabels: {is: metal}}, egress: []";
 #[test]
 fn a_store_that_is_a_workload_can_be_cut_off_by_its_own_policy() {
     let default = "etcd at 10.1.0.9:2379: application/default-deny/ingress of workload store denies it to";
-    assert_eq!(told(&model(&[STORE], &[]), "10.1.0.9"), Vec::<String>::new());
+    assert_eq!(told(&registry(&[STORE], &[]), "10.1.0.9"), Vec::<String>::new());
     assert_eq!(
-        told(&model(&[STORE], &[ISOLATED]), "10.1.0.9"),
+        told(&registry(&[STORE], &[ISOLATED]), "10.1.0.9"),
         [format!("{default} node h1, node h2, node h3")]
     );
     // The node behind which it is has another name in policy, and one that is a workload is that.
     assert_eq!(
-        told(&model(&[STORE, BARE], &[FROM_NODES]), "10.1.0.9"),
+        told(&registry(&[STORE, BARE], &[FROM_NODES]), "10.1.0.9"),
         [format!("{default} node bare, node h2")]
     );
     let deny = "selector: {}, ingress: [{name: none, action: deny, from: [{cidr: 10.255.0.3/32}], ports: [{protocol: any}]}, \
                 {action: allow, from: [{entity: any}], ports: [{protocol: any}]}]";
     assert_eq!(
-        told(&model(&[STORE], &[deny]), "10.1.0.9"),
+        told(&registry(&[STORE], &[deny]), "10.1.0.9"),
         ["etcd at 10.1.0.9:2379: p0/ingress/none (all.yaml:21:51) of workload store denies it to node h3"]
     );
 }
@@ -90,17 +96,17 @@ fn what_no_policy_judges_no_policy_cuts() {
         (&[STORE], "10.255.0.2"),
         (&[STORE], "etcd.example"),
     ] {
-        assert_eq!(told(&model(workloads, &[all]), host), Vec::<String>::new(), "{host}");
+        assert_eq!(told(&registry(workloads, &[all]), host), Vec::<String>::new(), "{host}");
     }
     // A workload that is the node, and the node's own address.
     let on_h3 = ("store", "10.1.0.9", "attachment: {node: h3, port: eth0}");
-    let found = told(&model(&[on_h3], &[all]), "10.1.0.9");
+    let found = told(&registry(&[on_h3], &[all]), "10.1.0.9");
     assert!(found.len() == 1 && found[0].ends_with("denies it to node h1, node h2"), "{found:?}");
 }
 
 #[test]
 fn a_node_without_an_address_of_its_own_speaks_as_the_workload_that_it_is() {
-    let told = |policies: &[&str]| told(&model(&[BARE], policies), "10.9.9.9");
+    let told = |policies: &[&str]| told(&registry(&[BARE], policies), "10.9.9.9");
     assert_eq!(told(&[]), Vec::<String>::new());
     let egress =
         "etcd at 10.9.9.9:2379: application/default-deny/egress of workload metal denies it to node bare";
@@ -109,11 +115,11 @@ fn a_node_without_an_address_of_its_own_speaks_as_the_workload_that_it_is() {
 
 #[test]
 fn whoever_asks_is_told_that_policy_would_keep_them_from_asking_again() {
-    let model = model(&[STORE, BARE], &[FROM_NODES]);
+    let documents = registry(&[STORE, BARE], &[FROM_NODES]);
     let asked = |from: &str| {
         let dependent = Dependent::Asker(from.parse().unwrap());
         let (kind, address) = (ServiceKind::Controller, "10.1.0.9".parse().unwrap());
-        lockouts(&model, &[Need { dependent, kind, address, port: 2379 }].into()).len()
+        lockouts(&documents, &[Need { dependent, kind, address, port: 2379 }].into()).len()
     };
     assert_eq!(
         [asked("10.255.0.1"), asked("10.255.0.2"), asked("10.1.0.50"), asked("192.0.2.1")],
@@ -126,14 +132,14 @@ fn the_oracle_says_the_same_of_each_flow() {
     let key = L4Key::new(Protocol::TCP, 2379);
     let (mut denied, mut passed) = (0, 0);
     for policies in [&[][..], &[ISOLATED], &[FROM_NODES], &[SILENT], &[FROM_NODES, SILENT]] {
-        let model = model(&[STORE, BARE], policies);
+        let documents = registry(&[STORE, BARE], policies);
         for service in ["10.1.0.9", "10.9.9.9", "10.255.0.2"] {
             for (node, from) in [("h1", "10.255.0.1"), ("h2", "10.255.0.2"), ("bare", "10.1.0.50")] {
                 let address: IpAddr = service.parse().unwrap();
-                let by_oracle = flow(&model, from.parse().unwrap(), address, key).outcome;
+                let by_oracle = flow(documents.model(), from.parse().unwrap(), address, key).outcome;
                 let (node, service) = (node.parse().unwrap(), etcd(service));
                 let needs = Need::of_node(&node, [&service]).collect();
-                let is_cut = !lockouts(&model, &needs).is_empty();
+                let is_cut = !lockouts(&documents, &needs).is_empty();
                 assert_eq!(is_cut, by_oracle == FlowOutcome::Denied, "{policies:?} {node} {address}");
                 if is_cut { denied += 1 } else { passed += 1 }
             }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use selvedge_topology::documents::load;
+use selvedge_topology::documents::{load, load_excerpts};
 
 use super::client::connect;
 use super::{Answer, CliError, findings, output, snapshot, source};
@@ -22,7 +22,7 @@ pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
         findings::show(&wanted.diagnostics)?;
         return Err(CliError::Invalid { consequence: "; nothing was compared" });
     }
-    let applied = load(&snapshot::files(&mut connect(server).await?).await?);
+    let applied = load_excerpts(&snapshot::excerpts(&mut connect(server).await?).await?);
     let changes = changes(&applied.documents, &wanted.documents);
     output::print(&unified_diff(&changes))?;
     Ok(if changes.is_empty() { Answer::Yes } else { Answer::No })

@@ -3,10 +3,12 @@
 //! Commands print what they were asked for to standard output and everything else to standard error. The exit
 //! code is 0 for yes, 1 for no or failed, 2 for a command line that makes no sense.
 
+mod applied;
 mod apply;
 mod audit;
 mod client;
 mod config;
+mod delete;
 mod describe;
 mod diff;
 mod error;
@@ -59,8 +61,10 @@ enum Command {
     Validate(validate::Args),
     /// Print the JSON Schema of documents, for editors.
     Schema,
-    /// Make documents the desired state.
+    /// Make documents the desired state: all there are, or some of them.
     Apply(apply::Args),
+    /// Delete documents from the desired state; all others stay.
+    Delete(delete::Args),
     /// Show what applying documents would change. Exit code 0: nothing; 1: something; 2: an error.
     Diff(diff::Args),
     /// List things of the fabric.
@@ -136,6 +140,7 @@ fn execute(Cli { server, command }: Cli) -> Result<Answer, CliError> {
         Command::Hw(args) => hw::run(args),
         Command::Completion { shell } => completion(shell),
         Command::Apply(args) => runtime.block_on(apply::run(&server, args)),
+        Command::Delete(args) => runtime.block_on(delete::run(&server, args)),
         Command::Diff(args) => runtime.block_on(diff::run(&server, &args)),
         Command::Get(args) => runtime.block_on(get::run(&server, args)),
         Command::Describe(args) => runtime.block_on(describe::run(&server, args)),

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use selvedge_proto::wire::{self, ApplyOutcome, ChangeKind};
 use selvedge_proto::{
-    GenerationRecord, Summary, Target, TargetList, millis, targets_from_wire, targets_to_wire,
+    GenerationRecord, Sources, Summary, Target, TargetList, millis, targets_from_wire, targets_to_wire,
 };
-use selvedge_topology::documents::{SourceFile, load};
+use selvedge_topology::documents::{Registry, SourceFile};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Generation;
 use selvedge_trust::{Anchor, SigningKey};
@@ -26,7 +26,7 @@ pub(super) struct Signer {
 
 /// Files as requests carry them.
 pub(super) fn to_wire(files: Vec<SourceFile>) -> Vec<wire::SourceFile> {
-    files.into_iter().map(|SourceFile { name, text }| wire::SourceFile { name, text }).collect()
+    files.into_iter().map(|SourceFile { name, text }| wire::SourceFile { name, text, line: 1 }).collect()
 }
 
 impl Signer {
@@ -53,9 +53,9 @@ impl Signer {
         if would.outcome() != ApplyOutcome::DryRun {
             return Ok(None);
         }
-        let Some(model) = load(files).model else { return Ok(None) };
+        let Ok((registry, _)) = Registry::read(files) else { return Ok(None) };
         let identities = snapshot::identities(client).await?;
-        let plans = Proposal::new(&model, &identities, &BTreeMap::new())?.plans;
+        let plans = Proposal::new(registry.model(), &identities, &BTreeMap::new())?.plans;
         let generation = Generation(would.generation);
         let sign = |node: &NodeName, target: &Target| {
             Some(self.key.sign(&target.statement(self.anchor.fabric, node)))
@@ -64,7 +64,9 @@ impl Signer {
         // Whole milliseconds, as the record has it.
         let created_ms = millis(SystemTime::now());
         let created = selvedge_proto::time(created_ms)?;
-        let (record, _) = GenerationRecord::new(generation, created, summary(&would), files, &targets)?;
+        let (sources, _) = Sources::cut(registry.excerpts_from(None))?;
+        let (record, _) =
+            GenerationRecord::new(generation, created, summary(&would), sources.digests(), &targets)?;
         let signature = self.key.sign(&record.statement(self.anchor.fabric)).0.to_vec();
         let targets = targets_to_wire(&targets);
         Ok(Some(wire::SignedGeneration { generation: generation.0, created_ms, targets, signature }))

@@ -1,7 +1,7 @@
 //! The desired state as the controller has it: documents, read again here, and identities.
 
 use selvedge_proto::wire;
-use selvedge_topology::documents::{Document, Loaded, SourceFile, load};
+use selvedge_topology::documents::{Document, Excerpt, Loaded, load_excerpts};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
 
@@ -15,21 +15,25 @@ pub(super) struct Snapshot {
     pub(super) identities: IdentityTable,
 }
 
-/// The documents of the newest generation, file by file; empty where there is none.
-pub(super) async fn files(client: &mut Client) -> Result<Vec<SourceFile>, CliError> {
+/// The documents of the newest generation; empty where there is none.
+pub(super) async fn excerpts(client: &mut Client) -> Result<Vec<Excerpt>, CliError> {
     let request = wire::DocumentsRequest { generation: 0 };
     let response = client.documents(request).await.map_err(refused)?.into_inner();
-    let file = |wire::SourceFile { name, text }| SourceFile { name, text };
-    Ok(response.files.into_iter().map(file).collect())
+    let excerpt = |wire::SourceFile { name, text, line }| Excerpt {
+        file: name.into(),
+        line: line.max(1),
+        text: text.into(),
+    };
+    Ok(response.files.into_iter().map(excerpt).collect())
 }
 
 /// Asks for everything.
 pub(super) async fn snapshot(client: &mut Client) -> Result<Snapshot, CliError> {
-    let files = files(client).await?;
-    if files.is_empty() {
+    let excerpts = excerpts(client).await?;
+    if excerpts.is_empty() {
         return Err(CliError::NothingApplied);
     }
-    let Loaded { model, documents, diagnostics } = load(&files);
+    let Loaded { model, documents, diagnostics } = load_excerpts(&excerpts);
     let first = || diagnostics.first().map(|finding| finding.message.clone()).unwrap_or_default();
     let model = model.ok_or_else(|| CliError::Skew { first: first() })?;
     Ok(Snapshot { model, documents, identities: identities(client).await? })

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use selvedge_proto::{DecodeError, Flow, GenerationRecord, Signature, targets_from_wire, wire};
-use selvedge_topology::documents::{Diagnostic, Severity, SourceFile};
+use selvedge_topology::documents::{Diagnostic, Excerpt, Removal, Severity, SourceFile};
 use selvedge_topology::l4::Protocol;
 use selvedge_topology::model::NodeRole;
 use selvedge_topology::names::NameError;
 use selvedge_topology::plan::Generation;
 use tonic::Status;
 
-use super::apply::{Applied, ApplyError, End, Intent, Signed};
+use super::apply::{Applied, ApplyError, End, Intent, Signed, Wish};
 use crate::state::{ChangeKind, Filter, FlowItem, NodeState};
 use crate::store::StoreError;
 
@@ -44,14 +44,35 @@ fn change_kind(kind: ChangeKind) -> wire::ChangeKind {
     }
 }
 
+/// Reads files, which are whole.
 pub(super) fn files(files: Vec<wire::SourceFile>) -> Vec<SourceFile> {
-    files.into_iter().map(|wire::SourceFile { name, text }| SourceFile { name, text }).collect()
+    files.into_iter().map(|wire::SourceFile { name, text, line: _ }| SourceFile { name, text }).collect()
 }
 
-pub(super) fn files_to_wire(files: &[SourceFile]) -> Vec<wire::SourceFile> {
-    let file =
-        |SourceFile { name, text }: &SourceFile| wire::SourceFile { name: name.clone(), text: text.clone() };
-    files.iter().map(file).collect()
+pub(super) fn excerpts_to_wire(excerpts: &[Excerpt]) -> Vec<wire::SourceFile> {
+    let file = |Excerpt { file, line, text }: &Excerpt| wire::SourceFile {
+        name: file.to_string(),
+        text: text.to_string(),
+        line: *line,
+    };
+    excerpts.iter().map(file).collect()
+}
+
+/// Reads what a request to apply wishes.
+pub(super) fn wish(
+    files: Vec<wire::SourceFile>,
+    partial: bool,
+    remove: Vec<wire::DocumentName>,
+) -> Result<Wish, Status> {
+    let files = self::files(files);
+    if partial {
+        let removal = |wire::DocumentName { kind, name }| Removal { kind, name };
+        return Ok(Wish::Partial { written: files, removed: remove.into_iter().map(removal).collect() });
+    }
+    match remove.is_empty() {
+        true => Ok(Wish::Whole(files)),
+        false => Err(invalid("documents are removed by name in a partial request only")),
+    }
 }
 
 /// Reads what an operator signed.
@@ -193,7 +214,7 @@ impl From<StoreError> for Status {
 impl From<ApplyError> for Status {
     fn from(error: ApplyError) -> Self {
         match error {
-            ApplyError::FileTwice { .. } => invalid(error),
+            ApplyError::FileTwice { .. } | ApplyError::NothingThere { .. } => invalid(error),
             ApplyError::Labels(_) => Self::permission_denied(error.to_string()),
             ApplyError::Proposal(_)
             | ApplyError::Unenforced(_)

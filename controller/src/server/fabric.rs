@@ -12,7 +12,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
-use super::apply::{self, Gaps, Intent, Lockouts, Path};
+use super::apply::{self, Gaps, Intent, Lockouts, Path, Wish};
 use super::audit;
 use super::authorize::Caller;
 use super::convert::invalid;
@@ -31,11 +31,12 @@ impl Fabric for Shared {
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::ApplyResponse>, Status> {
         let sender = Sender::of(&request)?;
-        let wire::ApplyRequest { files, dry_run, allow_unenforced, signed, allow_lockout } =
+        let wire::ApplyRequest { files, dry_run, allow_unenforced, signed, allow_lockout, partial, remove } =
             request.into_inner();
         let intent = if dry_run { Intent::DryRun } else { Intent::Apply };
         let signed = signed.map(convert::signed).transpose().map_err(invalid)?;
-        let request = self.applying(sender, files, (allow_unenforced, allow_lockout));
+        let wish = convert::wish(files, partial, remove)?;
+        let request = self.applying(sender, wish, (allow_unenforced, allow_lockout));
         let applied = self
             .desired
             .apply(&self.store, &self.audit, apply::Request { intent, signed, ..request })
@@ -50,10 +51,9 @@ impl Fabric for Shared {
     ) -> Result<Response<wire::DraftResponse>, Status> {
         let sender = Sender::of(&request)?;
         let wire::DraftRequest { files, allow_unenforced, allow_lockout } = request.into_inner();
-        let applied = self
-            .desired
-            .apply(&self.store, &self.audit, self.applying(sender, files, (allow_unenforced, allow_lockout)))
-            .await?;
+        let wish = Wish::Whole(convert::files(files));
+        let request = self.applying(sender, wish, (allow_unenforced, allow_lockout));
+        let applied = self.desired.apply(&self.store, &self.audit, request).await?;
         let would = Some(convert::applied(applied, Intent::Draft));
         let current = self.desired.current();
         let targets = current.map(|current| targets_to_wire(&current.targets)).unwrap_or_default();
@@ -65,12 +65,8 @@ impl Fabric for Shared {
         request: Request<wire::DocumentsRequest>,
     ) -> Result<Response<wire::DocumentsResponse>, Status> {
         let wire::DocumentsRequest { generation } = request.into_inner();
-        let current = self.desired.current();
-        let newest = current.as_ref().map_or(0, |current| current.generation.0);
-        if let Some(current) = current.filter(|_| generation == 0 || generation == newest) {
-            let files = convert::files_to_wire(&current.files);
-            return Ok(Response::new(wire::DocumentsResponse { generation: newest, files }));
-        }
+        let newest = self.desired.current().map_or(0, |current| current.generation.0);
+        let generation = if generation == 0 { newest } else { generation };
         if generation == 0 {
             return Ok(Response::new(wire::DocumentsResponse::default()));
         }
@@ -85,8 +81,8 @@ impl Fabric for Shared {
         let mistrusted = |source| StoreError::Mistrusted { key: keys::generation(record.generation), source };
         self.desired.authority().verify(&record).map_err(mistrusted)?;
         let chunks = self.store.chunks_of(&record).await?;
-        let files = record.files(&chunks).map_err(StoreError::from)?;
-        Ok(Response::new(wire::DocumentsResponse { generation, files: convert::files_to_wire(&files) }))
+        let files = convert::excerpts_to_wire(&record.excerpts(&chunks).map_err(StoreError::from)?);
+        Ok(Response::new(wire::DocumentsResponse { generation, files }))
     }
 
     async fn identities(
@@ -166,12 +162,12 @@ impl Shared {
     fn applying(
         &self,
         Sender { author, asker, path }: Sender,
-        files: Vec<wire::SourceFile>,
+        wish: Wish,
         (allow_unenforced, allow_lockout): (bool, bool),
     ) -> apply::Request {
         let gaps = if allow_unenforced { Gaps::Allowed } else { Gaps::Refused };
         let lockouts = if allow_lockout { Lockouts::Allowed } else { Lockouts::Refused };
-        let (files, intent, seen, signed) = (convert::files(files), Intent::Draft, self.seen(), None);
-        apply::Request { author, asker, files, intent, gaps, lockouts, path, seen, signed }
+        let (intent, seen, signed) = (Intent::Draft, self.seen(), None);
+        apply::Request { author, asker, wish, intent, gaps, lockouts, path, seen, signed }
     }
 }

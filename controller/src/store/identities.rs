@@ -5,7 +5,6 @@ use std::sync::Arc;
 use etcd_client::{Compare, CompareOp, TxnOp};
 use selvedge_proto::{decode_identity, encode_identity, keys};
 use selvedge_topology::identity::{Identity, IdentityKey, IdentityTable};
-use selvedge_topology::model::Model;
 
 use super::{Committed, Fence, MAX_TXN_BYTES, Store, StoreError, is_absent};
 
@@ -47,12 +46,17 @@ impl Identities {
         Ok(Self { table: table.into() })
     }
 
-    /// Gives everything `model` needs a number. Others may do the same at the same time: a number is given
+    /// Gives each of `wanted` a number that has none. Others may do the same at the same time: a number is given
     /// only together with its counter's move, and a key only while it has none.
-    pub async fn allocate(&mut self, store: &Store, fence: Fence, model: &Model) -> Result<(), StoreError> {
+    pub async fn allocate(
+        &mut self,
+        store: &Store,
+        fence: Fence,
+        wanted: &[IdentityKey],
+    ) -> Result<(), StoreError> {
         let mut conflicts = 0;
         while conflicts < MAX_CONFLICTS {
-            let missing = self.table.missing(model);
+            let missing = self.table.missing_of(wanted.iter().cloned().collect());
             let Some(first) = missing.first() else { return Ok(()) };
             // One counter, and so one kind, a transaction.
             let (kind, number) = (keys::next_identity(first), first.range().0);

@@ -86,7 +86,24 @@ pub(crate) fn documents() -> Vec<wire::SourceFile> {
 
 /// Files of these names and texts.
 pub(crate) fn files(files: &[(&str, &str)]) -> Vec<wire::SourceFile> {
-    files.iter().map(|(name, text)| wire::SourceFile { name: (*name).into(), text: (*text).into() }).collect()
+    files.iter().map(|(name, text)| excerpt(name, 1, text)).collect()
+}
+
+/// A text that begins at a line of a file.
+pub(crate) fn excerpt(name: &str, line: u32, text: &str) -> wire::SourceFile {
+    wire::SourceFile { name: name.into(), text: text.into(), line }
+}
+
+/// All documents one by one, as they are kept.
+pub(crate) fn excerpts() -> Vec<wire::SourceFile> {
+    let (web, db) = WORKLOADS.split_at(WORKLOADS.find("---\n").unwrap());
+    let below = 1 + u32::try_from(web.lines().count()).unwrap();
+    vec![
+        excerpt("fabric.yaml", 1, FABRIC),
+        excerpt("workloads.yaml", below, db),
+        excerpt("workloads.yaml", 1, web),
+        excerpt("policy.yaml", 1, POLICY),
+    ]
 }
 
 /// A real etcd on loopback, gone with the value and with the test's thread.

@@ -24,9 +24,18 @@ impl Cut {
     pub(crate) const CONTENT: Self = Self { target: 32 << 10, most: MAX_CHUNK_BYTES };
 
     /// One entry ends a chunk with a probability of its size over the target size.
-    fn ends_behind(self, entry: &[u8]) -> bool {
+    pub(crate) fn ends_behind(self, entry: &[u8]) -> bool {
         hash(entry) % self.target < entry.len() as u64
     }
+}
+
+/// A message as it is in a chunk.
+pub(crate) fn encode(message: &impl Message, how: Cut) -> Result<Vec<u8>, ChunkError> {
+    let entry = message.encode_length_delimited_to_vec();
+    if entry.len() > how.most {
+        return Err(ChunkError::EntryTooLarge { bytes: entry.len(), limit: how.most });
+    }
+    Ok(entry)
 }
 
 /// Cuts `messages` into chunks, adds them to `chunks`, and returns their digests in order.
@@ -43,10 +52,7 @@ pub(crate) fn cut<M: Message>(
         }
     };
     for message in messages {
-        let entry = message.encode_length_delimited_to_vec();
-        if entry.len() > how.most {
-            return Err(ChunkError::EntryTooLarge { bytes: entry.len(), limit: how.most });
-        }
+        let entry = encode(&message, how)?;
         if open.len() + entry.len() > how.most {
             close(&mut open);
         }

@@ -7,7 +7,7 @@ mod named;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) use cut::{Cut, cut, each, hash, join};
+pub(crate) use cut::{Cut, cut, each, encode, hash, join};
 pub use list::names_in;
 pub(crate) use list::{DigestList, digests_from_wire, digests_to_wire};
 pub(crate) use named::Named;

@@ -25,6 +25,14 @@ impl Named {
         chunks: &mut Chunks,
     ) -> Result<Self, ChunkError> {
         let names = cut(messages, Cut::CONTENT, chunks)?;
+        Self::list(names, chunks)
+    }
+
+    /// Puts the names of chunks on lists.
+    pub(crate) fn list(
+        names: impl IntoIterator<Item = Digest>,
+        chunks: &mut Chunks,
+    ) -> Result<Self, ChunkError> {
         DigestList::cut(names, chunks).map(Self::Listed)
     }
 

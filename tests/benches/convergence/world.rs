@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use selvedge_tests::etcd::{Servers, Shape};
 use selvedge_tests::process::Usage;
-use selvedge_tests::scale::{Edit, Fabric, Size};
+use selvedge_tests::scale::{Fabric, Size};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -52,8 +52,8 @@ impl World {
         let controller = Controller::start(folder.path(), &servers.direct())?;
         let mut operator = Operator::connect(&controller.url()).await?;
         let fabric = Fabric::new(size, seed);
-        let all = Edit::of(fabric.documents().collect());
-        let applied = operator.apply(all).await?;
+        let begun = Moment::now();
+        let applied = operator.load(fabric.documents()).await?;
         let (marks, told) = mpsc::unbounded_channel();
         let muster = Muster {
             etcd: servers.endpoints(),
@@ -64,7 +64,7 @@ impl World {
         let (started, mut ledger) = (Moment::now(), Ledger::new(told));
         let crew = Crews::start(&muster, &marks)?;
         let reached = ledger.reached(&applied.nodes, applied.generation, started, PATIENCE).await?;
-        let first = [applied.answered.since(applied.begun), reached.acknowledged.since(started)];
+        let first = [applied.answered.since(begun), reached.acknowledged.since(started)];
         let (_states, _folder) = (states, folder);
         Ok(Self { fabric, operator, ledger, crew, controller, servers, first, _states, _folder })
     }

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use prost::Message;
 use selvedge_proto::{
     Chunks, Count, Digest, EgressReport, Flow, FlowEnd, FlowRule, GenerationRecord, Mode, Observed,
-    Occupancy, PortReport, ProofReport, Refusal, Report, RevocationReport, Signature, Summary, Target,
-    TargetList, Transport, Verdict, decode_identity, encode_identity, wire,
+    Occupancy, PortReport, ProofReport, Refusal, Report, RevocationReport, Signature, Sources, Summary,
+    Target, TargetList, Transport, Verdict, decode_identity, encode_identity, wire,
 };
-use selvedge_topology::documents::SourceFile;
+use selvedge_topology::documents::Excerpt;
 use selvedge_topology::failsafe::{Origin, Service, ServiceKind};
 use selvedge_topology::identity::{Identity, IdentityKey};
 use selvedge_topology::l4::Protocol;
@@ -72,21 +72,22 @@ pub(super) fn generation(input: &[u8]) -> Outcome {
     for (digest, content) in [sources, targets].into_iter().zip(contents) {
         chunks.insert(digest, content).unwrap();
     }
-    let (files, targets) = (record.files(&chunks), record.targets(&chunks));
-    if let (Ok(files), Ok(targets)) = (files, targets) {
-        check_record(&record, &files, &targets);
+    let (excerpts, targets) = (record.excerpts(&chunks), record.targets(&chunks));
+    if let (Ok(excerpts), Ok(targets)) = (excerpts, targets) {
+        check_record(&record, &excerpts, &targets);
     }
     outcome
 }
 
-/// A record made of what was read gives the same files and targets. Neighbours of one name are one file.
-fn check_record(record: &GenerationRecord, files: &[SourceFile], targets: &TargetList) {
+/// A record made of what was read gives the same documents and targets.
+fn check_record(record: &GenerationRecord, excerpts: &[Excerpt], targets: &TargetList) {
     let GenerationRecord { generation, created, summary, .. } = record;
-    let (again, chunks) = GenerationRecord::new(*generation, *created, *summary, files, targets).unwrap();
-    let texts = |files: &[SourceFile]| -> Vec<_> {
-        files.iter().map(|file| (file.name.clone(), file.text.clone())).collect()
-    };
-    assert_eq!(texts(&again.files(&chunks).unwrap()), texts(files));
+    let numbers: Vec<usize> = (0..excerpts.len()).collect();
+    let (sources, mut chunks) = Sources::cut(numbers.iter().zip(excerpts)).unwrap();
+    let (again, names) =
+        GenerationRecord::new(*generation, *created, *summary, sources.digests(), targets).unwrap();
+    chunks.append(names);
+    assert_eq!(again.excerpts(&chunks).as_deref(), Ok(excerpts));
     assert_eq!(again.targets(&chunks).as_ref(), Ok(targets));
 }
 
@@ -195,12 +196,15 @@ pub(super) fn flow_seeds() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn generation_seeds() -> Vec<Vec<u8>> {
-    let files = ["a.yaml", "b.yaml"].map(|name| SourceFile { name: name.into(), text: "---\n".into() });
+    let excerpt = |(file, line): (&str, u32)| Excerpt { file: file.into(), line, text: "---\n".into() };
+    let excerpts = [("a.yaml", 1), ("b.yaml", 1), ("b.yaml", 7)].map(excerpt);
     let target = Target { generation: Generation(7), manifest: Digest::of(b"manifest"), signature: None };
     let targets = TargetList::from([("host1".parse().unwrap(), target)]);
     let summary = Summary { added: 1, changed: 2, removed: 3 };
-    let (record, chunks) =
-        GenerationRecord::new(Generation(7), time(), summary, &files, &targets).expect("small");
+    let (sources, mut chunks) = Sources::cut([1, 2, 3].iter().zip(&excerpts)).expect("small");
+    let (record, names) =
+        GenerationRecord::new(Generation(7), time(), summary, sources.digests(), &targets).expect("small");
+    chunks.append(names);
     let contents =
         record.chunks(&chunks).unwrap().into_iter().flat_map(|digest| run_of(chunks.get(digest).unwrap()));
     vec![contents.chain(record.encode()).collect()]

@@ -15,7 +15,11 @@ impl Fabric {
     /// All of them.
     pub(super) fn policies(&self) -> Vec<Document> {
         let size = self.size;
+        let cidrs: Vec<String> = (0..20).map(|block| format!("198.51.{block}.0/24")).collect();
+        let group = Name { kind: "CidrGroup", name: "blocked".to_owned() };
         let mut all = vec![
+            // Before the policy that names it, wherever these are cut into parts.
+            Document::new(group, &format!("spec: {{cidrs: [{}]}}\n", cidrs.join(", "))),
             self.scraping(),
             self.ledger(),
             policy(
@@ -39,15 +43,12 @@ impl Fabric {
             policy("isolated", "emergency", "{matchLabels: {quarantine: \"yes\"}}", &isolation()),
             policy("outbound", "baseline", "{}", &egress("allow", ANYBODY, "protocol: any")),
         ];
-        let fixed = all.len();
+        let fixed = all.len() - 1;
         let applications = size.applications();
         all.extend((0..size.policies.saturating_sub(fixed)).map(|index| {
             let (application, kind) = (index % applications, index / applications);
             of_application(size, application, kind)
         }));
-        let cidrs: Vec<String> = (0..20).map(|block| format!("198.51.{block}.0/24")).collect();
-        let group = Name { kind: "CidrGroup", name: "blocked".to_owned() };
-        all.push(Document::new(group, &format!("spec: {{cidrs: [{}]}}\n", cidrs.join(", "))));
         all
     }
 

@@ -145,6 +145,7 @@ async fn try_apply(site: &Site, seat: Seat, set: &Set) -> Result<u64, String> {
     let file = |file: &selvedge_topology::documents::SourceFile| wire::SourceFile {
         name: file.name.clone(),
         text: file.text.clone(),
+        line: 1,
     };
     let files = set.files.iter().map(file).collect();
     let request = wire::ApplyRequest { files, ..wire::ApplyRequest::default() };

@@ -98,6 +98,7 @@ impl Api {
         let file = |file: &selvedge_topology::documents::SourceFile| wire::SourceFile {
             name: file.name.clone(),
             text: file.text.clone(),
+            line: 1,
         };
         let request =
             wire::ApplyRequest { files: set.files.iter().map(file).collect(), ..Default::default() };

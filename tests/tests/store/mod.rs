@@ -108,7 +108,7 @@ impl Fabric {
     /// Makes `generation`, which changes every node; tries again while etcd is away, as a user would.
     pub(crate) async fn apply(&mut self, generation: u64) {
         let text = DOCUMENTS.replace("PORT", &(1000 + generation).to_string());
-        let file = wire::SourceFile { name: "fabric.yaml".to_owned(), text };
+        let file = wire::SourceFile { name: "fabric.yaml".to_owned(), text, line: 1 };
         let request = wire::ApplyRequest { files: vec![file], allow_unenforced: true, ..Default::default() };
         let begun = Instant::now();
         let response = loop {

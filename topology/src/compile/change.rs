@@ -9,7 +9,7 @@ use super::nodes::{NodePart, enforced_at};
 use super::peers::{Edit, Edited, Member};
 use super::rows::{Rows, Subject};
 use super::{CompileError, Compiler, Halt};
-use crate::identity::{Identity, IdentityTable, cidrs_of};
+use crate::identity::{Identity, IdentityKey, IdentityTable, cidrs_of};
 use crate::model::{CidrBlock, Model, Policy, Workload};
 use crate::names::{GroupName, NodeName, PolicyName, WorkloadName};
 
@@ -22,6 +22,16 @@ pub struct Before<'a> {
     pub policies: BTreeMap<&'a PolicyName, Option<&'a Policy>>,
     /// CIDR groups.
     pub groups: BTreeMap<&'a GroupName, Option<&'a BTreeSet<CidrBlock>>>,
+}
+
+impl Before<'_> {
+    /// What the documents that changed need numbers for, as they are in `model`.
+    pub fn identity_keys(&self, model: &Model) -> BTreeSet<IdentityKey> {
+        let workloads = self.workloads.keys().filter_map(|name| model.workloads.get(*name));
+        let policies = concerned(model, self).filter_map(|(_, policy)| policy);
+        let cidrs = policies.flat_map(|policy| cidrs_of(policy, |name| model.cidr_groups.get(name)));
+        workloads.filter_map(IdentityKey::of_workload).chain(cidrs.map(IdentityKey::Cidr)).collect()
+    }
 }
 
 /// What is to be made anew.

@@ -10,7 +10,7 @@ use super::scalars::Name;
 use super::sink::{Sink, quoted, suggestion};
 use super::tree::{Entry, Node, Span, Typed};
 use super::validate::{self, Decoded, Named, Whole};
-use super::{Diagnostic, Document, Excerpt, Loaded, SourceFile, canonical, limits, parse};
+use super::{Diagnostic, Document, Excerpt, Loaded, Removal, SourceFile, canonical, limits, parse};
 use crate::lint;
 
 /// Reads documents from files, in any order. Every error is reported, not the first only, up to
@@ -28,6 +28,16 @@ pub fn load_excerpts(excerpts: &[Excerpt]) -> Loaded {
     let mut names = Files::default();
     let pieces: Vec<_> = excerpts.iter().map(|excerpt| Piece::of_excerpt(excerpt, &mut names)).collect();
     load_pieces(&names, &pieces)
+}
+
+/// The documents in files by kind and name, whatever they refer to; or every error that they have by themselves.
+pub fn names(files: &[SourceFile]) -> Result<Vec<Removal>, Vec<Diagnostic>> {
+    let mut numbers = Files::default();
+    let pieces: Vec<_> = files.iter().map(|file| Piece::of_file(file, &mut numbers)).collect();
+    let mut sink = Sink::new(&numbers, pieces.clone());
+    let mut found = Vec::new();
+    read(&pieces, 0, &mut sink, |_, Document { kind, name, .. }, _| found.push(Removal { kind, name }));
+    if sink.has_errors() { Err(sink.finish(Vec::new())) } else { Ok(found) }
 }
 
 fn load_pieces(names: &Files, pieces: &[Piece<'_>]) -> Loaded {

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use crate::model::{Model, Place};
 
 pub use canonical::to_yaml;
-pub use load::{load, load_excerpts};
+pub use load::{load, load_excerpts, names};
 pub use registry::{Changed, Registry, Removal};
 pub use render::{Colours, render};
 pub use schema::schema;
@@ -51,6 +51,29 @@ pub struct Excerpt {
     pub line: u32,
     /// The text: whole lines.
     pub text: Arc<str>,
+}
+
+/// What no two documents share. Sorted by kind, in the order that people read them, and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    kind: kinds::Kind,
+    name: Box<str>,
+}
+
+impl Key {
+    fn new(kind: kinds::Kind, name: &str) -> Self {
+        Self { kind, name: name.into() }
+    }
+
+    /// The kind, e.g. `Workload`.
+    pub fn kind(&self) -> &'static str {
+        self.kind.word()
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// How bad a finding is.

@@ -1,9 +1,11 @@
 //! The documents of a fabric and the model they make, kept so that a change costs what it changes.
 
 mod change;
+mod lockouts;
 mod undo;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use sha2::{Digest, Sha256};
 
@@ -11,7 +13,7 @@ use super::files::{Files, Piece};
 use super::kinds::Kind;
 use super::load::whole;
 use super::validate::{Held, Whole};
-use super::{Diagnostic, Document, Excerpt, SourceFile, load_excerpts};
+use super::{Diagnostic, Document, Excerpt, Key, SourceFile, load_excerpts};
 use crate::model::Model;
 use crate::rules::Numbers;
 
@@ -34,9 +36,6 @@ pub struct Registry {
     /// Files of what the last change replaced, which that change might still need.
     retired: Vec<u32>,
 }
-
-/// What no two documents share: kind and name.
-type Key = (Kind, Box<str>);
 
 /// A document that is held.
 #[derive(Debug)]
@@ -65,7 +64,7 @@ struct Candidate<'t> {
 impl<'t> Candidate<'t> {
     fn new(kind: Kind, document: &Document, text: Piece<'t>) -> Self {
         let digest = Sha256::digest(document.content.to_string()).into();
-        Self { key: (kind, document.name.as_str().into()), text, digest }
+        Self { key: Key::new(kind, &document.name), text, digest }
     }
 
     fn enter(self, files: &mut Files) -> (Key, Entry) {
@@ -114,13 +113,32 @@ impl Registry {
         self.documents.values().map(|entry| &entry.excerpt)
     }
 
+    /// The texts of documents from `first` on, by kind and name; of all where there is none.
+    pub fn excerpts_from<'r>(
+        &'r self,
+        first: Option<&Key>,
+    ) -> impl Iterator<Item = (&'r Key, &'r Excerpt)> + use<'r> {
+        let from = first.map_or(Bound::Unbounded, Bound::Included);
+        self.documents.range::<Key, _>((from, Bound::Unbounded)).map(|(key, entry)| (key, &entry.excerpt))
+    }
+
+    /// All documents, by kind and name.
+    pub fn documents(&self) -> impl Iterator<Item = Document> {
+        self.documents.values().filter_map(Entry::document)
+    }
+
     /// The documents whose content is not what it is in `after`: as they are here, and as they are there.
     pub fn differing(&self, after: &Self) -> (Vec<Document>, Vec<Document>) {
-        let digest = |of: &Self, key: &Key| of.documents.get(key).map(|entry| entry.digest);
         let only = |of: &Self, beside: &Self| -> Vec<Document> {
-            let differs = |(key, entry): &(&Key, &Entry)| digest(beside, key) != Some(entry.digest);
-            of.documents.iter().filter(differs).filter_map(|(_, entry)| entry.document()).collect()
+            of.differing_keys(beside).filter_map(|key| of.documents.get(key)?.document()).collect()
         };
         (only(self, after), only(after, self))
+    }
+
+    /// The documents here that are not there, or not with the same content.
+    fn differing_keys<'r>(&'r self, other: &'r Self) -> impl Iterator<Item = &'r Key> {
+        let digest = move |key: &Key| other.documents.get(key).map(|entry| entry.digest);
+        let differs = move |(key, entry): &(&Key, &Entry)| digest(key) != Some(entry.digest);
+        self.documents.iter().filter(differs).map(|(key, _)| key)
     }
 }

@@ -6,7 +6,8 @@ use std::fmt::Debug;
 
 use arbtest::arbitrary::{Result, Unstructured};
 use selvedge_topology::documents::{
-    Changed, Diagnostic, Excerpt, Registry, Removal, Severity, SourceFile, load, load_excerpts,
+    Changed, Diagnostic, Document, Excerpt, Registry, Removal, Severity, SourceFile, load, load_excerpts,
+    names,
 };
 use selvedge_topology::model::Model;
 
@@ -139,14 +140,22 @@ fn errors(diagnostics: &[Diagnostic]) -> Vec<String> {
     errors
 }
 
+/// What `shown` says of a value, but not where in a file it stands: that changes nothing that is enforced.
+fn without_places(shown: &str) -> String {
+    let mut parts = shown.split("place: Place {");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('}').map_or(part, |(_, after)| after))
+}
+
 /// Holds what is said to have been changed against both models.
-fn check_before(changed: &Changed, old: &Model, new: &Model) {
+fn check_before(registry: &Registry, changed: &Changed, old: &Model) {
+    let new = registry.model();
     fn all<K: Ord + Debug, V: Debug>(
         said: &BTreeMap<&K, Option<&V>>,
         old: &BTreeMap<K, V>,
         new: &BTreeMap<K, V>,
     ) {
-        let text = |value: Option<&V>| format!("{value:?}");
+        let text = |value: Option<&V>| without_places(&format!("{value:?}"));
         for (name, was) in said {
             assert_eq!(text(*was), text(old.get(name)), "{name:?}");
         }
@@ -154,7 +163,7 @@ fn check_before(changed: &Changed, old: &Model, new: &Model) {
             assert!(said.contains_key(name), "{name:?} changed and nobody says so");
         }
     }
-    let Some(before) = changed.before() else { return };
+    let Some(before) = registry.before(changed) else { return };
     all(&before.workloads, &old.workloads, &new.workloads);
     all(&before.policies, &old.policies, &new.policies);
     all(&before.groups, &old.cidr_groups, &new.cidr_groups);
@@ -231,9 +240,9 @@ fn step(
             let again = load_excerpts(&excerpts);
             assert_eq!(again.documents.len(), expected.documents.len());
             assert_eq!(format!("{:#?}", registry.model()), format!("{:#?}", again.model.unwrap()));
-            check_before(&changed, &old, registry.model());
-            seen.of_the_fabric += usize::from(changed.before().is_none());
-            let written = changed.before().map_or(0, |before| before.policies.len());
+            check_before(registry, &changed, &old);
+            seen.of_the_fabric += usize::from(registry.before(&changed).is_none());
+            let written = registry.before(&changed).map_or(0, |before| before.policies.len());
             let asked = keys.iter().chain(&removed).filter(|key| key.0 == "SegmentationPolicy").count();
             seen.renumbered += usize::from(written > asked);
             if random.ratio(1, 4)? {
@@ -280,4 +289,52 @@ fn what_is_removed_is_there_and_nobody_needs_it() {
     assert_eq!(warnings, []);
     let (were, are) = registry.changes(&changed);
     assert_eq!((were.len(), are.len()), (with_policies.len(), 0));
+}
+
+#[test]
+fn another_reading_takes_the_place_of_all_and_says_what_it_changed() {
+    let (mut registry, _) = Registry::read(&good()).unwrap();
+    let (before, old) = (shown(&registry), registry.model().clone());
+    let mut files = good();
+    for file in &mut files {
+        file.text =
+            file.text.replace("port: 8000", "port: 8001").replace("description: calls", "description: Calls");
+    }
+    let (other, _) = Registry::read(&files).unwrap();
+    let expected = shown(&other);
+    let changed = registry.supersede(other);
+    assert_eq!(shown(&registry), expected);
+    check_before(&registry, &changed, &old);
+    let (were, are) = registry.changes(&changed);
+    let names = |documents: Vec<Document>| documents.into_iter().map(|it| it.name).collect::<Vec<_>>();
+    assert_eq!([names(were), names(are)], [["app1", "app-from-web"]; 2]);
+    let before_both = registry.before(&changed).unwrap();
+    assert_eq!((before_both.workloads.len(), before_both.policies.len()), (1, 1));
+    registry.undo(changed);
+    assert_eq!(shown(&registry), before);
+}
+
+#[test]
+fn documents_are_given_from_any_of_them_on_in_order() {
+    let (registry, _) = Registry::read(&good()).unwrap();
+    let all: Vec<_> = registry.excerpts_from(None).collect();
+    assert_eq!(
+        all.iter().map(|(_, excerpt)| *excerpt).collect::<Vec<_>>(),
+        registry.excerpts().collect::<Vec<_>>()
+    );
+    assert!(all.is_sorted_by_key(|(key, _)| *key));
+    for (index, (key, _)) in all.iter().enumerate() {
+        assert_eq!(registry.excerpts_from(Some(key)).collect::<Vec<_>>(), all[index..]);
+    }
+}
+
+#[test]
+fn files_name_their_documents_whatever_these_refer_to_and_errors_are_their_own() {
+    let file = |text: &str| [SourceFile { name: "a.yaml".to_owned(), text: text.to_owned() }];
+    let workload = "{labels: {a: b}, addresses: [10.0.0.1], attachment: {node: nowhere, port: w1}}";
+    let text = format!("{HEAD}kind: Workload\nmetadata: {{name: w}}\nspec: {workload}\n");
+    let found = names(&file(&text)).unwrap();
+    assert_eq!(found, [Removal { kind: "Workload".to_owned(), name: "w".to_owned() }]);
+    let wrong = names(&file(&text.replace("kind: Workload", "kind: Wrkload"))).unwrap_err();
+    assert_eq!(wrong.iter().map(|found| found.code).collect::<Vec<_>>(), ["unknown-kind"]);
 }

@@ -7,7 +7,6 @@ use selvedge_topology::model::Model;
 use selvedge_topology::names::WorkloadName;
 use selvedge_topology::operators::{Asker, Role};
 
-use super::Current;
 use crate::state::Change;
 
 /// Most labels that are named in a refusal: it travels in the head of an answer.
@@ -50,16 +49,16 @@ fn advice(asker: &Asker) -> &'static str {
     }
 }
 
-/// Holds the change from what is in force to `after` against the rules in force; and lets only admins change the rules.
+/// Holds the change from what is in force to `after` against the rules in force; and lets only admins change the rules. `before`
+/// is what is claimed under those; `None` where the documents in force can't be read.
 pub(super) fn check(
-    before: Option<&Current>,
+    before: Option<Claims>,
     after: &Model,
     changed: &[Change<'_>],
     asker: &Asker,
 ) -> Result<(), LabelRefusal> {
     let is_admin = matches!(asker, Asker::Operator { role: Role::Admin, .. });
-    let none = Claims::default();
-    let Some(claims) = before.map_or(Some(&none), |current| current.claims.as_ref()) else {
+    let Some(claims) = before else {
         return if is_admin { Ok(()) } else { Err(LabelRefusal::Unreadable { asker: asker.clone() }) };
     };
     if *claims.rules() != after.fabric.label_rules && !is_admin {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use selvedge_proto::{GenerationRecord, TargetList, keys};
-use selvedge_topology::claims::Claims;
-use selvedge_topology::documents::{Document, Loaded, SourceFile, load};
+use selvedge_topology::documents::Registry;
 use selvedge_topology::model::{Model, NodeRole};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Generation;
 use selvedge_trust::audit::{Author, Deed};
 use tracing::{error, warn};
 
+use super::desk::Desk;
 use crate::server::audit::Audit;
 use crate::server::{Authority, Memory};
 use crate::state::Owners;
@@ -20,15 +20,18 @@ use crate::store::{Fence, Store, StoreError};
 /// A generation that is the desired state.
 pub(in crate::server) struct Current {
     pub(in crate::server) generation: Generation,
-    pub(in crate::server) files: Vec<SourceFile>,
     pub(in crate::server) targets: TargetList,
     /// Roles of nodes; empty where the stored documents can't be read by this version.
-    pub(in crate::server) roles: BTreeMap<NodeName, NodeRole>,
+    pub(in crate::server) roles: Arc<BTreeMap<NodeName, NodeRole>>,
     /// Whose addresses are; nobody's where the stored documents can't be read by this version.
     pub(in crate::server) owners: Owners,
-    /// What is claimed of labels that not everybody may set; `None` where the stored documents can't be read by this version.
-    pub(super) claims: Option<Claims>,
-    pub(super) documents: Vec<Document>,
+}
+
+/// What lies in the store.
+pub(super) struct Found {
+    pub(super) current: Arc<Current>,
+    /// The documents, as far as they can be read by this version.
+    pub(super) desk: Option<Desk>,
 }
 
 /// The newest generation in the store, signed as it has to be, its targets written.
@@ -36,13 +39,13 @@ pub(super) async fn newest(
     store: &Store,
     fence: Fence,
     authority: &Authority,
-) -> Result<Option<Arc<Current>>, StoreError> {
+) -> Result<Option<Found>, StoreError> {
     let Some(record) = store.newest().await? else { return Ok(None) };
     let mistrusted = |source| StoreError::Mistrusted { key: keys::generation(record.generation), source };
     authority.verify(&record).map_err(mistrusted)?;
-    let current = restore(store, &record).await?;
+    let (current, desk) = restore(store, &record).await?;
     store.write_targets(fence, &current.targets).await?;
-    Ok(Some(Arc::new(current)))
+    Ok(Some(Found { current: Arc::new(current), desk }))
 }
 
 /// Gives the store back what it has forgotten: the generation in `memory`, where that is newer than all that lies there, and
@@ -84,26 +87,29 @@ pub(super) async fn remind(
 
 /// The newest generation in the store, whoever wrote it, without a word of what nodes are to enforce: its documents are
 /// believed, and nothing else. For an operator who changes keys.
-pub(super) async fn unsigned(store: &Store) -> Result<Option<Current>, StoreError> {
+pub(super) async fn unsigned(store: &Store) -> Result<Option<Found>, StoreError> {
     let Some(record) = store.newest().await? else { return Ok(None) };
-    Ok(Some(Current { targets: TargetList::new(), ..restore(store, &record).await? }))
+    let (current, desk) = restore(store, &record).await?;
+    Ok(Some(Found { current: Arc::new(Current { targets: TargetList::new(), ..current }), desk }))
 }
 
-async fn restore(store: &Store, record: &GenerationRecord) -> Result<Current, StoreError> {
+async fn restore(store: &Store, record: &GenerationRecord) -> Result<(Current, Option<Desk>), StoreError> {
     let chunks = store.chunks_of(record).await?;
-    let files = record.files(&chunks)?;
     let targets = record.targets(&chunks)?;
-    let Loaded { model, documents, diagnostics } = load(&files);
-    if model.is_none() {
-        let first = diagnostics.first().map(|found| format!("{}: {}", found.place, found.message));
-        error!(generation = %record.generation, first, "this version refuses the documents in force; targets are kept");
-    }
-    let roles = model.as_ref().map(roles).unwrap_or_default();
-    let owners = model.as_ref().map(Owners::of).unwrap_or_default();
-    let claims = model.as_ref().map(Claims::of);
-    Ok(Current { generation: record.generation, files, targets, roles, owners, claims, documents })
+    let generation = record.generation;
+    let registry = match Registry::read_excerpts(&record.excerpts(&chunks)?) {
+        Ok((registry, _)) => registry,
+        Err(diagnostics) => {
+            let first = diagnostics.first().map(|found| format!("{}: {}", found.place, found.message));
+            error!(%generation, first, "this version refuses the documents in force; targets are kept");
+            let (roles, owners) = Default::default();
+            return Ok((Current { generation, targets, roles, owners }, None));
+        }
+    };
+    let (roles, owners) = (roles(registry.model()), Owners::of(registry.model()));
+    Ok((Current { generation, targets, roles, owners }, Some(Desk::of(Box::new(registry)))))
 }
 
-pub(super) fn roles(model: &Model) -> BTreeMap<NodeName, NodeRole> {
-    model.fabric.nodes.iter().map(|(name, node)| (name.clone(), node.role)).collect()
+pub(super) fn roles(model: &Model) -> Arc<BTreeMap<NodeName, NodeRole>> {
+    Arc::new(model.fabric.nodes.iter().map(|(name, node)| (name.clone(), node.role)).collect())
 }

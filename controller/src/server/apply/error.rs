@@ -16,6 +16,8 @@ use crate::store::StoreError;
 pub(in crate::server) enum ApplyError {
     #[error("file `{name}` is given twice")]
     FileTwice { name: String },
+    #[error("nothing was applied yet, so there is no {kind} `{name}` to be removed")]
+    NothingThere { kind: String, name: String },
     #[error(transparent)]
     Proposal(#[from] ProposalError),
     #[error(transparent)]
@@ -27,7 +29,8 @@ pub(in crate::server) enum ApplyError {
     #[error("{}", unmet(.0))]
     Demands(Vec<UnmetDemand>),
     #[error(
-        "generations of this fabric are signed by an operator: apply with --signing-key, where the key is"
+        "generations of this fabric are signed by an operator, who signs all documents together: apply them all with --signing-key, where \
+         the key is"
     )]
     SignatureNeeded,
     #[error("this controller signs generations itself; apply without --signing-key")]
@@ -35,8 +38,8 @@ pub(in crate::server) enum ApplyError {
     #[error("what was signed is not what these documents mean here: {0}; draft and sign anew")]
     OtherThanSigned(#[from] Discrepancy),
     #[error(
-        "the documents of generation {generation} can't be read by this version, so they can't be signed anew; start the \
-         version that wrote them"
+        "the documents of generation {generation} can't be read by this version, so they can't be changed one by one, nor be signed \
+         anew; start the version that wrote them"
     )]
     Unreadable { generation: Generation },
     #[error(transparent)]

@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use selvedge_topology::failsafe::{Dependent, Lockout, Need, ServiceKind, lockouts};
-use selvedge_topology::model::Model;
+use selvedge_topology::documents::Registry;
+use selvedge_topology::failsafe::{Dependent, Lockout, Need, ServiceKind};
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::SeenNode;
-
-use super::{ApplyError, blocking};
 
 /// Whether anybody may be cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +34,13 @@ impl Path {
     }
 }
 
-/// Whom `model` would cut off, by what nodes reported of themselves and by the caller's `path`.
-pub(super) async fn find(
-    model: &Arc<Model>,
-    seen: &Arc<BTreeMap<NodeName, SeenNode>>,
+/// Whom `documents` would cut off, by what nodes reported of themselves and by the caller's `path`. This may take a while.
+pub(super) fn find(
+    documents: &Registry,
+    seen: &BTreeMap<NodeName, SeenNode>,
     path: Option<Path>,
-) -> Result<Vec<Lockout>, ApplyError> {
-    let (model, seen) = (Arc::clone(model), Arc::clone(seen));
-    blocking(move || {
-        let of_nodes = seen.iter().flat_map(|(node, seen)| Need::of_node(node, &seen.services));
-        let needs: BTreeSet<Need> = of_nodes.chain(path.and_then(Path::need)).collect();
-        lockouts(&model, &needs)
-    })
-    .await
+) -> Vec<Lockout> {
+    let of_nodes = seen.iter().flat_map(|(node, seen)| Need::of_node(node, &seen.services));
+    let needs: BTreeSet<Need> = of_nodes.chain(path.and_then(Path::need)).collect();
+    documents.lockouts(&needs)
 }

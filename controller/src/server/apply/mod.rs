@@ -1,42 +1,42 @@
 //! The desired state, and how documents become the next one.
 
+mod back;
 mod claims;
 mod collect;
 mod current;
 mod desk;
+mod edit;
 mod error;
 mod lockouts;
+mod propose;
 mod sign;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use selvedge_proto::Summary;
-use selvedge_topology::claims::Claims;
-use selvedge_topology::documents::{Diagnostic, Document, Loaded, SourceFile, load};
+use selvedge_topology::documents::Diagnostic;
 use selvedge_topology::failsafe::Lockout;
-use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::operators::Asker;
 use selvedge_topology::placement::{Hole, SeenNode};
 use selvedge_topology::plan::Generation;
-use selvedge_trust::audit::{Author, Deed};
+use selvedge_trust::audit::Author;
 use tokio::sync::{Mutex, watch};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::audit::Audit;
 use super::{Authority, Memory};
-use crate::state::{ChangeKind, Owners, changes, unified_diff};
+use crate::state::ChangeKind;
 use crate::store::{Fence, Fresh, Identities, Publication, Store, StoreError};
 pub(super) use collect::Collected;
 pub(super) use current::Current;
-use desk::{Desk, Draft, draft};
+use current::Found;
+use desk::Desk;
+pub(super) use edit::Wish;
 pub(super) use error::ApplyError;
 pub(super) use lockouts::{Lockouts, Path};
-use sign::Next;
 pub(super) use sign::Signed;
-use verdict::{Verdict, judge, next};
 
 /// The desired state: what it is, and who may change it.
 pub(super) struct Desired {
@@ -56,15 +56,22 @@ struct Working {
     newest: Newest,
     /// What must not be swept.
     fresh: Fresh,
-    /// The newest generation, compiled; none where that is not known to be what lies in the store.
-    desk: Option<Desk>,
+    documents: Documents,
 }
 
 impl Working {
-    async fn read(store: &Store) -> Result<Self, StoreError> {
-        let identities = Identities::read(store).await?;
-        Ok(Self { identities, newest: Newest::Known, fresh: Fresh::default(), desk: None })
+    async fn read(store: &Store, desk: Option<Desk>) -> Result<Self, StoreError> {
+        let (identities, documents) = (Identities::read(store).await?, Documents::Here(desk));
+        Ok(Self { identities, newest: Newest::Known, fresh: Fresh::default(), documents })
     }
+}
+
+/// Where the documents of the desired state are.
+enum Documents {
+    /// Here; nowhere, where there are none, or none that this version can read.
+    Here(Option<Desk>),
+    /// An application took them, and it did not end: whoever asked for it went away.
+    Lost,
 }
 
 /// Whether what we hold for the newest generation is the newest in the store.
@@ -73,6 +80,14 @@ enum Newest {
     Known,
     /// A publication failed, and how far it came is not known.
     InDoubt,
+}
+
+/// How much of what was published is kept beside etcd, where it is to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Memorized {
+    All,
+    /// The next publication has to bring everything.
+    NotAll,
 }
 
 /// How an application ended.
@@ -104,7 +119,7 @@ pub(super) struct Request {
     pub(super) author: Author,
     /// Who wants it, to those who ask what they may do.
     pub(super) asker: Asker,
-    pub(super) files: Vec<SourceFile>,
+    pub(super) wish: Wish,
     pub(super) intent: Intent,
     pub(super) gaps: Gaps,
     pub(super) lockouts: Lockouts,
@@ -145,13 +160,6 @@ struct Terms<'a> {
     signed: Option<Signed>,
 }
 
-/// Documents that were read without an error.
-struct Read {
-    files: Vec<SourceFile>,
-    documents: Vec<Document>,
-    model: Arc<Model>,
-}
-
 impl Desired {
     /// Reads the newest generation, and brings targets in line with it, should its publication have been interrupted.
     pub(super) async fn read(
@@ -164,9 +172,10 @@ impl Desired {
         if let Some(memory) = &memory {
             current::remind(store, fence, &authority, audit, memory).await?;
         }
-        let working = Working::read(store).await?;
-        let current = current::newest(store, fence, &authority).await?;
-        let (current, working) = (watch::Sender::new(current), Mutex::new(working));
+        let found = current::newest(store, fence, &authority).await?;
+        let (current, desk) = found.map(|Found { current, desk }| (current, desk)).unzip();
+        let working = Mutex::new(Working::read(store, desk.flatten()).await?);
+        let current = watch::Sender::new(current);
         Ok(Self { fence, authority, current, memory, working })
     }
 
@@ -178,19 +187,19 @@ impl Desired {
         audit: &Audit,
         memory: Option<Memory>,
     ) -> Result<Self, ApplyError> {
-        let working = Working::read(store).await?;
-        let Some(found) = current::unsigned(store).await? else {
+        let Some(Found { current, desk }) = current::unsigned(store).await? else {
             return Ok(Self::read(store, fence, authority, audit, memory).await?);
         };
-        let (files, generation) = (found.files.clone(), found.generation);
-        let current = watch::Sender::new(Some(Arc::new(found)));
-        let desired = Self { fence, authority, current, memory, working: Mutex::new(working) };
+        let (generation, working) = (current.generation, Mutex::new(Working::read(store, desk).await?));
+        let current = watch::Sender::new(Some(current));
+        let desired = Self { fence, authority, current, memory, working };
         warn!(%generation, "signing anew what lies in etcd, as it was asked for");
         let (gaps, lockouts, path, seen) = (Gaps::Allowed, Lockouts::Allowed, None, BTreeMap::new());
         let author = Author { name: "selvedge-controller --resign".to_owned(), ..Author::default() };
         let asker = Asker::Unknown;
         let (intent, signed) = (Intent::Apply, None);
-        let request = Request { author, asker, files, intent, gaps, lockouts, path, seen, signed };
+        let wish = Wish::Partial { written: Vec::new(), removed: Vec::new() };
+        let request = Request { author, asker, wish, intent, gaps, lockouts, path, seen, signed };
         match desired.apply(store, audit, request).await?.end {
             End::Invalid => Err(ApplyError::Unreadable { generation }),
             End::Unchanged(_) | End::Changed { .. } => Ok(desired),
@@ -220,49 +229,56 @@ impl Desired {
         let wrong = store.write_targets(self.fence, &current.targets).await?;
         if wrong > 0 {
             // What targets lead to may be gone as well: the next publication looks for all of it.
-            working.desk = None;
+            if let Documents::Here(Some(desk)) = &mut working.documents {
+                desk.make_anew();
+            }
             warn!(wrong, "somebody else had changed targets in etcd; they are as they should be again");
         }
         Ok(())
     }
 
-    /// Makes the files of `request` the desired state.
+    /// Makes what `request` wishes the desired state.
     pub(super) async fn apply(
         &self,
         store: &Store,
         audit: &Audit,
         request: Request,
     ) -> Result<Applied, ApplyError> {
-        let Request { author, asker, files, intent, gaps, lockouts, path, seen, signed } = request;
-        let mut names = BTreeSet::new();
-        if let Some(file) = files.iter().find(|file| !names.insert(file.name.clone())) {
-            return Err(ApplyError::FileTwice { name: file.name.clone() });
-        }
-        let (files, loaded) = blocking(move || {
-            let loaded = load(&files);
-            (files, loaded)
-        })
-        .await?;
-        let Loaded { model, documents, diagnostics } = loaded;
-        let Some(model) = model else { return Ok(Applied { diagnostics, end: End::Invalid }) };
+        let Request { author, asker, wish, intent, gaps, lockouts, path, seen, signed } = request;
+        wish.check_names()?;
+        let edit = match blocking(move || wish.read()).await? {
+            Ok(edit) => edit,
+            Err(diagnostics) => return Ok(Applied { diagnostics, end: End::Invalid }),
+        };
         let mut working = self.working.lock().await;
-        if working.newest == Newest::InDoubt {
-            // What failed may have been an etcd that is another day's now: its numbers have to go on where ours ended.
-            self.remind(store, audit).await?;
-            let newest = current::newest(store, self.fence, &self.authority).await?;
-            self.take_up(newest);
-            working.newest = Newest::Known;
-            working.desk = None;
-        }
+        self.settle(store, audit, &mut working).await?;
         let terms = Terms { author, asker, audit, intent, gaps, lockouts, path, seen: seen.into(), signed };
-        let read = Read { files, documents, model: Arc::new(model) };
-        let end = self.propose(store, &mut working, read, terms).await?;
-        Ok(Applied { diagnostics, end })
+        self.propose(store, &mut working, edit, terms).await
+    }
+
+    /// Finds out what there is, where that is not known.
+    async fn settle(&self, store: &Store, audit: &Audit, working: &mut Working) -> Result<(), StoreError> {
+        let are_lost = matches!(working.documents, Documents::Lost);
+        if working.newest == Newest::Known && !are_lost {
+            return Ok(());
+        }
+        // What failed may have been an etcd that is another day's now: its numbers have to go on where ours ended.
+        self.remind(store, audit).await?;
+        let found = current::newest(store, self.fence, &self.authority).await?;
+        let (newest, desk) = found.map(|Found { current, desk }| (current, desk)).unzip();
+        if self.take_up(newest) {
+            working.documents = Documents::Here(desk.flatten());
+        } else if are_lost {
+            // Neither here nor there are those that are in force.
+            working.documents = Documents::Here(None);
+        }
+        working.newest = Newest::Known;
+        Ok(())
     }
 
     /// Makes `newest`, which lies in etcd, the desired state; unless it is older than what is: numbers never go back, for nodes
-    /// refuse what is older than what they have.
-    fn take_up(&self, newest: Option<Arc<Current>>) {
+    /// refuse what is older than what they have. Says whether it was made that.
+    fn take_up(&self, newest: Option<Arc<Current>>) -> bool {
         let number = |current: &Option<Arc<Current>>| current.as_ref().map(|current| current.generation);
         let taken = self.current.send_if_modified(|current| {
             let forward = number(&newest) >= number(current);
@@ -276,6 +292,7 @@ impl Desired {
                 "etcd has forgotten the newest generation; what it said is kept, and the next one follows it"
             );
         }
+        taken
     }
 
     /// Gives etcd back what it has forgotten.
@@ -286,100 +303,19 @@ impl Desired {
         }
     }
 
-    /// Keeps what is in etcd now also here; whether that went well. A disk that is full holds up nobody.
-    async fn keep(&self, publication: Publication) -> Result<bool, ApplyError> {
-        let Some(memory) = self.memory.clone() else { return Ok(true) };
-        let kept = blocking(move || memory.keep(&publication)).await?;
-        if let Err(error) = &kept {
-            warn!(%error, "the generation could not be kept on disk; should etcd forget it, it is not restored from here");
-        }
-        Ok(kept.is_ok())
-    }
-
-    /// Everything that can be refused is refused before the first write.
-    async fn propose(
-        &self,
-        store: &Store,
-        working: &mut Working,
-        read: Read,
-        terms: Terms<'_>,
-    ) -> Result<End, ApplyError> {
-        let before = self.current();
-        let documents = before.as_ref().map_or(&[][..], |current| &current.documents);
-        let changed = changes(documents, &read.documents);
-        let mut numbers = Arc::clone(working.identities.table());
-        if !numbers.missing(&read.model).is_empty() {
-            Arc::make_mut(&mut numbers).allocate(&read.model)?;
-        }
-        let desk = working.desk.take();
-        let draft = draft(desk, &read.model, &changed, Arc::clone(&numbers), &terms.seen).await?;
-        let cut = match changed.as_slice() {
-            [] => Vec::new(),
-            _ => lockouts::find(&read.model, &terms.seen, terms.path).await?,
+    /// Keeps what is in etcd now also here. A disk that is full holds up nobody.
+    async fn memorize(&self, publication: Publication) -> Memorized {
+        let Some(memory) = self.memory.clone() else { return Memorized::All };
+        let error = match blocking(move || memory.keep(&publication)).await {
+            Ok(Ok(())) => return Memorized::All,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
         };
-        let step = match judge(before.as_deref(), &read.model, &changed, (&draft.proposal, cut), &terms) {
-            Ok(Verdict::Same(generation)) => {
-                working.desk = Some(draft.keep());
-                return Ok(End::Unchanged(generation));
-            }
-            Ok(Verdict::Next(step)) if terms.intent == Intent::Apply => step,
-            Ok(Verdict::Next(step)) => {
-                working.desk = blocking(move || draft.take_back()).await?;
-                let mut generation = None;
-                if terms.intent == Intent::Draft {
-                    working.identities.allocate(store, self.fence, &read.model).await?;
-                    generation = Some(next(before.as_deref()));
-                }
-                return Ok(step.end(generation));
-            }
-            Err(error) => {
-                working.desk = blocking(move || draft.take_back()).await?;
-                return Err(error);
-            }
-        };
-        working.identities.allocate(store, self.fence, &read.model).await?;
-        let draft = match &numbers == working.identities.table() {
-            true => draft,
-            // Somebody else was handed a number meanwhile.
-            false => {
-                self::draft(None, &read.model, &changed, Arc::clone(working.identities.table()), &terms.seen)
-                    .await?
-            }
-        };
-        let diff = anstream::adapter::strip_str(&unified_diff(&changed)).to_string();
-        let generation = next(before.as_deref());
-        let Summary { added, changed, removed } = step.summary;
-        let deed = Deed {
-            author: terms.author,
-            method: "Fabric/Apply",
-            summary: format!("+{added} ~{changed} -{removed} documents"),
-            generation: Some(generation),
-            diff,
-        };
-        let Draft { proposal, .. } = &draft;
-        let next = Next {
-            before: before.as_deref(),
-            generation,
-            files: &read.files,
-            summary: step.summary,
-            proposal,
-        };
-        let (all, publication) = next.signed_by(&self.authority, terms.signed)?;
-        let (entry, turn) = terms.audit.next(store, deed).await?;
-        working.newest = Newest::InDoubt;
-        working.fresh.published(&publication);
-        store.publish(self.fence, &publication, entry).await?;
-        working.newest = Newest::Known;
-        turn.done();
-        if self.keep(publication).await? {
-            working.desk = Some(draft.keep());
-        }
-        info!(%generation, nodes = all.len(), changed = step.nodes.len(), "published");
-        let Read { files, documents, model } = read;
-        let (roles, owners, claims) = (current::roles(&model), Owners::of(&model), Some(Claims::of(&model)));
-        let current = Current { generation, files, targets: all, roles, owners, claims, documents };
-        self.current.send_replace(Some(Arc::new(current)));
-        Ok(step.end(Some(generation)))
+        warn!(
+            error,
+            "the generation could not be kept on disk; should etcd forget it, it is not restored from here"
+        );
+        Memorized::NotAll
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use selvedge_proto::{Digest, GenerationRecord, Signature, Summary, Target, TargetList};
-use selvedge_topology::documents::SourceFile;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::Generation;
 use selvedge_trust::Anchor;
 
 use super::Current;
+use super::desk::{Draft, Outcome};
 use super::error::{ApplyError, Discrepancy};
 use crate::server::Authority;
 use crate::state::{Proposal, ProposalError, targets};
@@ -28,9 +28,8 @@ pub(in crate::server) struct Signed {
 pub(super) struct Next<'a> {
     pub(super) before: Option<&'a Current>,
     pub(super) generation: Generation,
-    pub(super) files: &'a [SourceFile],
     pub(super) summary: Summary,
-    pub(super) proposal: &'a Proposal,
+    pub(super) draft: &'a Draft,
 }
 
 impl Next<'_> {
@@ -50,7 +49,7 @@ impl Next<'_> {
 
     fn signed_here(self, authority: &Authority) -> Result<(TargetList, Publication), ApplyError> {
         let sign = |node: &NodeName, target: &Target| authority.sign_target(node, target);
-        let all = targets(self.old(), &self.proposal.plans, self.generation, sign);
+        let all = targets(self.old(), &self.draft.outcome.proposal.plans, self.generation, sign);
         self.publication(SystemTime::now(), all, |record| authority.sign_record(record))
     }
 
@@ -72,7 +71,7 @@ impl Next<'_> {
 
     /// Whether `signed` are targets that nodes will take: the old ones where a plan stays, else of this generation.
     fn check_targets(&self, anchor: &Anchor, signed: &TargetList) -> Result<(), Discrepancy> {
-        let plans: &BTreeMap<NodeName, Digest> = &self.proposal.plans;
+        let plans: &BTreeMap<NodeName, Digest> = &self.draft.outcome.proposal.plans;
         if let Some(node) = crate::state::differing(signed, plans).into_iter().next() {
             return Err(Discrepancy::Plan(node));
         }
@@ -102,12 +101,13 @@ impl Next<'_> {
         let gone = old.keys().filter(|node| !all.contains_key(*node)).cloned().collect();
         let changed = all.iter().filter(|(node, target)| old.get(*node) != Some(*target));
         let targets = changed.map(|(node, target)| (node.clone(), *target)).collect();
-        let Self { generation, files, summary, proposal, .. } = self;
-        let Proposal { plans: _, manifests, chunks, obstacles: _ } = proposal;
+        let Self { generation, summary, draft, .. } = self;
+        let Outcome { proposal: Proposal { manifests, chunks, .. }, chunks: sources, .. } = &draft.outcome;
         let (manifests, mut chunks) = (manifests.clone(), chunks.clone());
-        let (mut record, names) =
-            GenerationRecord::new(generation, created, summary, files, &all).map_err(ProposalError::from)?;
+        let (mut record, names) = GenerationRecord::new(generation, created, summary, draft.sources(), &all)
+            .map_err(ProposalError::from)?;
         record.signature = sign(&record);
+        chunks.append(sources.clone());
         chunks.append(names);
         Ok((all, Publication { record, targets, gone, manifests, chunks }))
     }

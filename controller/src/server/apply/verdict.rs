@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use selvedge_proto::{Summary, TargetList};
+use selvedge_topology::claims::Claims;
 use selvedge_topology::failsafe::Lockout;
-use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::{Hole, Obstacles};
 use selvedge_topology::plan::Generation;
 
+use super::desk::Draft;
 use super::{ApplyError, Current, End, Gaps, Lockouts, Terms, claims};
-use crate::state::{Change, ChangeKind, Proposal, differing, is_same, summary};
+use crate::state::{Change, ChangeKind, differing, is_same, summary};
 
 /// What comes of holding plans against what is in force.
 pub(super) enum Verdict {
@@ -43,14 +44,14 @@ pub(super) fn next(before: Option<&Current>) -> Generation {
     Generation(before.map_or(0, |current| current.generation.0) + 1)
 }
 
-/// Whether `proposal` is another desired state than that of `before`, and may be the next.
+/// Whether `draft`, which changes the documents `changed`, is another desired state than that of `before`, and may be the next.
 pub(super) fn judge(
     before: Option<&Current>,
-    model: &Model,
+    draft: &Draft,
     changed: &[Change<'_>],
-    (proposal, lockouts): (&Proposal, Vec<Lockout>),
     terms: &Terms<'_>,
 ) -> Result<Verdict, ApplyError> {
+    let (proposal, lockouts) = (&draft.outcome.proposal, &draft.lockouts);
     static NONE: TargetList = TargetList::new();
     let targets = before.map_or(&NONE, |current| &current.targets);
     if let Some(current) = before
@@ -59,7 +60,11 @@ pub(super) fn judge(
     {
         return Ok(Verdict::Same(current.generation));
     }
-    claims::check(before, model, changed, &terms.asker)?;
+    let claims = match before {
+        Some(_) => draft.claims_before(),
+        None => Some(Claims::default()),
+    };
+    claims::check(claims, draft.model(), changed, &terms.asker)?;
     let Obstacles { holes, demands } = proposal.obstacles.clone();
     if !demands.is_empty() {
         return Err(ApplyError::Demands(demands));
@@ -68,10 +73,10 @@ pub(super) fn judge(
         return Err(ApplyError::Unenforced(holes));
     }
     if terms.lockouts == Lockouts::Refused && !lockouts.is_empty() {
-        return Err(ApplyError::Lockouts(lockouts));
+        return Err(ApplyError::Lockouts(lockouts.clone()));
     }
     let name = |change: &Change<'_>| (change.change(), change.kind.to_owned(), change.name.to_owned());
     let changes = changed.iter().map(name).collect();
     let nodes = differing(targets, &proposal.plans);
-    Ok(Verdict::Next(Step { summary: summary(changed), changes, nodes, holes, lockouts }))
+    Ok(Verdict::Next(Step { summary: summary(changed), changes, nodes, holes, lockouts: lockouts.clone() }))
 }

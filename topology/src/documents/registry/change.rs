@@ -10,9 +10,9 @@ use super::super::load::read;
 use super::super::sink::{Sink, quoted, suggestion};
 use super::super::tree::Span;
 use super::super::validate::{self, Going, Rest, Valid};
-use super::super::{Diagnostic, SourceFile};
+use super::super::{Diagnostic, Key, SourceFile};
 use super::undo::{Replaced, Undo};
-use super::{Candidate, Changed, Key, Registry};
+use super::{Candidate, Changed, Registry};
 use crate::model::{Direction, Peer};
 use crate::names::GroupName;
 
@@ -127,7 +127,7 @@ impl Registry {
             sink.error(Code::NoFabric, span, "without a fabric there is nothing to refer to", help);
             return None;
         }
-        let key = (kind, name.as_str().into());
+        let key = Key::new(kind, name);
         if written.contains(&key) {
             let help = "leave it out here, or in the files".to_owned();
             let message = format!("{word} {} is written and removed at once", quoted(name));
@@ -135,8 +135,8 @@ impl Registry {
             return None;
         }
         if !self.documents.contains_key(&key) {
-            let of_kind = self.documents.range((kind, "".into())..).map(|(key, _)| key);
-            let names = of_kind.take_while(|(of, _)| *of == kind).map(|(_, name)| &**name);
+            let of_kind = self.documents.range(Key::new(kind, "")..).map(|(key, _)| key);
+            let names = of_kind.take_while(|key| key.kind == kind).map(|key| &*key.name);
             let message = format!("there is no {word} {}", quoted(name));
             sink.error(Code::UnknownReference, span, message, suggestion(name, names));
             return None;
@@ -147,14 +147,14 @@ impl Registry {
     /// Reports policies that stay and name a CIDR group that does not.
     fn named_still<'s>(&'s self, going: &Going, written: &BTreeSet<&Key>, sink: &mut Sink<'s>) {
         let removed = |name: &GroupName| {
-            let key = (Kind::CidrGroup, name.as_str().into());
+            let key = Key::new(Kind::CidrGroup, name.as_str());
             going.contains(&key) && !written.contains(&key)
         };
-        if !going.iter().any(|key| key.0 == Kind::CidrGroup && !written.contains(key)) {
+        if !going.iter().any(|key| key.kind == Kind::CidrGroup && !written.contains(key)) {
             return;
         }
         for policy in self.model.policies.values() {
-            let key = (Kind::SegmentationPolicy, policy.name.as_str().into());
+            let key = Key::new(Kind::SegmentationPolicy, policy.name.as_str());
             let Some(entry) = self.documents.get(&key).filter(|_| !going.contains(&key)) else { continue };
             let rules = Direction::BOTH.into_iter().flat_map(|of| policy.rules(of).unwrap_or_default());
             for rule in rules {
@@ -179,6 +179,11 @@ impl Registry {
         }
     }
 
+    /// Takes `other` in the place of all there is, and gives what that changed.
+    pub fn supersede(&mut self, other: Self) -> Changed {
+        Changed(Undo::Everything(Box::new(mem::replace(self, other))))
+    }
+
     /// Reads all that stays and all that is `written`.
     fn read_again(
         &mut self,
@@ -191,8 +196,7 @@ impl Registry {
             staying.map(|(_, entry)| Piece::of_excerpt(&entry.excerpt, &mut files)).collect();
         pieces.extend(written.iter().map(|file| Piece::of_file(file, &mut files)));
         let (registry, warnings) = Self::of_pieces(files, &pieces)?;
-        let old = mem::replace(self, registry);
-        Ok((Changed(Undo::Everything(Box::new(old))), warnings))
+        Ok((self.supersede(registry), warnings))
     }
 
     /// Puts in what was judged, and takes out what is going.

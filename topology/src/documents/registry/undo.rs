@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::str::FromStr;
 
-use super::super::Document;
 use super::super::kinds::Kind;
 use super::super::validate::{Claim, Machine, Valid};
-use super::{Entry, Key, Registry};
+use super::super::{Document, Key};
+use super::{Entry, Registry};
+use crate::claims::Claims;
 use crate::compile::Before;
 use crate::model::{Attachment, CidrBlock, Policy, RuleId, Workload};
 use crate::names::{GroupName, NodeName, PolicyName, WorkloadName};
@@ -35,19 +37,61 @@ pub(super) struct Replaced {
 }
 
 impl Changed {
-    /// The documents that were written or removed, as the model had them, and the policies of which a rule got another number.
-    /// `None` where the fabric itself was written: nothing is known to be as it was.
-    pub fn before(&self) -> Option<Before<'_>> {
-        let Undo::Documents(replaced) = &self.0 else { return None };
-        Some(Before {
-            workloads: replaced.workloads.iter().map(|(name, was)| (name, was.as_ref())).collect(),
-            policies: replaced.policies.iter().map(|(name, was)| (name, was.as_ref())).collect(),
-            groups: replaced.groups.iter().map(|(name, was)| (name, was.as_ref())).collect(),
-        })
+    /// The documents that were written or removed; `None` where all were read again.
+    pub fn keys(&self) -> Option<impl ExactSizeIterator<Item = &Key>> {
+        match &self.0 {
+            Undo::Documents(replaced) => Some(replaced.documents.keys()),
+            Undo::Everything(_) => None,
+        }
     }
 }
 
 impl Registry {
+    /// The documents that `changed` changed, as the model had them, and the policies of which a rule got another number; not
+    /// all of those that only stand elsewhere in their files. `None` where the fabric itself is another: nothing is known to be as
+    /// it was.
+    pub fn before<'r>(&'r self, changed: &'r Changed) -> Option<Before<'r>> {
+        match &changed.0 {
+            Undo::Documents(replaced) => Some(Before {
+                workloads: replaced.workloads.iter().map(|(name, was)| (name, was.as_ref())).collect(),
+                policies: replaced.policies.iter().map(|(name, was)| (name, was.as_ref())).collect(),
+                groups: replaced.groups.iter().map(|(name, was)| (name, was.as_ref())).collect(),
+            }),
+            Undo::Everything(old) => self.before_all(old),
+        }
+    }
+
+    /// What was claimed of labels, before `changed`, by the workloads that it changed; by all where all were read again.
+    pub fn claims_before(&self, changed: &Changed) -> Claims {
+        match &changed.0 {
+            Undo::Documents(replaced) => {
+                Claims::among(&self.model.fabric.label_rules, replaced.workloads.values().flatten())
+            }
+            Undo::Everything(old) => Claims::of(&old.model),
+        }
+    }
+
+    /// What is not as it was in `old`, which another reading of all documents replaced.
+    fn before_all<'r>(&'r self, old: &'r Self) -> Option<Before<'r>> {
+        let mut before = Before::default();
+        let (were, are) = (&old.model, &self.model);
+        for key in old.differing_keys(self).chain(self.differing_keys(old)) {
+            let name = &*key.name;
+            match key.kind {
+                Kind::Fabric => return None,
+                Kind::Workload => before.workloads.extend(side(&were.workloads, &are.workloads, name)),
+                Kind::SegmentationPolicy => before.policies.extend(side(&were.policies, &are.policies, name)),
+                Kind::CidrGroup => before.groups.extend(side(&were.cidr_groups, &are.cidr_groups, name)),
+            }
+        }
+        let renumbered = are.policies.iter().filter_map(|(name, policy)| {
+            let was = were.policies.get(name).filter(|was| !ids(was).eq(ids(policy)))?;
+            Some((name, Some(was)))
+        });
+        before.policies.extend(renumbered);
+        Some(before)
+    }
+
     /// The documents whose content `changed` changed: as they were, and as they are.
     pub fn changes(&self, changed: &Changed) -> (Vec<Document>, Vec<Document>) {
         let replaced = match &changed.0 {
@@ -74,6 +118,19 @@ impl Registry {
     }
 }
 
+/// One document, as it was.
+fn side<'r, N: Ord + FromStr, T>(
+    were: &'r BTreeMap<N, T>,
+    are: &'r BTreeMap<N, T>,
+    name: &str,
+) -> Option<(&'r N, Option<&'r T>)> {
+    let name = name.parse().ok()?;
+    match were.get_key_value(&name) {
+        Some((name, was)) => Some((name, Some(was))),
+        None => are.get_key_value(&name).map(|(name, _)| (name, None)),
+    }
+}
+
 impl Replaced {
     /// Takes a document out of `registry`.
     pub(super) fn take_out(&mut self, key: &Key, registry: &mut Registry) {
@@ -81,7 +138,7 @@ impl Replaced {
         registry.bytes -= entry.as_ref().map_or(0, |entry| entry.excerpt.text.len());
         self.documents.insert(key.clone(), entry);
         let model = &mut registry.model;
-        let (kind, name) = key;
+        let Key { kind, name } = key;
         match kind {
             // The fabric is never replaced alone.
             Kind::Fabric => {}

@@ -9,6 +9,7 @@ use super::super::decode::{Field, List};
 use super::super::sink::Sink;
 use super::super::tree::Span;
 use super::Rest;
+use crate::names::WorkloadName;
 
 /// Addresses, and who claims each.
 pub(crate) type Claims = HashMap<IpAddr, Claim>;
@@ -31,6 +32,13 @@ pub(super) struct Owner {
 pub(crate) struct Claim {
     pub(super) owner: Owner,
     span: Span,
+}
+
+impl Claim {
+    /// The workload, where it is one that claims it.
+    pub(crate) fn workload(&self) -> Option<WorkloadName> {
+        self.owner.name.parse().ok().filter(|_| self.owner.kind == "workload")
+    }
 }
 
 impl fmt::Display for Owner {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::super::Key;
 use super::super::kinds::Kind;
 use super::Held;
 use super::addresses::Claim;
@@ -12,7 +13,7 @@ use crate::model::Model;
 use crate::names::{GroupName, NodeName};
 
 /// Documents that are replaced or removed.
-pub(crate) type Going = BTreeSet<(Kind, Box<str>)>;
+pub(crate) type Going = BTreeSet<Key>;
 
 /// The documents that those to be judged stand beside.
 #[derive(Clone, Copy)]
@@ -43,14 +44,14 @@ impl<'r> Rest<'r> {
             Kind::CidrGroup => model.cidr_groups.len(),
         };
         // What is going is there, or an error says that it is not.
-        all.saturating_sub(going.iter().filter(|(of, _)| *of == kind).count())
+        all.saturating_sub(going.iter().filter(|key| key.kind == kind).count())
     }
 
     /// Who has an address.
     pub(super) fn claim(self, address: &IpAddr) -> Option<&'r Claim> {
         let Self::Staying { held, going, .. } = self else { return None };
         let stays = |claim: &&Claim| {
-            claim.owner.kind != "workload" || !going.contains(&(Kind::Workload, claim.owner.name.clone()))
+            claim.owner.kind != "workload" || !going.contains(&Key::new(Kind::Workload, &claim.owner.name))
         };
         held.claims.get(address).filter(stays)
     }
@@ -58,7 +59,8 @@ impl<'r> Rest<'r> {
     /// The workload that a node is.
     pub(super) fn machine(self, node: &NodeName) -> Option<&'r Machine> {
         let Self::Staying { held, going, .. } = self else { return None };
-        let stays = |machine: &&Machine| !going.contains(&(Kind::Workload, machine.workload.as_str().into()));
+        let stays =
+            |machine: &&Machine| !going.contains(&Key::new(Kind::Workload, machine.workload.as_str()));
         held.machines.get(node).filter(stays)
     }
 
@@ -68,14 +70,14 @@ impl<'r> Rest<'r> {
             Self::Staying { model, going, .. } => Some((model, going)),
         };
         staying.into_iter().flat_map(|(model, going)| {
-            let stays = |name: &&GroupName| !going.contains(&(Kind::CidrGroup, name.as_str().into()));
+            let stays = |name: &&GroupName| !going.contains(&Key::new(Kind::CidrGroup, name.as_str()));
             model.cidr_groups.keys().filter(stays)
         })
     }
 
     fn has_group(self, name: &GroupName) -> bool {
         let Self::Staying { model, going, .. } = self else { return false };
-        model.cidr_groups.contains_key(name) && !going.contains(&(Kind::CidrGroup, name.as_str().into()))
+        model.cidr_groups.contains_key(name) && !going.contains(&Key::new(Kind::CidrGroup, name.as_str()))
     }
 }
 
