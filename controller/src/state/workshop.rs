@@ -4,14 +4,14 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use selvedge_proto::plan::{EncodedPlan, encode_block, encode_node};
-use selvedge_proto::{ChunkError, Chunks, Digest};
+use selvedge_proto::plan::{EncodedBlock, EncodedPlan, encode_block, encode_node};
+use selvedge_proto::{Chunks, Digest};
 use selvedge_topology::compile::{Before, Compiler};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::{SeenNode, obstacles};
-use selvedge_topology::plan::{Block, BlockPlan};
+use selvedge_topology::plan::{Block, BlockPlan, Needs};
 
 use super::{Proposal, ProposalError};
 
@@ -73,7 +73,6 @@ impl Workshop {
         let mut fresh = Additions::default();
         for node in nodes {
             let Some(plan) = self.compiler.plan(node) else { continue };
-            plan.check_capacity()?;
             let EncodedPlan { manifest, digest, mut chunks } =
                 self.blocks.encode(&plan, &mut fresh.chunks)?;
             let made = Made { manifest: digest, chunks: chunks.digests().collect() };
@@ -90,27 +89,35 @@ impl Workshop {
     }
 }
 
-/// The blocks that plans are made of, each encoded once. They are known by where they are in memory, and kept there.
+/// The blocks that plans are made of, each looked at and encoded once. They are known by where they are in memory, and kept there.
 #[derive(Debug, Default)]
-struct Blocks(HashMap<usize, (Arc<Block>, Vec<Digest>)>);
+struct Blocks(HashMap<usize, Known>);
+
+#[derive(Debug)]
+struct Known {
+    block: Arc<Block>,
+    needs: Needs,
+    chunks: Vec<Digest>,
+}
 
 impl Blocks {
-    /// Encodes `plan`, and enters in `fresh` the chunks of blocks that no plan had before.
-    fn encode(&mut self, plan: &BlockPlan, fresh: &mut Chunks) -> Result<EncodedPlan, ChunkError> {
+    /// Checks that `plan` fits the tables, encodes it, and enters in `fresh` the chunks of blocks that no plan had before.
+    fn encode(&mut self, plan: &BlockPlan, fresh: &mut Chunks) -> Result<EncodedPlan, ProposalError> {
         for block in &plan.shared {
             if let Entry::Vacant(free) = self.0.entry(place(block)) {
-                let encoded = encode_block(block)?;
-                fresh.append(encoded.chunks);
-                free.insert((Arc::clone(block), encoded.digests));
+                let EncodedBlock { digests, chunks } = encode_block(block)?;
+                fresh.append(chunks);
+                free.insert(Known { block: Arc::clone(block), needs: block.needs(), chunks: digests });
             }
         }
-        let digests = plan.shared.iter().filter_map(|block| self.0.get(&place(block)));
-        encode_node(&plan.own, digests.map(|(_, digests)| digests.as_slice()))
+        let known: Vec<&Known> = plan.shared.iter().filter_map(|block| self.0.get(&place(block))).collect();
+        plan.check_capacity(known.iter().map(|known| known.needs))?;
+        Ok(encode_node(&plan.own, known.iter().map(|known| known.chunks.as_slice()))?)
     }
 
     /// Drops those that only this has.
     fn drop_unused(&mut self) {
-        self.0.retain(|_, (block, _)| Arc::strong_count(block) > 1);
+        self.0.retain(|_, known| Arc::strong_count(&known.block) > 1);
     }
 }
 

@@ -103,8 +103,9 @@ impl Chunks {
     }
 
     /// Takes all of `others`.
-    pub fn append(&mut self, mut others: Self) {
-        self.0.append(&mut others.0);
+    pub fn append(&mut self, others: Self) {
+        // Few to many, mostly: `BTreeMap::append` would rebuild the many.
+        self.0.extend(others.0);
     }
 
     /// Keeps those that `keeps` says.

@@ -1,7 +1,8 @@
 //! Whether a plan fits the tables that it becomes.
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::iter::Sum;
+use std::{array, fmt, iter};
 
 use ipnet::IpNet;
 
@@ -77,27 +78,53 @@ impl Table {
 
     /// Entries that `plan` needs.
     pub fn needed(self, plan: &Plan) -> usize {
-        self.needed_for(plan.into())
+        Needs::of(plan.into()).of_table(self)
+    }
+}
+
+/// How many entries of each table a plan needs, or a part of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs([usize; Table::ALL.len()]);
+
+impl Needs {
+    /// How many of `table`.
+    pub fn of_table(self, table: Table) -> usize {
+        self.0[table as usize]
     }
 
-    fn needed_for(self, plan: Entries<'_>) -> usize {
-        let prefixes = || plan.addresses.iter().map(|address| address.prefix);
-        let hosts = |v4| prefixes().filter(move |prefix| is_v4(prefix) == v4 && is_host(prefix));
-        let networks = |v4| prefixes().filter(move |prefix| is_v4(prefix) == v4 && !is_host(prefix));
-        match self {
-            Self::Ipv4 => hosts(true).count(),
-            Self::Ipv6 => hosts(false).count(),
-            Self::Ipv4Prefixes => networks(true).count(),
-            Self::Ipv6Prefixes => networks(false).count(),
-            Self::PrefixLengths => {
-                networks(false).map(|prefix| prefix.prefix_len()).collect::<BTreeSet<_>>().len()
+    fn of(plan: Entries<'_>) -> Self {
+        let mut needs = Self::default();
+        let mut add = |table: Table, count| needs.0[table as usize] += count;
+        let mut lengths = BTreeSet::new();
+        for PlanAddress { prefix, .. } in plan.addresses {
+            let table = match (prefix, is_host(prefix)) {
+                (IpNet::V4(_), true) => Table::Ipv4,
+                (IpNet::V6(_), true) => Table::Ipv6,
+                (IpNet::V4(_), false) => Table::Ipv4Prefixes,
+                (IpNet::V6(_), false) => Table::Ipv6Prefixes,
+            };
+            add(table, 1);
+            if table == Table::Ipv6Prefixes {
+                lengths.insert(prefix.prefix_len());
             }
-            Self::Ends => ends(plan),
-            Self::Policies => plan.rows.iter().map(|row| 1 + row.peers.len()).sum(),
-            Self::Intervals => plan.sets.iter().map(in_array).sum(),
-            Self::Rules => plan.rules.len(),
-            Self::Ports => plan.ports.len(),
         }
+        add(Table::PrefixLengths, lengths.len());
+        add(Table::Ends, ends(plan));
+        add(Table::Policies, plan.rows.iter().map(|row| 1 + row.peers.len()).sum());
+        add(Table::Intervals, plan.sets.iter().map(in_array).sum());
+        add(Table::Rules, plan.rules.len());
+        add(Table::Ports, plan.ports.len());
+        needs
+    }
+
+    fn fit(self) -> bool {
+        Table::ALL.into_iter().all(|table| self.of_table(table) <= table.room())
+    }
+}
+
+impl Sum for Needs {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |Self(sum), Self(needs)| Self(array::from_fn(|at| sum[at] + needs[at])))
     }
 }
 
@@ -131,10 +158,6 @@ pub(crate) fn in_array(set: &PlanSet) -> usize {
     const INLINE: usize = 3;
     let count = set.intervals.len();
     if count > INLINE { count } else { 0 }
-}
-
-fn is_v4(prefix: &IpNet) -> bool {
-    prefix.network().is_ipv4()
 }
 
 fn is_host(prefix: &IpNet) -> bool {
@@ -184,24 +207,28 @@ pub struct CapacityError {
     pub room: usize,
 }
 
+impl Block {
+    /// What it needs.
+    pub fn needs(&self) -> Needs {
+        Needs::of(self.into())
+    }
+}
+
 impl BlockPlan {
-    /// As [`Plan::check_capacity`] of the whole.
-    pub fn check_capacity(&self) -> Result<(), CapacityError> {
+    /// As [`Plan::check_capacity`] of the whole, whose shared blocks have `shared` needs, each by itself.
+    pub fn check_capacity(&self, shared: impl IntoIterator<Item = Needs>) -> Result<(), CapacityError> {
         // Together, parts need no more than apart: the whole is put together only where that might be too much.
-        let parts = || {
-            let shared = self.shared.iter().map(|block| Entries::from(&**block));
-            [Entries::from(&self.own)].into_iter().chain(shared)
-        };
-        let fits = |table: &Table| parts().map(|part| table.needed_for(part)).sum::<usize>() <= table.room();
-        if Table::ALL.iter().all(fits) { Ok(()) } else { self.join().check_capacity() }
+        let apart: Needs = iter::once(Needs::of((&self.own).into())).chain(shared).sum();
+        if apart.fit() { Ok(()) } else { self.join().check_capacity() }
     }
 }
 
 impl Plan {
     /// Whether it fits every table; if not, the first that is too small.
     pub fn check_capacity(&self) -> Result<(), CapacityError> {
+        let needs = Needs::of(self.into());
         for table in Table::ALL {
-            let (needed, room) = (table.needed(self), table.room());
+            let (needed, room) = (needs.of_table(table), table.room());
             if needed > room {
                 return Err(CapacityError { node: self.node.clone(), table, needed, room });
             }

@@ -22,7 +22,7 @@ use crate::timeouts::Timeouts;
 
 pub use blocks::{Block, BlockPlan};
 pub(crate) use capacity::in_array;
-pub use capacity::{CapacityError, Table};
+pub use capacity::{CapacityError, Needs, Table};
 pub use index::PlanIndex;
 
 /// A fabric-wide, monotonic number of one complete desired state. The first is 1.
