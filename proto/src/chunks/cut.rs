@@ -44,6 +44,20 @@ pub(crate) fn cut<M: Message>(
     how: Cut,
     chunks: &mut Chunks,
 ) -> Result<Vec<Digest>, ChunkError> {
+    let entries = messages.into_iter().map(|message| {
+        let entry = encode(&message, how)?;
+        let ends = how.ends_behind(&entry);
+        Ok((entry, ends))
+    });
+    cut_entries(entries, how.most, chunks)
+}
+
+/// As [`cut`], of messages that are encoded, each with whether a chunk ends behind it; chunks have `most` bytes at most.
+pub(super) fn cut_entries<E: AsRef<[u8]>>(
+    entries: impl IntoIterator<Item = Result<(E, bool), ChunkError>>,
+    most: usize,
+    chunks: &mut Chunks,
+) -> Result<Vec<Digest>, ChunkError> {
     let mut digests = Vec::new();
     let mut open = Vec::new();
     let mut close = |chunk: &mut Vec<u8>| {
@@ -51,13 +65,14 @@ pub(crate) fn cut<M: Message>(
             digests.push(chunks.add(std::mem::take(chunk)));
         }
     };
-    for message in messages {
-        let entry = encode(&message, how)?;
-        if open.len() + entry.len() > how.most {
+    for entry in entries {
+        let (entry, ends) = entry?;
+        let entry = entry.as_ref();
+        if open.len() + entry.len() > most {
             close(&mut open);
         }
-        open.extend_from_slice(&entry);
-        if how.ends_behind(&entry) {
+        open.extend_from_slice(entry);
+        if ends {
             close(&mut open);
         }
     }

@@ -1,6 +1,7 @@
 //! Long lists of digests, as chunks of their own.
 
-use super::{ChunkError, Chunks, Cut, cut, each};
+use super::cut::cut_entries;
+use super::{ChunkError, Chunks, Cut, each};
 use crate::convert::{DecodeError, at_most};
 use crate::digest::Digest;
 use crate::wire;
@@ -18,8 +19,8 @@ impl DigestList {
         digests: impl IntoIterator<Item = Digest>,
         chunks: &mut Chunks,
     ) -> Result<Self, ChunkError> {
-        let messages = digests.into_iter().map(|digest| wire::ChunkName { digest: digest.into() });
-        cut(messages, LISTS, chunks).map(Self)
+        let entries = digests.into_iter().map(|digest| (encoded(digest), ends_behind(digest)));
+        cut_entries(entries.map(Ok), LISTS.most, chunks).map(Self)
     }
 
     /// The chunks that hold it.
@@ -62,6 +63,24 @@ impl DigestList {
     }
 }
 
+/// Bytes of a [`wire::ChunkName`] with its length before it.
+const ENTRY: usize = 35;
+
+/// A [`wire::ChunkName`] with its length before it, as prost writes it: field 1, of 32 bytes.
+fn encoded(digest: Digest) -> [u8; ENTRY] {
+    let mut entry = [0; ENTRY];
+    entry[..3].copy_from_slice(&[ENTRY as u8 - 1, 1 << 3 | 2, 32]);
+    entry[3..].copy_from_slice(digest.as_bytes());
+    entry
+}
+
+/// Whether a chunk ends behind the name of `digest`, as [`Cut::ends_behind`] says; but a digest is as good as random as it is, and a
+/// list may have thousands.
+fn ends_behind(digest: Digest) -> bool {
+    let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]) % LISTS.target < ENTRY as u64
+}
+
 /// The digests in one chunk of a list.
 pub fn names_in(list: Digest, chunks: &Chunks) -> Result<Vec<Digest>, ChunkError> {
     DigestList(vec![list]).read(chunks, usize::MAX)
@@ -88,6 +107,14 @@ mod tests {
 
     fn digests(range: std::ops::Range<u32>) -> Vec<Digest> {
         range.map(|number| Digest::of(&number.to_be_bytes())).collect()
+    }
+
+    #[test]
+    fn an_entry_is_what_prost_makes_of_it() {
+        for digest in digests(0..10) {
+            let message = wire::ChunkName { digest: digest.into() };
+            assert_eq!(encoded(digest).as_slice(), prost::Message::encode_length_delimited_to_vec(&message));
+        }
     }
 
     #[test]
