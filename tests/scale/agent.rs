@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use selvedge_agent::engine::{Engine, Progress, REPORT_EVERY, Settings, Tallies};
-use selvedge_agent::store::{Access, Following, StateDir, StoreEvent, follow, publish_reports};
+use selvedge_agent::store::{Access, Following, StateDir, StoreError, StoreEvent, follow, publish_reports};
 use selvedge_agent_core::ForeignPrograms;
 use selvedge_hw_profiles::Profiles;
 use selvedge_proto::Report;
@@ -114,13 +115,22 @@ fn acknowledging(
     }
 }
 
+/// Says the first time, and the second, the fourth and so on, that an agent had to do without etcd: they do it together.
+fn say_away(node: &NodeName, error: &StoreError) {
+    static TIMES: AtomicUsize = AtomicUsize::new(0);
+    let times = TIMES.fetch_add(1, Ordering::Relaxed) + 1;
+    if times.is_power_of_two() {
+        eprintln!("{node}: {error} ({times} times so far, on all nodes)");
+    }
+}
+
 /// Tells the engine what came of etcd; whether that may change anything. What should never happen here is said aloud.
 fn take(engine: &mut Engine<StandIn>, node: &NodeName, event: StoreEvent) -> bool {
     match event {
         StoreEvent::Offered(fetched) => engine.offer(*fetched),
         StoreEvent::NoTarget => engine.no_target(),
         StoreEvent::Away(error) => {
-            eprintln!("{node}: {error}");
+            say_away(node, &error);
             return false;
         }
         StoreEvent::Unfetchable { target, reason } => {
