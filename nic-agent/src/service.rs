@@ -130,7 +130,7 @@ impl<D: Datapath> Service<D> {
                 }
                 _ = report.tick() => {
                     // An error is said by converging, which meets it too.
-                    if self.engine.datapath().is_first().is_ok_and(|first| first) {
+                    if self.engine.datapath().is_undisturbed().is_ok_and(|undisturbed| undisturbed) {
                         self.report();
                     } else {
                         self.converge().await;

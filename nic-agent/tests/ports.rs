@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use selvedge_abi::ABI_VERSION;
+use selvedge_abi::{ABI_VERSION, map};
 use support::{Node, map_ids, port};
 
 #[test]
@@ -219,18 +219,58 @@ fn a_port_that_is_deleted_and_made_again_is_shut_again() {
     assert!(!node.reaches(8080));
 }
 
+/// Whether no other map than those that are remembered is the same.
+fn assert_others_but_for_what_is_remembered(node: &Node, before: &[u32]) {
+    for ((name, then), now) in map::ALL.into_iter().zip(before).zip(map_ids(node)) {
+        assert_eq!(*then == now, map::REMEMBERED.contains(&name), "{name}");
+    }
+}
+
 #[test]
-fn a_map_of_another_making_is_refused_by_name() {
+fn pins_that_are_exchanged_or_missing_are_told_and_other_tables_take_the_place_of_all() {
     let node = Node::wired();
-    node.agent(&["--fail-closed", "eth0"]).wait_log("attached");
     let set = format!("v{ABI_VERSION}");
-    let (ports, config) = (node.pin(&format!("{set}/PORTS")), node.pin(&format!("{set}/CONFIG")));
-    fs::remove_file(&config).unwrap();
-    fs::rename(&ports, &config).unwrap();
-    let (code, log) = node.agent(&[]).wait_end();
-    assert_eq!(code, Some(1));
-    assert!(log.contains(&format!("{set}/CONFIG is Array of 2048")), "{log}");
-    assert!(log.contains("not Array of 1"), "{log}");
+    let pin = |name: &str| node.pin(&format!("{set}/{name}"));
+    let exchanged = || {
+        fs::remove_file(pin("CONFIG")).unwrap();
+        fs::rename(pin("PORTS"), pin("CONFIG")).unwrap();
+    };
+    let missing = || fs::remove_file(pin("POLICIES")).unwrap();
+    let faults: [(&dyn Fn(), [&str; 2]); 2] = [
+        (&exchanged, ["CONFIG is PORTS, Array of 2048", "not Array of 1"]),
+        (&missing, ["POLICIES is missing", "the pinned tables are not whole"]),
+    ];
+    for (spoil, words) in faults {
+        let agent = node.agent(&["--fail-closed", "eth0"]);
+        agent.wait_log("nothing to be had from etcd");
+        agent.end(Signal::SIGKILL);
+        let maps = map_ids(&node);
+        spoil();
+        let agent = node.agent(&["--fail-closed", "eth0"]);
+        agent.wait_log("renew the program on eth0");
+        assert!(words.iter().all(|words| agent.log().contains(words)), "{}", agent.log());
+        assert!(!node.reaches(8080));
+        assert_others_but_for_what_is_remembered(&node, &maps);
+        agent.end(Signal::SIGTERM);
+    }
+}
+
+#[test]
+fn whatever_is_pinned_is_put_back_by_a_running_agent_and_nothing_ends_with_its_pin() {
+    let node = Node::wired();
+    let agent = node.agent(&["--fail-closed", "eth0", "w1"]);
+    agent.wait_log("nothing to be had from etcd");
+    let before = node.wait_status("both are attached", |status| {
+        status["egress"].as_array().is_some_and(|ports| ports.len() == 2)
+    });
+    let maps = map_ids(&node);
+    fs::remove_dir_all(node.pin("")).unwrap();
+    assert!(!node.reaches(8080), "a link is no more than its pin only where no agent runs");
+    agent.wait_log("it is put back");
+    assert_eq!(node.wait_status("all is pinned again", |status| *status == before), before);
+    assert_eq!(map_ids(&node), maps);
+    agent.end(Signal::SIGKILL);
+    assert!(!node.reaches(8080), "the pins are whole");
 }
 
 #[test]
@@ -247,8 +287,8 @@ fn maps_of_another_abi_version_are_replaced_under_the_same_link_and_the_port_sta
     let program = port(&before, "eth0")["program"].clone();
     let after = node.wait_status("the program is another", |status| status["ports"][0]["program"] != program);
     assert_eq!(port(&after, "eth0")["link"], port(&before, "eth0")["link"], "replaced in place, with no gap");
-    assert!(map_ids(&node).iter().all(|id| !maps.contains(id)));
-    assert!(!node.pin("v0").exists(), "the old set is removed");
+    assert_others_but_for_what_is_remembered(&node, &maps);
+    assert!(support::wait(|| (!node.pin("v0").exists()).then_some(())).is_some(), "the old set is removed");
     assert!(!node.reaches(8080));
 }
 

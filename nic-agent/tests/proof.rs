@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use aya::Ebpf;
+use aya::maps::MapInfo;
 use selvedge_abi::{DECISION_ALLOW, DECISION_DRAIN, Interval, PolicyEntry, map};
 use selvedge_agent::datapath::{Counters, Datapath, DatapathError, Effect, KernelDatapath, Pins, Sizes};
 use selvedge_agent::engine::{Engine, Progress, Settings, Tallies};
@@ -50,8 +51,8 @@ impl Datapath for Tampered {
         self.kernel.execute(action)
     }
 
-    fn is_first(&mut self) -> Result<bool, DatapathError> {
-        self.kernel.is_first()
+    fn is_undisturbed(&mut self) -> Result<bool, DatapathError> {
+        self.kernel.is_undisturbed()
     }
 
     fn doubt(&mut self) {
@@ -213,7 +214,7 @@ fn a_first_generation_that_is_refused_leaves_the_ports_shut() {
 }
 
 #[test]
-fn the_tables_of_a_proof_are_those_that_are_pinned_when_it_is_made() {
+fn a_map_that_somebody_pins_in_a_tables_place_is_out_of_it_before_a_proof_is_made_by_it() {
     let node = Node::wired();
     let mut bench = Bench::new(&node);
     bench.offer(1, plans::allowing(8080));
@@ -221,13 +222,17 @@ fn the_tables_of_a_proof_are_those_that_are_pinned_when_it_is_made() {
 
     // Somebody puts another map in a table's place: it has nothing of what the agent writes.
     let pin = Pins::find(&node.bpffs(), &"host1".parse().unwrap()).unwrap().map(map::POLICIES);
+    let id = || MapInfo::from_pin(&pin).unwrap().id();
+    let before = id();
     std::fs::remove_file(&pin).unwrap();
     let mut other = Ebpf::load(selvedge_object::OBJECT).unwrap();
     other.map_mut(map::POLICIES).unwrap().pin(&pin).unwrap();
+    assert_ne!(id(), before);
     bench.offer(2, plans::allowing(9090));
-    let refused = bench.converge().unwrap_err();
-    assert!(refused.contains("is no-policy by no rule"), "{refused}");
-    assert_eq!(bench.report().in_force, Some(Generation(1)));
+    assert_eq!(bench.converge(), Ok(Progress::Executed));
+    assert_eq!(id(), before, "it is put back");
+    assert_eq!(bench.report().in_force, Some(Generation(2)));
+    assert!(!node.reaches(8080) && node.reaches(9090));
 }
 
 #[test]

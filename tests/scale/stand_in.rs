@@ -37,7 +37,7 @@ impl Datapath for StandIn {
 
     fn doubt(&mut self) {}
 
-    fn is_first(&mut self) -> Result<bool, DatapathError> {
+    fn is_undisturbed(&mut self) -> Result<bool, DatapathError> {
         Ok(true)
     }
 

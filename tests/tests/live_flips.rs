@@ -21,7 +21,7 @@ use live::flows::{self, Class, Flow};
 use live::ledger::{self, Ledger};
 use live::sets::{self, Set};
 use live::timeline::{Interval, Moment, Timeline};
-use live::traffic::{Phase, Traffic};
+use live::traffic::{Failure, Phase, Traffic};
 use selvedge_lab::kernel::namespace::Namespace;
 
 /// How long each set stays once it is in force everywhere: several packets of every flow that flips.
@@ -70,7 +70,7 @@ struct Run {
     flips: usize,
     ledger: Ledger,
     missed: u64,
-    failures: Vec<String>,
+    failures: Vec<Failure>,
 }
 
 /// How long the steps of a flip took.
@@ -97,7 +97,7 @@ fn run(what: &str, flips: usize, kills: &[Kill]) -> Run {
     assert_eq!(fabric.surprises(), [""; 0], "agents alone write their tables, and know what is in them");
     drop(fabric);
     let (missed, flips) = (seen.missed, timeline.0.len() - 1);
-    let ledger = ledger::judge(&flows, &timeline, seen);
+    let ledger = ledger::judge(&flows, &timeline, &[], seen);
     println!("{}", ledger.table());
     let rate = flips as f64 / took.as_secs_f64();
     println!("{flips} flips in {:.1} s: {rate:.1}/s; {}", took.as_secs_f64(), times.summary());
@@ -111,7 +111,7 @@ async fn flip(
     flows: &[Flow],
     flips: usize,
     kills: &[Kill],
-) -> (Timeline, Times, Seen, Vec<String>) {
+) -> (Timeline, Times, Seen, Vec<Failure>) {
     let mut api = Api::connect().await;
     let generation = api.apply(&sets[0]).await;
     api.in_force(generation).await;

@@ -6,13 +6,14 @@ use selvedge_abi::{Interval, Run};
 use selvedge_hw_profiles::Mode;
 use selvedge_hw_profiles::units::Bytes;
 use selvedge_topology::names::PortName;
+use selvedge_topology::plan::Generation;
 
 use crate::device::{NicLink, ProgramName};
 use crate::machine::{IfIndex, Interface, Machine};
 use crate::reconcile::{
     Action, Attachment, Egress, EgressLink, Entry, Hook, Key, Observed, Precedence, Program, StandIn, Support,
 };
-use crate::tables::Slot;
+use crate::tables::{Slot, Tables};
 
 /// A machine, its maps and links. Every attach is granted in the mode asked for first.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,18 @@ pub enum Mistake {
         hook: Hook,
         /// The port.
         port: PortName,
+    },
+    /// A link that judges by other tables is given these, which hold less.
+    #[error("{port} goes from tables of generation {from} to those of generation {to}, {hook}")]
+    TakenBack {
+        /// Where on the port.
+        hook: Hook,
+        /// The port.
+        port: PortName,
+        /// What it was judged by.
+        from: Generation,
+        /// What it would be judged by.
+        to: Generation,
     },
     /// A stand-in where one is already.
     #[error("{port} gets two stand-ins")]
@@ -122,7 +135,13 @@ impl Simulation {
                     Hook::Egress => links.get_mut(port).map(|link| &mut link.program),
                 };
                 let missing = || Mistake::NotAttached { hook: *hook, port: port.clone() };
-                *program.ok_or_else(missing)? = Program::Current;
+                let before = std::mem::replace(program.ok_or_else(missing)?, Program::Current);
+                let to = Generation(tables.config.generation);
+                if let Program::Apart(from) = before
+                    && from > to
+                {
+                    return Err(Mistake::TakenBack { hook: *hook, port: port.clone(), from, to });
+                }
             }
             Action::StandIn { port, index } => {
                 let stand_in = StandIn { index: Some(*index) };
@@ -226,5 +245,16 @@ impl Simulation {
         if let Some(link) = self.observed.egress.links.get_mut(port) {
             link.program = Program::Outdated;
         }
+    }
+    /// Leaves every link with the tables there are, and gives the node others, which are empty: as an agent of another ABI version does.
+    pub fn leave_tables_behind(&mut self) {
+        let Observed { tables, attachments, egress, .. } = &mut self.observed;
+        let program = match std::mem::take(tables) {
+            Tables { config, .. } if config.generation == 0 => Program::Outdated,
+            Tables { config, .. } => Program::Apart(Generation(config.generation)),
+        };
+        attachments.values_mut().for_each(|attachment| attachment.program = program);
+        egress.links.values_mut().for_each(|link| link.program = program);
+        self.memory.clear();
     }
 }

@@ -9,11 +9,12 @@ use std::{fs, io};
 use aya::programs::links::{FdLink, LinkError, LinkOrder};
 use aya::programs::tc::{TcAttachOptions, TcAttachType};
 use aya::programs::{ProgramError, ProgramInfo, SchedClassifier};
-use selvedge_agent_core::{EgressLink, Hook, IfIndex, Precedence, Program, Support};
+use selvedge_agent_core::{EgressLink, Hook, IfIndex, Precedence, Support};
 use selvedge_topology::names::PortName;
 
 use super::kernel::{DatapathError, chain};
-use super::pins::{PinError, Pins};
+use super::lineage::Lineage;
+use super::pins::Pins;
 use super::programs;
 use crate::sys::bpf;
 
@@ -28,15 +29,15 @@ pub(super) fn support() -> Support {
     }
 }
 
-/// The pinned links by port. `current` is the number of the program that they should run.
-pub(super) fn links(pins: &Pins, current: u32) -> Result<BTreeMap<PortName, EgressLink>, PinError> {
+/// The pinned links by port.
+pub(super) fn links(pins: &Pins, lineage: Lineage) -> Result<BTreeMap<PortName, EgressLink>, DatapathError> {
     let links = pins.pinned_links(Hook::Egress)?.into_iter().map(|(port, link)| {
         let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
-        let program = if link.info.program == current { Program::Current } else { Program::Outdated };
+        let program = lineage.of(&link.info)?;
         let place = place(&port, link.info.program);
-        (port, EgressLink { index, program, place })
+        Ok((port, EgressLink { index, program, place }))
     });
-    Ok(links.collect())
+    links.collect()
 }
 
 /// Where a program stands among those on a port. An interface that just went away has none; the next event says so.

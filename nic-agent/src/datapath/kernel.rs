@@ -5,23 +5,25 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use aya::maps::{MapError, RingBuf};
+use aya::maps::{MapError, MapInfo, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, map};
 use selvedge_agent_core::{
-    Action, Choices, Egress, Hook, IfIndex, Mismatch, Observed, Precedence, Refused, Support,
+    Action, Choices, Egress, Hook, IfIndex, Mismatch, Observed, Precedence, Program, Refused, Support,
 };
 use selvedge_hw_profiles::{Demand, Mode};
 use selvedge_topology::names::PortName;
 
 use super::arrays;
+use super::held::Held;
 use super::known::KnownTables;
+use super::lineage::{self, Lineage};
 use super::nic::{self, Hardware};
 use super::observe;
 use super::pins::{PinError, Pins};
 use super::prove::Prover;
-use super::shapes::{self, Shape};
+use super::shapes;
 use super::sweep::Sweeper;
 use super::tables;
 use super::{Counters, Datapath, Effect, attach, counters, egress, programs, stand_in};
@@ -31,16 +33,6 @@ use crate::sys::bpf;
 /// Why something could not be done to the data path.
 #[derive(Debug, thiserror::Error)]
 pub enum DatapathError {
-    /// A pinned map is not what this version makes.
-    #[error("{} is {found}, not {wanted}: it is not of this version's making; `selvedge-agent detach` removes it (and opens the ports)", path.display())]
-    OtherShape {
-        /// The pin.
-        path: PathBuf,
-        /// What is there.
-        found: Shape,
-        /// What should be.
-        wanted: Shape,
-    },
     /// A pin can't be read or made.
     #[error("{}: {source}", path.display())]
     Pin {
@@ -168,9 +160,10 @@ pub struct KernelDatapath {
     tables: KnownTables,
     prover: Prover,
     program: Xdp,
-    program_id: u32,
+    received: Lineage,
     egress: SchedClassifier,
-    egress_id: u32,
+    sent: Lineage,
+    held: Held,
     /// Whether the kernel has a place for `egress`.
     support: Support,
     /// What the programs came from, held for their life.
@@ -182,39 +175,46 @@ pub struct KernelDatapath {
 }
 
 impl KernelDatapath {
-    /// Adopts what is pinned, and makes what is missing. Links are left as they are: [`Datapath::observe`] says which run an
-    /// older program.
+    /// Adopts what is pinned, and makes what is missing: all of it where it is not whole. Links are left as they are:
+    /// [`Datapath::observe`] says which run an older program, or go by other tables.
     ///
     /// Tables of connections that are there keep their size: to make others would cut what they hold.
     pub fn open(pins: Pins, sizes: Sizes) -> Result<Self, DatapathError> {
+        if let Some(flaw) = shapes::flaw(&pins) {
+            tracing::warn!(%flaw, "the pinned tables are not whole; others take their place once these hold the plan");
+            pins.discard_maps()?;
+        }
+        lineage::inherit(&pins)?;
         let mut loader = EbpfLoader::new();
         loader.map_max_entries(map::CONNECTIONS, sizes.connections);
         loader.map_max_entries(map::HALF_OPEN, sizes.half_open);
         for name in map::ALL {
-            let path = pins.map(name);
-            shapes::check_pin(name, &path)?;
-            loader.map_pin_path(name, path);
+            loader.map_pin_path(name, pins.map(name));
         }
         let mut object = loader.load(selvedge_object::OBJECT)?;
-        let program: Xdp = programs::adopt(&mut object, &pins.program(Hook::Ingress))?;
+        let config = MapInfo::from_pin(pins.map(map::CONFIG)).map_err(tables::in_map(map::CONFIG))?.id();
+        let program: Xdp = programs::adopt(&mut object, &pins.program(Hook::Ingress), config)?;
         arrays::establish(&pins)?;
-        let program_id = program.info()?.id();
-        let egress: SchedClassifier = programs::adopt(&mut object, &pins.program(Hook::Egress))?;
-        let egress_id = egress.info()?.id();
-        let (tables, support) = (KnownTables::open(&pins)?, egress::support());
-        Ok(Self {
+        let egress: SchedClassifier = programs::adopt(&mut object, &pins.program(Hook::Egress), config)?;
+        let received = Lineage { program: program.info()?.id(), config };
+        let sent = Lineage { program: egress.info()?.id(), config };
+        let (tables, support, held) = (KnownTables::open(&pins)?, egress::support(), Held::open(&pins)?);
+        let opened = Self {
             pins,
             tables,
             prover: Prover::default(),
             program,
-            program_id,
+            received,
             egress,
-            egress_id,
+            sent,
+            held,
             support,
             _object: object,
             modes: BTreeMap::new(),
             counts: nic::Counts::default(),
-        })
+        };
+        opened.leave_other_versions()?;
+        Ok(opened)
     }
 
     /// The ring of events; to be read by one reader.
@@ -230,13 +230,15 @@ impl KernelDatapath {
 
 impl Datapath for KernelDatapath {
     fn observe(&mut self, interfaces: &[RawInterface]) -> Result<Observed, DatapathError> {
-        let links = observe::links(&self.pins, interfaces, self.program_id)?;
+        self.held.put_back(&self.pins, &mut self.program, &mut self.egress)?;
+        self.held.take_links(&self.pins)?;
+        let links = observe::links(&self.pins, interfaces, self.received)?;
         let nics = nic::links(&self.pins)?;
         let own = nics.values().filter_map(|(link, program)| Some((link.index?, *program))).collect();
         let machine = observe::machine(interfaces, &links, &own);
         self.modes = links.values().filter_map(|link| Some((link.index?.0, link.mode))).collect();
         let attachments = links.into_iter().map(|(port, link)| (port, link.attachment())).collect();
-        let links = egress::links(&self.pins, self.egress_id)?;
+        let links = egress::links(&self.pins, self.sent)?;
         let egress = Egress { links, support: self.support.clone() };
         let tables = self.tables.look(&self.pins)?;
         let nics = nics.into_iter().map(|(port, (link, _))| (port, link)).collect();
@@ -272,7 +274,10 @@ impl Datapath for KernelDatapath {
                 let pin = self.pins.stand_in(port);
                 stand_in::relieve(&pin).map_err(|source| DatapathError::Pin { path: pin, source })?;
             }
-            Action::Advance { port } => egress::advance(&self.egress, &self.pins, port)?,
+            Action::Advance { port } => {
+                self.held.release(Hook::Egress, port);
+                egress::advance(&self.egress, &self.pins, port)?;
+            }
             Action::Refresh { hook, port } => self.refresh(*hook, port)?,
             Action::Load { port, index, program } => {
                 let failed = |source| self.in_nic(port, source);
@@ -292,8 +297,9 @@ impl Datapath for KernelDatapath {
         Ok(Effect::Done)
     }
 
-    fn is_first(&mut self) -> Result<bool, DatapathError> {
-        let links = egress::links(&self.pins, self.egress_id)?;
+    fn is_undisturbed(&mut self) -> Result<bool, DatapathError> {
+        self.held.put_back(&self.pins, &mut self.program, &mut self.egress)?;
+        let links = egress::links(&self.pins, self.sent)?;
         Ok(links.values().all(|link| link.place == Precedence::First))
     }
 
@@ -334,18 +340,23 @@ impl KernelDatapath {
             Hook::Egress => self.egress.fd()?,
         };
         bpf::update_link(link.as_fd(), program.as_fd()).map_err(failed)?;
-        // Links of another ABI version run over maps that are of no use once the last of them is renewed.
-        let current = [(Hook::Ingress, self.program_id), (Hook::Egress, self.egress_id)];
-        for (hook, program) in current {
-            if self.pins.pinned_links(hook)?.iter().any(|(_, link)| link.info.program != program) {
-                return Ok(());
-            }
-        }
-        self.pins.remove_other_versions()?;
-        Ok(())
+        self.leave_other_versions()
     }
 
-    fn detach(&self, hook: Hook, port: &PortName) -> Result<(), DatapathError> {
+    /// Tables of another ABI version are of no use once no link runs over them.
+    fn leave_other_versions(&self) -> Result<(), DatapathError> {
+        for (hook, lineage) in [(Hook::Ingress, self.received), (Hook::Egress, self.sent)] {
+            for (_, link) in self.pins.pinned_links(hook)? {
+                if link.info.ifindex != 0 && lineage.of(&link.info)? != Program::Current {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(self.pins.remove_other_versions()?)
+    }
+
+    fn detach(&mut self, hook: Hook, port: &PortName) -> Result<(), DatapathError> {
+        self.held.release(hook, port);
         let path = self.pins.link(hook, port);
         let failed = |source: io::Error| DatapathError::Pin { path: path.clone(), source };
         let link = bpf::open_pin(&path).map_err(failed)?;

@@ -4,9 +4,11 @@ mod arrays;
 mod attach;
 mod counters;
 mod egress;
+mod held;
 mod inspect;
 mod kernel;
 mod known;
+mod lineage;
 mod nic;
 mod observe;
 mod pins;
@@ -46,8 +48,9 @@ pub trait Datapath {
     /// Forgets what is known of the tables without reading them: the next look reads all of them.
     fn doubt(&mut self);
 
-    /// Whether the agent's program is the first to judge what is sent, at every port that has it. Nothing tells of a change.
-    fn is_first(&mut self) -> Result<bool, DatapathError>;
+    /// Whether that of which nothing tells is as it was: the agent's program is the first to judge what is sent, at every port that has
+    /// it. Pins that are not where they belong are put back.
+    fn is_undisturbed(&mut self) -> Result<bool, DatapathError>;
 
     /// Executes one action.
     fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError>;

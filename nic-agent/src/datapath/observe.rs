@@ -6,7 +6,9 @@ use selvedge_agent_core::{Attachment, Hook, IfIndex, Interface, Machine, Owner, 
 use selvedge_hw_profiles::Mode;
 use selvedge_topology::names::PortName;
 
-use super::pins::{PinError, Pins};
+use super::kernel::DatapathError;
+use super::lineage::Lineage;
+use super::pins::Pins;
 use crate::machine::RawInterface;
 
 /// A pinned link, and what netlink says of its interface.
@@ -23,12 +25,12 @@ impl Link {
     }
 }
 
-/// The pinned XDP links by port. `current` is the number of the program that links should run.
+/// The pinned XDP links by port.
 pub(super) fn links(
     pins: &Pins,
     interfaces: &[RawInterface],
-    current: u32,
-) -> Result<BTreeMap<PortName, Link>, PinError> {
+    lineage: Lineage,
+) -> Result<BTreeMap<PortName, Link>, DatapathError> {
     let links = pins.pinned_links(Hook::Ingress)?.into_iter().map(|(port, link)| {
         let index = Some(IfIndex(link.info.ifindex)).filter(|index| index.0 != 0);
         let on = interfaces.iter().find(|interface| Some(interface.index) == index);
@@ -36,10 +38,10 @@ pub(super) fn links(
         let mode = on.and_then(|interface| interface.xdp.iter().find(|(_, id)| *id == program_id));
         // An interface that went away since the dump is as good as gone; the next event says so.
         let mode = mode.map_or(Mode::Generic, |(mode, _)| *mode);
-        let program = if program_id == current { Program::Current } else { Program::Outdated };
-        (port, Link { index, mode, program_id, program })
+        let program = lineage.of(&link.info)?;
+        Ok((port, Link { index, mode, program_id, program }))
     });
-    Ok(links.collect())
+    links.collect()
 }
 
 /// The interfaces, with whose programs are on them; `in_nics` are the agent's own in NICs.

@@ -2,7 +2,8 @@
 //!
 //! `links/<port>` holds the XDP link of a port, `egress/<port>` its tcx link, `nic/<port>` that of the program in its NIC, `stand-in/<port>` that of
 //! the program that judges while the first is exchanged; `v<ABI>/` the maps, by name, and the programs. A set of maps of another ABI version is
-//! never adopted: a new set is made beside it, links are moved over one by one, and the old set is removed.
+//! never adopted, but for what is remembered of packets: a new set is made beside it and filled, links are moved over one by one, and the
+//! old set is removed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -101,12 +102,17 @@ impl Pins {
                 .map_err(|source| PinError::Mount { path: bpffs.to_owned(), source })?;
         }
         let pins = Self::at(bpffs, node);
-        for directory in
-            [pins.maps(), pins.links(Hook::Ingress), pins.links(Hook::Egress), pins.nics(), pins.stand_ins()]
-        {
+        pins.make_directories()?;
+        Ok(pins)
+    }
+
+    /// Makes the directories that are not there.
+    pub(crate) fn make_directories(&self) -> Result<(), PinError> {
+        let links = [Hook::Ingress, Hook::Egress].map(|hook| self.links(hook));
+        for directory in links.into_iter().chain([self.maps(), self.nics(), self.stand_ins()]) {
             fs::create_dir_all(&directory).map_err(failed("create", &directory))?;
         }
-        Ok(pins)
+        Ok(())
     }
 
     /// The pins of `node` under `bpffs`, if there are any.
@@ -198,6 +204,13 @@ impl Pins {
     /// Every pinned link by which a port is judged while its program is exchanged, and the port.
     pub(crate) fn pinned_stand_ins(&self) -> Result<Vec<(PortName, PinnedLink)>, PinError> {
         links_in(&self.stand_ins())
+    }
+
+    /// Removes this version's maps and programs. Links that run over them keep them alive.
+    pub(crate) fn discard_maps(&self) -> Result<(), PinError> {
+        let maps = self.maps();
+        fs::remove_dir_all(&maps).map_err(failed("remove", &maps))?;
+        fs::create_dir(&maps).map_err(failed("create", &maps))
     }
 
     /// Removes the map sets of other ABI versions; to be called when no link runs a program over them any more.

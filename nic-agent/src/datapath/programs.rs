@@ -76,13 +76,13 @@ pub(super) fn load<P: Pinnable>(object: &mut Ebpf) -> Result<&mut P, DatapathErr
     Ok(program)
 }
 
-/// The program pinned at `path` if it is the same code as that of `object`; else the latter, pinned in its place.
-pub(super) fn adopt<P: Pinnable>(object: &mut Ebpf, path: &Path) -> Result<P, DatapathError> {
+/// The program pinned at `path` if it is the same code as that of `object`, over the same tables; else the latter, pinned in its place.
+pub(super) fn adopt<P: Pinnable>(object: &mut Ebpf, path: &Path, config: u32) -> Result<P, DatapathError> {
     let loaded = load::<P>(object)?;
-    if path.exists() {
-        let pinned = P::from_pin(path)?;
-        // The tag digests the instructions; the maps are the ones pinned beside it.
-        if pinned.info()?.tag() == loaded.info()?.tag() {
+    if let Ok(pinned) = P::from_pin(path) {
+        // The tag digests the instructions.
+        let same = pinned.info()?.tag() == loaded.info()?.tag();
+        if same && pinned.info()?.map_ids()?.is_some_and(|maps| maps.contains(&config)) {
             return Ok(pinned);
         }
     }

@@ -1,7 +1,7 @@
 //! What each map must look like before it is adopted: aya takes whatever it finds under a pin.
 
-use std::io;
-use std::path::Path;
+use std::fs;
+use std::path::PathBuf;
 
 use aya::maps::{MapInfo, MapType};
 use selvedge_abi::{
@@ -13,19 +13,20 @@ use selvedge_abi::{
     RULE_PLACES, Reason, ReasonKey, Revocations, RuleCounter, SLOTS, buckets, map,
 };
 
-use super::kernel::DatapathError;
+use super::kernel::chain;
+use super::pins::Pins;
 
 /// The shape of a map.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shape {
+pub(super) struct Shape {
     /// Its type.
-    pub kind: MapType,
+    kind: MapType,
     /// Bytes of a key.
-    pub key: usize,
+    key: usize,
     /// Bytes of a value, on one CPU.
-    pub value: usize,
+    value: usize,
     /// Entries, or bytes of a ring.
-    pub entries: u32,
+    entries: u32,
 }
 
 impl std::fmt::Display for Shape {
@@ -72,27 +73,56 @@ pub(super) fn wanted(name: &str) -> Option<Shape> {
     })
 }
 
-/// Checks what is pinned under `path`, if anything, as the map `name`. A table of connections may be of any size: it was asked for.
-pub(super) fn check_pin(name: &'static str, path: &Path) -> Result<(), DatapathError> {
-    if !path.try_exists().map_err(|source| DatapathError::Pin { path: path.to_owned(), source })? {
-        return Ok(());
+/// What is not as this version makes it, of a set of pinned maps.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Flaw {
+    /// Something else lies under a pin.
+    #[error("{} is {found}, not {wanted}", path.display())]
+    Other {
+        /// The pin.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// What should be.
+        wanted: Shape,
+    },
+    /// A pin is not there, and others are.
+    #[error("{} is missing", path.display())]
+    Missing {
+        /// The pin.
+        path: PathBuf,
+    },
+}
+
+/// What is wrong with the pinned maps, if anything. None at all is nothing wrong: they are still to be made.
+pub(super) fn flaw(pins: &Pins) -> Option<Flaw> {
+    let mut missing = None;
+    let mut found = false;
+    for name in map::ALL {
+        let (path, wanted) = (pins.map(name), wanted(name)?);
+        match fs::symlink_metadata(&path) {
+            Err(_) => missing = Some(Flaw::Missing { path }),
+            Ok(_) => {
+                found = true;
+                let info = MapInfo::from_pin(&path).map_err(|error| chain(&error));
+                match info.and_then(|info| check(name, &info)) {
+                    Ok(()) => {}
+                    Err(found) => return Some(Flaw::Other { path, found, wanted }),
+                }
+            }
+        }
     }
-    let unreadable = |error: &dyn std::error::Error| {
-        let source = io::Error::other(error.to_string());
-        DatapathError::Pin { path: path.to_owned(), source }
-    };
-    let info = MapInfo::from_pin(path).map_err(|error| unreadable(&error))?;
-    let kind = info.map_type().map_err(|error| unreadable(&error))?;
+    missing.filter(|_| found)
+}
+
+/// Whether a map is what this version makes as `name`; else what it is. A table of connections may be of any size: it was asked for.
+pub(super) fn check(name: &'static str, info: &MapInfo) -> Result<(), String> {
+    let kind = info.map_type().map_err(|error| chain(&error))?;
     let (key, value) = (info.key_size() as usize, info.value_size() as usize);
     let found = Shape { kind, key, value, entries: info.max_entries() };
-    match wanted(name) {
-        Some(wanted) if wanted == found => Ok(()),
-        Some(wanted)
-            if map::SIZED.contains(&name) && (Shape { entries: wanted.entries, ..found }) == wanted =>
-        {
-            Ok(())
-        }
-        Some(wanted) => Err(DatapathError::OtherShape { path: path.to_owned(), found, wanted }),
-        None => Err(DatapathError::MissingMap { name }),
-    }
+    let called = info.name_as_str().unwrap_or_default();
+    let fits = wanted(name).is_some_and(|wanted| {
+        wanted == found || map::SIZED.contains(&name) && Shape { entries: wanted.entries, ..found } == wanted
+    });
+    if fits && called == name { Ok(()) } else { Err(format!("{called}, {found}")) }
 }

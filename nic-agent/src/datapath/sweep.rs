@@ -19,6 +19,17 @@ use super::plain::Plain;
 use super::tables::{in_map, open};
 use crate::sys::batch;
 
+/// As long as can be said: 136 years.
+const NEVER: Timeouts = Timeouts {
+    tcp_established: u32::MAX,
+    half_open: u32::MAX,
+    closing: u32::MAX,
+    udp: u32::MAX,
+    icmp: u32::MAX,
+    other: u32::MAX,
+    fragment: u32::MAX,
+};
+
 /// The tables that programs fill, for one who deletes.
 pub struct Sweeper {
     config: Array<MapData, Plain<Config>>,
@@ -71,9 +82,11 @@ impl Sweeper {
         Sizes { connections: self.kept.room, half_open: self.half_open.room }
     }
 
-    /// Those that the programs go by.
+    /// Those that the programs go by. Where no generation says so yet, nothing ends: what there is then is of programs that go by other
+    /// tables.
     fn timeouts(&self) -> Result<Timeouts, DatapathError> {
-        self.config.get(&0, 0).map(|Plain(config)| config.timeouts).map_err(in_map(map::CONFIG))
+        let Plain(config) = self.config.get(&0, 0).map_err(in_map(map::CONFIG))?;
+        Ok(if config.generation == 0 { NEVER } else { config.timeouts })
     }
 
     /// Deletes every datagram that waited too long for its next fragment; how many.

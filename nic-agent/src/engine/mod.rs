@@ -323,7 +323,7 @@ impl<D: Datapath> Engine<D> {
 
     /// A state directory older than the maps (restored, or another one) never takes the node back.
     fn forget_what_the_maps_outran(&mut self) {
-        let in_maps = Generation(self.observed.tables.config.generation);
+        let in_maps = self.observed.generation();
         if let Some(accepted) = self.accepted.take_if(|accepted| accepted.target.generation < in_maps) {
             let on_disk = accepted.target.generation;
             tracing::warn!(%on_disk, in_force = %in_maps, "the plan on disk is older than what is in force; it is left aside");
@@ -331,7 +331,7 @@ impl<D: Datapath> Engine<D> {
     }
 
     fn in_force(&self) -> Option<InForce> {
-        let generation = Generation(self.observed.tables.config.generation);
+        let generation = self.observed.generation();
         match &self.accepted {
             Some(accepted) => {
                 let content = Content::Known(accepted.digest());

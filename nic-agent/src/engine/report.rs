@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use selvedge_abi::{ABI_VERSION, Revocations};
 use selvedge_agent_core::place::Terms;
 use selvedge_agent_core::prove::Coverage;
-use selvedge_agent_core::{Attachment, Egress, Interface, Placement, Proof, Support, place};
+use selvedge_agent_core::{Attachment, Egress, Interface, Placement, Program, Proof, Support, place};
 use selvedge_hw_profiles::Mode;
 use selvedge_proto::{
     EgressReport, MAX_PAST, MAX_RULE_COUNTS, MAX_SERVICES, MAX_TEXT, Occupancy, PortReport, ProofReport,
@@ -44,7 +44,7 @@ impl<D: Datapath> Engine<D> {
         self.revoked.tell(&revocations);
         self.count_devices(nics, time);
         self.weigh(&rules, time);
-        let in_force = Generation(self.observed.tables.config.generation);
+        let in_force = self.observed.generation();
         Ok(Report {
             node: self.settings.node.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -134,7 +134,7 @@ impl<D: Datapath> Engine<D> {
                     None => reason,
                     Some(stays) => format!("{reason}; {stays}"),
                 };
-                (requested, self.judged(interface, granted), reason)
+                (requested, self.judged(interface, attachment, granted), reason)
             }
             None => {
                 let requested = place::choose(self.terms(), name, interface).first;
@@ -165,9 +165,12 @@ impl<D: Datapath> Engine<D> {
     }
 
     /// What becomes of packets at a port that has the program.
-    fn judged(&self, interface: &Interface, mode: Mode) -> PortState {
+    fn judged(&self, interface: &Interface, attachment: &Attachment, mode: Mode) -> PortState {
         let tables = &self.observed.tables;
-        let has_generation = tables.config.generation != 0 && tables.ports.contains_key(&interface.index);
+        let has_generation = match attachment.program {
+            Program::Apart(_) => true,
+            _ => tables.config.generation != 0 && tables.ports.contains_key(&interface.index),
+        };
         if has_generation { PortState::Enforced(mode) } else { PortState::Shut(mode) }
     }
 

@@ -80,7 +80,7 @@ impl Datapath for Faulty {
         })
     }
 
-    fn is_first(&mut self) -> Result<bool, DatapathError> {
+    fn is_undisturbed(&mut self) -> Result<bool, DatapathError> {
         Ok(true)
     }
 

@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
+const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_LINK_UPDATE: libc::c_int = 29;
@@ -37,6 +39,41 @@ pub(crate) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     }
     let path = CString::new(path.as_os_str().as_bytes())?;
     descriptor(call(BPF_OBJ_GET, &mut Attributes { path: path.as_ptr() as u64, fd: 0, flags: 0 })?)
+}
+
+/// Pins a link under `path`, where nothing may be yet.
+pub(crate) fn pin(link: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        path: u64,
+        fd: u32,
+        flags: u32,
+    }
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let fd = link.as_raw_fd() as u32;
+    call(BPF_OBJ_PIN, &mut Attributes { path: path.as_ptr() as u64, fd, flags: 0 }).map(drop)
+}
+
+/// The first entry of an array whose values are `bytes` long, whatever is in it.
+pub(crate) fn first_entry(map: BorrowedFd<'_>, bytes: u32) -> io::Result<Vec<u8>> {
+    #[repr(C)]
+    struct Attributes {
+        map: u32,
+        padding: u32,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+    let (key, mut value) = (0_u32, vec![0; bytes as usize]);
+    let mut attributes = Attributes {
+        map: map.as_raw_fd() as u32,
+        padding: 0,
+        key: &raw const key as u64,
+        value: value.as_mut_ptr() as u64,
+        flags: 0,
+    };
+    call(BPF_MAP_LOOKUP_ELEM, &mut attributes)?;
+    Ok(value)
 }
 
 /// Opens a link by its number.

@@ -3,7 +3,7 @@
 //! Every type is `repr(C)` without padding (the zerocopy derives refuse it at compile time) and is read
 //! and written as plain bytes on both sides. Integers are in host byte order unless a field says network
 //! byte order; program and agent always run on the same machine. Changing anything here changes
-//! [`ABI_VERSION`]: an agent never adopts pinned maps of another version.
+//! [`ABI_VERSION`]: an agent never adopts pinned maps of another version, but for what is remembered of packets ([`map::REMEMBERED`]).
 #![no_std]
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -138,6 +138,10 @@ pub mod map {
     pub const EVENT_SHARES: &str = "EVENT_SHARES";
     /// RINGBUF of [`super::Event`].
     pub const EVENTS: &str = "EVENTS";
+    /// What programs remember of packets. These outlive a change of [`ABI_VERSION`](super::ABI_VERSION): the programs of both
+    /// versions go by the same ones, found by name and shape, while the one takes the other's place. Whoever changes
+    /// what their keys or values mean gives them other names.
+    pub const REMEMBERED: [&str; 3] = [CONNECTIONS, HALF_OPEN, FRAGMENTS];
     /// The maps whose number of entries the agent chooses when it makes them.
     pub const SIZED: [&str; 2] = [CONNECTIONS, HALF_OPEN];
     /// Every map, in the order above.
@@ -220,7 +224,8 @@ impl Address {
     }
 }
 
-/// The one entry of [`map::CONFIG`]. All zeroes, as the kernel creates it, means: no generation, fail closed.
+/// The one entry of [`map::CONFIG`]. All zeroes, as the kernel creates it, means: no generation, fail closed. In every version it
+/// begins with the generation, so that an agent of another knows what is in force.
 ///
 /// The kernel copies the element without a lock, so a program may see half of a write. A writer therefore
 /// flips in two writes: first the new `slot` with the old `generation`, then the new `generation`. Programs

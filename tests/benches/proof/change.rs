@@ -69,8 +69,8 @@ impl Datapath for Timed {
         effect
     }
 
-    fn is_first(&mut self) -> Result<bool, DatapathError> {
-        self.kernel.is_first()
+    fn is_undisturbed(&mut self) -> Result<bool, DatapathError> {
+        self.kernel.is_undisturbed()
     }
 
     fn doubt(&mut self) {

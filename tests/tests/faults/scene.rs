@@ -3,15 +3,16 @@
 use std::time::{Duration, Instant};
 
 use selvedge_proto::wire::{self, ApplyOutcome, NodeState};
+use selvedge_topology::documents::SourceFile;
 
 use super::site::{Seat, Site};
 use crate::live::capture::Capture;
 use crate::live::fabric::AGENTS;
 use crate::live::flows::{self, Class, Flow};
-use crate::live::ledger::{self, Ledger};
+use crate::live::ledger::{self, Connections, Ledger, Outage};
 use crate::live::sets::Set;
 use crate::live::timeline::{Interval, Moment, Timeline};
-use crate::live::traffic::{Phase, Traffic};
+use crate::live::traffic::{Failure, Phase, Traffic};
 
 /// How long each set stays at least.
 const HOLD: Duration = Duration::from_millis(150);
@@ -37,6 +38,7 @@ pub(crate) struct Scene<'a> {
     traffic: Traffic,
     capture: Capture,
     timeline: Timeline,
+    outages: Vec<Outage>,
     /// The set in force, or on its way, and since when it is known to be in force.
     phase: Phase,
     confirmed: Moment,
@@ -55,8 +57,20 @@ impl<'a> Scene<'a> {
         let (phase, confirmed) = (Phase { number: 0, set: 0 }, Moment::now());
         let traffic = Traffic::start(flows, phase);
         let (timeline, converged) = (Timeline::default(), Duration::ZERO);
-        let mut scene =
-            Self { site, sets, flows, traffic, capture, timeline, phase, confirmed, converged, seat };
+        let outages = Vec::new();
+        let mut scene = Self {
+            site,
+            sets,
+            flows,
+            traffic,
+            capture,
+            timeline,
+            outages,
+            phase,
+            confirmed,
+            converged,
+            seat,
+        };
         scene.hold().await;
         scene
     }
@@ -94,9 +108,25 @@ impl<'a> Scene<'a> {
         self.converge().await;
     }
 
+    /// Since `from` until now, the fault itself dropped packets of those flows.
+    pub(crate) fn excuse(&mut self, from: Moment, connections: Connections, hit: impl Fn(&Flow) -> bool) {
+        let flows = self.flows.iter().filter(|flow| hit(flow)).map(|flow| flow.ends).collect();
+        self.outages.push(Outage { from, until: Moment::now(), connections, flows });
+    }
+
     /// Asks for a set, once; what the controller answers.
     pub(crate) async fn try_apply(&self, seat: Seat, set: &Set) -> Result<u64, String> {
-        try_apply(self.site, seat, set).await
+        try_apply(self.site, seat, &set.files).await
+    }
+
+    /// The same of documents that are in no set.
+    pub(crate) async fn ask(&self, seat: Seat, files: &[SourceFile]) -> Result<u64, String> {
+        try_apply(self.site, seat, files).await
+    }
+
+    /// The set in force, or on its way.
+    pub(crate) fn set(&self) -> &'a Set {
+        &self.sets[self.phase.set]
     }
 
     /// Waits until `selvedge status` says what is so.
@@ -119,13 +149,15 @@ impl<'a> Scene<'a> {
         self.hold().await;
         let (set, confirmed) = (self.phase.set, self.confirmed);
         self.timeline.0.push(Interval { set, confirmed, next_applied: Moment::now() });
-        let failures = self.traffic.finish();
+        let failed = self.traffic.finish();
         let seen = self.capture.finish();
-        let mut failures: Vec<String> = failures;
+        let lost = |failure: &Failure| self.outages.iter().any(|outage| outage.broke(&failure.ends));
+        let failed = failed.into_iter().filter(|failure| !lost(failure));
+        let mut failures: Vec<String> = failed.map(|failure| failure.text).collect();
         if seen.missed > 0 {
             failures.push(format!("{} packets passed unseen", seen.missed));
         }
-        let ledger = ledger::judge(self.flows, &self.timeline, seen);
+        let ledger = ledger::judge(self.flows, &self.timeline, &self.outages, seen);
         for (class, least) in [(Class::Always, 100), (Class::Never, 10), (Class::Flips, 10)] {
             let judged = ledger.sum(class, |account| account.due + account.forbidden);
             if judged < least {
@@ -141,13 +173,15 @@ pub(crate) fn state(status: &wire::StatusResponse, node: &str) -> NodeState {
     status.nodes.iter().find(|told| told.node == node).map_or(NodeState::Unspecified, wire::NodeStatus::state)
 }
 
-async fn try_apply(site: &Site, seat: Seat, set: &Set) -> Result<u64, String> {
-    let file = |file: &selvedge_topology::documents::SourceFile| wire::SourceFile {
-        name: file.name.clone(),
-        text: file.text.clone(),
-        line: 1,
-    };
-    let files = set.files.iter().map(file).collect();
+/// Whether that is the state of every node.
+pub(crate) fn every(status: &wire::StatusResponse, wanted: NodeState) -> bool {
+    AGENTS.iter().all(|node| state(status, node) == wanted)
+}
+
+async fn try_apply(site: &Site, seat: Seat, files: &[SourceFile]) -> Result<u64, String> {
+    let file =
+        |file: &SourceFile| wire::SourceFile { name: file.name.clone(), text: file.text.clone(), line: 1 };
+    let files = files.iter().map(file).collect();
     let request = wire::ApplyRequest { files, ..wire::ApplyRequest::default() };
     let mut api = site.api(seat).await.map_err(|error| format!("{error:?}"))?;
     let answer = api.apply(request).await.map_err(|status| status.message().to_owned())?.into_inner();
@@ -161,7 +195,7 @@ async fn try_apply(site: &Site, seat: Seat, set: &Set) -> Result<u64, String> {
 async fn apply(site: &mut Site, seat: Seat, set: &Set) -> u64 {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match try_apply(site, seat, set).await {
+        match try_apply(site, seat, &set.files).await {
             Ok(generation) => return generation,
             Err(error) => assert!(Instant::now() < deadline, "the controller does not apply: {error}"),
         }

@@ -64,9 +64,15 @@ impl Site {
     }
 
     pub(crate) fn start_controller(&mut self, seat: Seat) {
+        self.start_controller_as(seat, &["selvedge-controller".to_owned()]);
+    }
+
+    /// Starts a controller by a command of its own, which gets the options.
+    pub(crate) fn start_controller_as(&mut self, seat: Seat, command: &[String]) {
         let data = self.lab.folder().join(format!("{seat:?}")).display().to_string();
-        let arguments = ["--listen", seat.address(), "--etcd", &endpoints(), "--data-dir", &data];
-        let controller = self.lab.exec("controller", "selvedge-controller", &arguments);
+        let endpoints = endpoints();
+        let options = ["--listen", seat.address(), "--etcd", &endpoints, "--data-dir", &data];
+        let controller = self.exec("controller", command, &options);
         assert!(self.controllers.insert(seat, controller).is_none(), "{seat:?} is taken");
     }
 
@@ -104,9 +110,19 @@ impl Site {
 
     /// Starts the agent of a node from another file.
     pub(crate) fn start_agent_from(&mut self, node: &'static str, program: &Path) {
-        let arguments = ["run", "--etcd", &endpoints()];
-        let agent = self.lab.exec(node, program.to_str().unwrap(), &arguments);
+        self.start_agent_as(node, &[program.display().to_string()]);
+    }
+
+    /// Starts the agent of a node by a command of its own, which gets the options.
+    pub(crate) fn start_agent_as(&mut self, node: &'static str, command: &[String]) {
+        let agent = self.exec(node, command, &["run", "--etcd", &endpoints()]);
         assert!(self.agents.insert(node, agent).is_none(), "{node} has an agent");
+    }
+
+    fn exec(&self, place: &str, command: &[String], options: &[&str]) -> Child {
+        let (program, rest) = command.split_first().unwrap();
+        let arguments: Vec<&str> = rest.iter().map(String::as_str).chain(options.iter().copied()).collect();
+        self.lab.exec(place, program, &arguments)
     }
 
     /// Kills an agent without a word.
@@ -142,10 +158,11 @@ impl Drop for Site {
     }
 }
 
-/// `ip -n NAMESPACE …`.
-pub(crate) fn ip(place: &Place, arguments: &str) {
+/// `ip -n NAMESPACE …`; what it says.
+pub(crate) fn ip(place: &Place, arguments: &str) -> String {
     let namespace = place.namespace.to_string();
     let output =
         Command::new("ip").args(["-n", &namespace]).args(arguments.split_whitespace()).output().unwrap();
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -6,7 +6,9 @@
 //! connection once cut stays cut); and what a busy machine held up until the next set was applied, where packets that arrived
 //! show that it did.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use selvedge_lab::table::Table;
 
@@ -60,8 +62,38 @@ pub(crate) struct Ledger {
     pub(crate) slowest: u64,
 }
 
+/// A time in which a fault itself drops packets of some flows: they are not held to arrive.
+#[derive(Clone, Debug)]
+pub(crate) struct Outage {
+    pub(crate) from: Moment,
+    pub(crate) until: Moment,
+    pub(crate) connections: Connections,
+    pub(crate) flows: HashSet<Ends>,
+}
+
+/// What becomes, in an outage, of what is known of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connections {
+    Kept,
+    /// None that was opened before is known afterwards.
+    Lost,
+}
+
+impl Outage {
+    /// Whether the fault may have dropped what left at a moment, of a connection that was opened at another.
+    fn excuses(&self, flow: &Flow, at: Moment, opened: Moment) -> bool {
+        let during = at <= self.until || self.connections == Connections::Lost && opened <= self.until;
+        self.from.0 <= at.0 + UNDER_WAY && during && self.flows.contains(&flow.ends)
+    }
+
+    /// Whether the fault may have broken connections between these ends: however soon that is over, TCP may be late to ask.
+    pub(crate) fn broke(&self, ends: &Ends) -> bool {
+        self.connections == Connections::Lost && self.flows.contains(ends)
+    }
+}
+
 /// Judges everything that was seen.
-pub(crate) fn judge(flows: &[Flow], timeline: &Timeline, seen: Seen) -> Ledger {
+pub(crate) fn judge(flows: &[Flow], timeline: &Timeline, outages: &[Outage], seen: Seen) -> Ledger {
     let flows: HashMap<Ends, &Flow> = flows.iter().map(|flow| (flow.ends, flow)).collect();
     let mut arrivals = Arrivals::new(seen.arrived);
     let mut left = seen.left;
@@ -75,8 +107,12 @@ pub(crate) fn judge(flows: &[Flow], timeline: &Timeline, seen: Seen) -> Ledger {
     for Way { packet, at, arrived } in ways {
         let Some(flow) = flows.get(&packet.ends) else { continue };
         let (mut expected, earlier) = bench.expect(flow, &packet, at);
+        let opened = bench.opened[&(packet.ends, packet.client_port)];
         let held_up = || timeline.at(at).is_some_and(|here| stalls.last(at, timeline.0[here].next_applied));
         if arrived.is_none() && expected == Expected::Arrives && flow.class() == Class::Flips && held_up() {
+            expected = Expected::Unjudged;
+        }
+        if expected == Expected::Arrives && outages.iter().any(|outage| outage.excuses(flow, at, opened)) {
             expected = Expected::Unjudged;
         }
         let account = ledger.accounts.entry((flow.way, flow.class(), flow.ends.carrier)).or_default();

@@ -4,8 +4,10 @@
 //! matters only where it must not happen: on a flow that every set allows, a connection that breaks or isn't answered is a
 //! failure by itself.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -19,7 +21,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
-use super::flows::{Carrier, Class, Flow, PORTS};
+use super::flows::{Carrier, Class, Ends, Flow, PORTS};
 
 /// How often a long-lived connection that stays as it is carries a message.
 const STEADY: Duration = Duration::from_millis(40);
@@ -38,7 +40,14 @@ pub(crate) struct Phase {
 }
 
 type Phases = watch::Receiver<Option<Phase>>;
-type Failures = Arc<Mutex<Vec<String>>>;
+type Failures = Arc<Mutex<Vec<Failure>>>;
+
+/// A flow that failed where it had to work, and was used no more.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) ends: Ends,
+    pub(crate) text: String,
+}
 
 /// Traffic under way.
 pub(crate) struct Traffic {
@@ -80,7 +89,7 @@ impl Traffic {
     }
 
     /// Ends it, and says what failed.
-    pub(crate) fn finish(self) -> Vec<String> {
+    pub(crate) fn finish(self) -> Vec<Failure> {
         self.phases.send_replace(None);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner))
@@ -114,7 +123,10 @@ fn inhabit(
                 if let Err(error) = talk(&flow, phases).await {
                     let Flow { ends, from, to, .. } = &flow;
                     let text = format!("{} -> {} {ends:?}: {error}", from.target, to.target);
-                    failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    failures
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(Failure { ends: *ends, text });
                 }
             });
         }
@@ -204,6 +216,21 @@ async fn connect(flow: &Flow) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// A connection that has to come about. A router that lost the way for a moment says so, and ends the attempt; whether that was lost
+/// is for the capture to say.
+async fn connected(flow: &Flow) -> io::Result<TcpStream> {
+    loop {
+        match connect(flow).await {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable) =>
+            {
+                sleep(STEADY).await;
+            }
+            other => return other,
+        }
+    }
+}
+
 /// A message there and back.
 async fn exchange(stream: &mut TcpStream, number: u64) -> io::Result<()> {
     stream.write_all(&number.to_be_bytes()).await?;
@@ -214,7 +241,7 @@ async fn exchange(stream: &mut TcpStream, number: u64) -> io::Result<()> {
 
 /// One connection for all the time.
 async fn one_stream(flow: &Flow, phases: Phases) -> io::Result<()> {
-    let mut stream = timeout(PATIENCE, connect(flow)).await??;
+    let mut stream = timeout(PATIENCE, connected(flow)).await??;
     let mut pace = pace(STEADY);
     let mut number = 0;
     while on(&phases) {
@@ -230,7 +257,7 @@ async fn new_streams(flow: &Flow, phases: Phases) -> io::Result<()> {
     let mut pace = pace(NEW);
     while on(&phases) {
         pace.tick().await;
-        let mut stream = timeout(PATIENCE, connect(flow)).await??;
+        let mut stream = timeout(PATIENCE, connected(flow)).await??;
         exchange(&mut stream, 0).await?;
         stream.shutdown().await?;
         let mut rest = [0; 1];

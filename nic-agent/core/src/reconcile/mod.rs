@@ -8,7 +8,8 @@
 //!    that follows waits for it;
 //! 4. **switch**: one write of the configuration puts that slot in use. A port whose role changes is shut around it,
 //!    because its role is not part of a slot;
-//! 5. **clean**: failsafe flows that nobody wants any more are judged again, and what only the old generation used goes, ports that
+//! 5. **take over**: links that run over other tables get the programs over these (`take_over`);
+//! 6. **clean**: failsafe flows that nobody wants any more are judged again, and what only the old generation used goes, ports that
 //!    are no longer enforced at the very last.
 //!
 //! NICs are relaxed before the first of these that passes more, and tightened after the last that passes less, so that none drops
@@ -21,6 +22,7 @@ mod diff;
 mod egress;
 mod exchange;
 mod nic;
+mod take_over;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,8 +107,10 @@ pub struct Attachment {
 pub enum Program {
     /// The one this agent carries.
     Current,
-    /// Another, of an agent before it.
+    /// Another, of an agent before it, over the same tables or over others that hold no generation.
     Outdated,
+    /// One over other tables, which hold this generation: they are of another ABI version, or have lost their pins.
+    Apart(Generation),
 }
 
 impl Observed {
@@ -139,10 +143,14 @@ pub fn reconcile(desired: Desired<'_>, observed: &Observed) -> Result<Vec<Action
             nics.relax_for_switch(&mut actions);
         }
         switch(observed, config, &ports, &mut actions);
+        take_over::take_over(desired, observed, &ports, generation, &mut actions);
         let stale = observed.tables.failsafe.difference(desired.failsafe);
         actions.extend(stale.map(|key| Action::Delete(Key::Failsafe(*key))));
         nics.tighten(&mut actions);
         clean(desired, observed, &ports, &rules, &mut actions);
+    } else {
+        let holds = Generation(observed.tables.config.generation);
+        take_over::take_over(desired, observed, &ports, holds, &mut actions);
     }
     Ok(actions)
 }
@@ -224,8 +232,11 @@ fn protect(desired: Desired<'_>, observed: &Observed, ports: &WantedPorts, actio
             }
             actions.extend(attach(desired, &observed.machine, port));
         }
-        exchange::exchange(desired, observed, port, wanted.index, actions);
-        egress::attach(observed, port, wanted.index, actions);
+        // What judges by other tables goes on until these hold as much.
+        if !observed.is_apart(port) {
+            exchange::exchange(desired, observed, port, wanted.index, actions);
+            egress::attach(observed, port, wanted.index, actions);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 mod exchange;
 mod nics;
 mod random;
+mod take_over;
 mod world;
 
 use selvedge_abi::NodeRole;

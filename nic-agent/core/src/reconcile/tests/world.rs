@@ -53,6 +53,10 @@ impl World {
         self.0.age_program(&name(port));
     }
 
+    pub(super) fn leave_tables_behind(&mut self) {
+        self.0.leave_tables_behind();
+    }
+
     pub(super) fn change_driver(&mut self, port: &str, driver: &str) {
         self.0.change_driver(&name(port), driver);
     }
