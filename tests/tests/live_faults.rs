@@ -1,7 +1,8 @@
 //! Faults, each caused for real under traffic: nothing forbidden is delivered, nothing allowed is lost, and afterwards the
 //! fabric converges by itself.
 //!
-//! The demo's fabric in network namespaces, an etcd of three members, controllers under a supervisor, an agent on every node.
+//! The demo's fabric in network namespaces, an etcd of three members, controllers under a supervisor, an agent on every node; all
+//! of them with certificates, and plans with signatures.
 //! Every packet is captured where it leaves and where it arrives, and judged by the oracle's word on the policy in force.
 //! `make test-faults` runs this alone; SELVEDGE_FAULTS=WORDS only the faults whose names have these words. Needs root.
 

@@ -6,8 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use etcd_client::{AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, ConnectOptions};
+use etcd_client::{
+    AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, ConnectOptions, GetOptions, KeyValue,
+};
+use selvedge_proto::keys;
+use tonic::transport::ClientTlsConfig;
 
+use super::trust::{CENTRE, Trust, copy};
 use crate::live::lab::Lab;
 
 /// How many members there are; two of them are a quorum.
@@ -21,11 +26,15 @@ const QUOTA: usize = 24 << 20;
 pub(crate) struct Cluster {
     members: [Option<Child>; MEMBERS],
     folder: PathBuf,
+    /// What members show and believe.
+    identity: Vec<String>,
+    /// Who we are to them.
+    client: ClientTlsConfig,
 }
 
 /// Where a member's clients reach it.
 pub(crate) fn endpoint(member: usize) -> String {
-    format!("http://172.31.0.1:{}", 2379 + 100 * member)
+    format!("https://{CENTRE}:{}", 2379 + 100 * member)
 }
 
 /// Where all members' clients reach them, as options have it.
@@ -39,9 +48,9 @@ fn peer(member: usize) -> String {
 
 impl Cluster {
     /// Starts all members.
-    pub(crate) fn start(lab: &Lab) -> Self {
-        let folder = lab.folder().join("etcd");
-        let mut cluster = Self { members: [const { None }; MEMBERS], folder };
+    pub(crate) fn start(lab: &Lab, trust: &Trust) -> Self {
+        let (folder, identity, client) = (lab.folder().join("etcd"), trust.etcd(), trust.controller());
+        let mut cluster = Self { members: [const { None }; MEMBERS], folder, identity, client };
         (0..MEMBERS).for_each(|member| cluster.start_member(lab, member));
         cluster
     }
@@ -63,7 +72,9 @@ impl Cluster {
             ["--quota-backend-bytes", &quota],
             ["--log-level", "error"],
         ];
-        self.members[member] = Some(lab.exec("controller", "/usr/bin/etcd", arguments.as_flattened()));
+        let identity = self.identity.iter().map(String::as_str);
+        let arguments: Vec<&str> = arguments.into_iter().flatten().chain(identity).collect();
+        self.members[member] = Some(lab.exec("controller", "/usr/bin/etcd", &arguments));
     }
 
     /// Kills a member without a word.
@@ -107,7 +118,7 @@ impl Cluster {
         let deadline = Instant::now() + PATIENCE;
         loop {
             for member in (0..MEMBERS).filter(|member| self.members[*member].is_some()) {
-                let status = async { connect(member).await?.status().await };
+                let status = async { self.connect(member).await?.status().await };
                 if let Ok(status) = status.await
                     && status.leader() != 0
                     && status.header().is_some_and(|header| header.member_id() == status.leader())
@@ -120,9 +131,23 @@ impl Cluster {
         }
     }
 
+    /// A client of one member, who may do anything.
+    pub(crate) async fn connect(&self, member: usize) -> Result<Client, etcd_client::Error> {
+        let options = ConnectOptions::new().with_tls(self.client.clone());
+        let options = options.with_connect_timeout(Duration::from_secs(2)).with_timeout(PATIENCE);
+        Client::connect([endpoint(member)], Some(options)).await
+    }
+
+    /// Every node's target.
+    pub(crate) async fn targets(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let options = GetOptions::new().with_prefix();
+        let mut all = self.connect(0).await.unwrap().get(keys::TARGETS, Some(options)).await.unwrap();
+        all.take_kvs().into_iter().map(KeyValue::into_key_value).collect()
+    }
+
     /// Writes until etcd takes no more: it raises the alarm NOSPACE.
     pub(crate) async fn fill(&self) {
-        let mut client = connect(0).await.unwrap();
+        let mut client = self.connect(0).await.unwrap();
         // Twice what there is room for.
         for number in 0..2 * (QUOTA >> 20) {
             if client.put(format!("rubbish{number}"), vec![0xff; 1 << 20], None).await.is_err() {
@@ -134,13 +159,13 @@ impl Cluster {
 
     /// What an operator does then: delete, compact, defragment, and disarm.
     pub(crate) async fn make_room(&self) {
-        let mut client = connect(0).await.unwrap();
+        let mut client = self.connect(0).await.unwrap();
         let options = etcd_client::DeleteOptions::new().with_prefix();
         let deleted = client.delete("rubbish", Some(options)).await.unwrap();
         let revision = deleted.header().unwrap().revision();
         client.compact(revision, Some(CompactionOptions::new().with_physical())).await.unwrap();
         for member in 0..MEMBERS {
-            connect(member).await.unwrap().defragment().await.unwrap();
+            self.connect(member).await.unwrap().defragment().await.unwrap();
         }
         let raised = client.alarm(AlarmAction::Get, AlarmType::None, None).await.unwrap();
         for alarm in raised.alarms() {
@@ -155,25 +180,6 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         for member in self.members.iter_mut().flatten() {
             let _ended = member.kill().and_then(|()| member.wait());
-        }
-    }
-}
-
-/// A client of one member.
-pub(crate) async fn connect(member: usize) -> Result<Client, etcd_client::Error> {
-    let options = ConnectOptions::new().with_connect_timeout(Duration::from_secs(2)).with_timeout(PATIENCE);
-    Client::connect([endpoint(member)], Some(options)).await
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), &target).unwrap();
         }
     }
 }

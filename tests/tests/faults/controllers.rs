@@ -9,7 +9,6 @@ use tokio::time::sleep;
 use super::catalogue::KILLS;
 use super::scene::{Scene, every};
 use super::site::Seat;
-use super::stores::targets;
 
 /// How long a leader's lease lasts without it, and a little.
 const LEASE: Duration = Duration::from_secs(12);
@@ -36,13 +35,13 @@ pub(super) async fn two_controllers(scene: &mut Scene<'_>) {
     sleep(LEASE).await;
     scene.seat = new;
     scene.change().await;
-    let before = targets().await;
+    let before = scene.site.cluster.targets().await;
     // The old leader wakes, and acts before it has heard that it leads no more.
     scene.site.signal_controller(old, Signal::SIGCONT);
     let set = scene.leave();
     let refused = scene.try_apply(old, set).await;
     assert!(refused.is_err(), "a deposed controller applies: {refused:?}");
-    assert_eq!(targets().await, before, "a deposed controller writes");
+    assert_eq!(scene.site.cluster.targets().await, before, "a deposed controller writes");
     scene.converge().await;
     // Back to one, the first.
     scene.site.stop_controller(new);
@@ -62,10 +61,10 @@ pub(super) async fn exceed_capacity(scene: &mut Scene<'_>) {
     let host1 = fabric.text.find("- name: host1\n").unwrap();
     let ports = host1 + fabric.text[host1..].find("ports:\n").unwrap() + "ports:\n".len();
     fabric.text.insert_str(ports, &many);
-    let before = targets().await;
+    let before = scene.site.cluster.targets().await;
     let refused = scene.ask(scene.seat, &files).await.unwrap_err();
     assert!(refused.contains("the plan of node host1 needs 11"), "{refused}");
-    assert_eq!(targets().await, before, "nothing is written");
+    assert_eq!(scene.site.cluster.targets().await, before, "nothing is written");
     scene.told("all goes on as it was", |status| every(status, NodeState::InForce)).await;
     scene.change().await;
 }

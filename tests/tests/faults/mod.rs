@@ -10,3 +10,4 @@ mod ports;
 pub(crate) mod scene;
 pub(crate) mod site;
 mod stores;
+mod trust;

@@ -46,7 +46,7 @@ pub(super) async fn replace_agent_across_abi_versions(scene: &mut Scene<'_>) {
     let host1 = scene.site.place("host1");
     scene.site.stop_agent("host1");
     let other = estrange(scene, "host1");
-    fs::remove_dir_all(state_folder(scene, "host1")).unwrap();
+    fs::remove_file(state_folder(scene, "host1").join("accepted")).unwrap();
     ip(&host1, "link set mgmt0 down");
     scene.site.start_agent("host1");
     sleep(Duration::from_secs(2)).await;

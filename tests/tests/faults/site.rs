@@ -1,9 +1,9 @@
 //! Everything that runs: etcd, controllers under a supervisor that starts them again, and an agent on every node.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,11 +13,15 @@ use selvedge_proto::wire::fabric_client::FabricClient;
 use tonic::transport::{Channel, Endpoint};
 
 use super::cluster::{Cluster, endpoints};
+use super::trust::Trust;
 use crate::live::fabric::AGENTS;
-use crate::live::lab::{Lab, built, end};
+use crate::live::lab::{Lab, Wire, built, end};
 
 /// How long a request may take.
 const REQUEST: Duration = Duration::from_secs(15);
+
+/// How long a controller may take until it answers.
+const STARTING: Duration = Duration::from_secs(30);
 
 /// One of two controllers; one leads, the other waits, where both run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,25 +37,43 @@ impl Seat {
             Self::Second => "172.31.0.1:7472",
         }
     }
+
+    fn data_dir(self, lab: &Lab) -> PathBuf {
+        lab.folder().join(format!("{self:?}"))
+    }
 }
 
 pub(crate) struct Site {
     agents: BTreeMap<&'static str, Child>,
     controllers: BTreeMap<Seat, Child>,
     pub(crate) cluster: Cluster,
+    pub(crate) trust: Trust,
     pub(crate) lab: Lab,
 }
 
 impl Site {
     pub(crate) fn up() -> Self {
-        let lab = Lab::up("faults");
-        let cluster = Cluster::start(&lab);
-        let mut site = Self { agents: BTreeMap::new(), controllers: BTreeMap::new(), cluster, lab };
+        let lab = Lab::up("faults", Wire::Encrypted);
+        let trust = Trust::init(&lab, &Seat::First.data_dir(&lab));
+        trust.share(&Seat::Second.data_dir(&lab));
+        let cluster = Cluster::start(&lab, &trust);
+        let mut site = Self { agents: BTreeMap::new(), controllers: BTreeMap::new(), cluster, trust, lab };
         site.start_controller(Seat::First);
+        site.wait_for_controller();
+        AGENTS.iter().for_each(|node| site.trust.enrol(&site.lab, node));
         for node in AGENTS {
             site.start_agent(node);
         }
         site
+    }
+
+    /// Waits until a controller answers: who enrols needs one.
+    fn wait_for_controller(&self) {
+        let deadline = Instant::now() + STARTING;
+        while self.lab.lines_with("serving").is_empty() {
+            assert!(Instant::now() < deadline, "no controller answers");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     pub(crate) fn record(&self) -> Record {
@@ -69,7 +91,7 @@ impl Site {
 
     /// Starts a controller by a command of its own, which gets the options.
     pub(crate) fn start_controller_as(&mut self, seat: Seat, command: &[String]) {
-        let data = self.lab.folder().join(format!("{seat:?}")).display().to_string();
+        let data = seat.data_dir(&self.lab).display().to_string();
         let endpoints = endpoints();
         let options = ["--listen", seat.address(), "--etcd", &endpoints, "--data-dir", &data];
         let controller = self.exec("controller", command, &options);
@@ -139,7 +161,8 @@ impl Site {
 
     /// The API of a controller, if it answers.
     pub(crate) async fn api(&self, seat: Seat) -> Result<FabricClient<Channel>, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", seat.address()))?;
+        let endpoint = Endpoint::from_shared(format!("https://{}", seat.address()))?;
+        let endpoint = endpoint.tls_config(self.trust.admin())?;
         let endpoint = endpoint.connect_timeout(Duration::from_secs(1)).timeout(REQUEST);
         Ok(FabricClient::new(endpoint.connect().await?).max_decoding_message_size(MAX_MESSAGE_BYTES))
     }

@@ -7,7 +7,7 @@ use selvedge_proto::{Digest, Target, keys};
 use selvedge_topology::plan::Generation;
 use tokio::time::sleep;
 
-use super::cluster::{MEMBERS, connect};
+use super::cluster::MEMBERS;
 use super::scene::{Scene, every};
 
 /// How long etcd has no quorum.
@@ -56,24 +56,25 @@ pub(super) async fn restore_etcd(scene: &mut Scene<'_>) {
     scene.site.cluster.start_all(&scene.site.lab);
     scene.change().await;
     scene.change().await;
-    let newest = targets().await;
+    let newest = scene.site.cluster.targets().await;
     scene.site.cluster.kill_all();
     scene.site.cluster.restore(snapshot.path());
     scene.site.cluster.start_all(&scene.site.lab);
     scene.site.cluster.leader().await;
-    assert_ne!(targets().await, newest, "etcd has forgotten what came after the snapshot");
+    assert_ne!(scene.site.cluster.targets().await, newest, "etcd has forgotten what came after the snapshot");
     scene.change().await;
 }
 
 pub(super) async fn half_written_generation(scene: &mut Scene<'_>) {
-    let mut etcd = connect(0).await.unwrap();
+    let mut etcd = scene.site.cluster.connect(0).await.unwrap();
     let node = "host1".parse().unwrap();
     let key = keys::target(&node);
     let there = etcd.get(key.as_str(), None).await.unwrap();
     let there = Target::decode(there.kvs()[0].value()).unwrap();
-    // A target whose content was never written.
+    // A target whose content was never written, though the fabric signed it.
     let generation = Generation(there.generation.0 + 1);
     let torn = Target { generation, manifest: Digest::of(b"never written"), signature: None };
+    let torn = scene.site.trust.sign(torn, &node);
     etcd.put(key, torn.encode(), None).await.unwrap();
     let refused = |status: &StatusResponse| {
         let node = status.nodes.iter().find(|node| node.node == "host1");
@@ -84,11 +85,4 @@ pub(super) async fn half_written_generation(scene: &mut Scene<'_>) {
     // The controller finds out, and writes what is right.
     scene.told("all is well again", |status| every(status, NodeState::InForce)).await;
     scene.change().await;
-}
-
-/// Every node's target.
-pub(super) async fn targets() -> Vec<(Vec<u8>, Vec<u8>)> {
-    let options = etcd_client::GetOptions::new().with_prefix();
-    let mut all = connect(0).await.unwrap().get(keys::TARGETS, Some(options)).await.unwrap();
-    all.take_kvs().into_iter().map(etcd_client::KeyValue::into_key_value).collect()
 }

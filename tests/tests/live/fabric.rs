@@ -10,7 +10,7 @@ use selvedge_proto::wire::fabric_client::FabricClient;
 use selvedge_proto::wire::{self, ApplyOutcome, NodeState};
 use tonic::transport::{Channel, Endpoint};
 
-use super::lab::{Lab, end};
+use super::lab::{Lab, Wire, end};
 use super::sets::Set;
 
 /// The nodes of the demo that have an agent.
@@ -30,7 +30,8 @@ pub(crate) struct Fabric {
 impl Fabric {
     /// Builds the lab and starts everything.
     pub(crate) fn up(what: &str) -> Self {
-        let mut fabric = Self { controller: None, agents: BTreeMap::new(), lab: Lab::up(what) };
+        let mut fabric =
+            Self { controller: None, agents: BTreeMap::new(), lab: Lab::up(what, Wire::Insecure) };
         fabric.controller = Some(fabric.lab.exec("controller", "selvedge-controller", &[]));
         for node in AGENTS {
             fabric.start_agent(node);

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,13 +21,32 @@ const ENDING: Duration = Duration::from_secs(5);
 /// A lab, gone when this is, however that comes.
 pub(crate) struct Lab {
     name: String,
+    wire: Wire,
     logs: tempfile::TempDir,
+}
+
+/// How what runs in a lab speaks with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// With certificates.
+    Encrypted,
+    /// In the clear, and nobody is asked who they are.
+    Insecure,
+}
+
+impl Wire {
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Encrypted => &[],
+            Self::Insecure => &["--insecure"],
+        }
+    }
 }
 
 impl Lab {
     /// Builds it.
-    pub(crate) fn up(what: &str) -> Self {
-        for program in ["selvedge-lab", "selvedge-controller", "selvedge-agent"] {
+    pub(crate) fn up(what: &str, wire: Wire) -> Self {
+        for program in ["selvedge", "selvedge-lab", "selvedge-controller", "selvedge-agent"] {
             let path = built(program);
             assert!(
                 path.exists(),
@@ -35,7 +55,8 @@ impl Lab {
                 if cfg!(debug_assertions) { "" } else { " --release" },
             );
         }
-        let lab = Self { name: format!("{what}{}", std::process::id()), logs: tempfile::tempdir().unwrap() };
+        let (name, logs) = (format!("{what}{}", std::process::id()), tempfile::tempdir().unwrap());
+        let lab = Self { name, wire, logs };
         let up =
             Command::new(built("selvedge-lab")).arg("up").arg(demo()).args(["--name", &lab.name]).output();
         let up = up.unwrap();
@@ -59,11 +80,7 @@ impl Lab {
         let name = Path::new(program).file_name().unwrap().to_string_lossy().into_owned();
         let log = self.logs.path().join(format!("{name}-{place}.log"));
         let log = File::options().create(true).append(true).open(log).unwrap();
-        let program = if program.contains('/') { PathBuf::from(program) } else { built(program) };
-        Command::new(built("selvedge-lab"))
-            .args(["exec", "--insecure", "--lab", &self.name, place, "--"])
-            .arg(program)
-            .args(arguments)
+        self.command(place, program, arguments)
             // Often, so that what agents know of their tables is held to the kernel's while they change.
             .env("SELVEDGE_VERIFY_EVERY", "1s")
             .stdin(Stdio::null())
@@ -71,6 +88,29 @@ impl Lab {
             .stderr(log)
             .spawn()
             .unwrap()
+    }
+
+    /// Runs a program at a place to its end; what it says.
+    pub(crate) fn ask(&self, place: &str, program: &str, arguments: &[&str], input: &str) -> String {
+        let piped = self
+            .command(place, program, arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = piped.unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn command(&self, place: &str, program: &str, arguments: &[&str]) -> Command {
+        let program = if program.contains('/') { PathBuf::from(program) } else { built(program) };
+        let mut command = Command::new(built("selvedge-lab"));
+        command.arg("exec").args(self.wire.options()).args(["--lab", &self.name, place, "--"]);
+        command.arg(program).args(arguments);
+        command
     }
 
     /// Lines of all logs that say something.
