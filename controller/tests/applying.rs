@@ -6,7 +6,9 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, apply, client, documents, excerpts, files, report};
+use common::{
+    FABRIC, POLICY, TestEtcd, WORKLOADS, apply, client, documents, documents_of, excerpts, files, report,
+};
 use selvedge_proto::plan::{Manifest, PlanDecodeError};
 use selvedge_proto::wire::{self, ApplyOutcome, ChangeKind};
 use selvedge_proto::{Chunks, EgressReport, PortReport, Report, keys};
@@ -26,8 +28,7 @@ async fn applied_documents_come_back_and_nodes_can_read_their_plans() {
     assert_eq!(response.changes.len(), 4);
     assert!(response.changes.iter().all(|change| change.kind() == ChangeKind::Added));
 
-    let applied = client.documents(wire::DocumentsRequest { generation: 0 }).await.unwrap().into_inner();
-    assert_eq!(applied, wire::DocumentsResponse { generation: 1, files: excerpts() });
+    assert_eq!(documents_of(&mut client, 0).await.unwrap(), (1, excerpts()));
 
     let dump = etcd.dump().await;
     let targets = etcd.targets().await;
@@ -103,9 +104,8 @@ async fn a_change_moves_the_target_of_the_node_whose_plan_it_changes_and_no_othe
     let listed = client.generations(wire::GenerationsRequest {}).await.unwrap().into_inner().generations;
     assert_eq!(listed.iter().map(|listed| listed.generation).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(listed[0].summary, Some(wire::ChangeSummary { added: 0, changed: 1, removed: 0 }));
-    let first = client.documents(wire::DocumentsRequest { generation: 1 }).await.unwrap().into_inner();
-    assert_eq!(first.files, excerpts());
-    let none = client.documents(wire::DocumentsRequest { generation: 9 }).await.unwrap_err();
+    assert_eq!(documents_of(&mut client, 1).await.unwrap().1, excerpts());
+    let none = documents_of(&mut client, 9).await.unwrap_err();
     assert_eq!(none.message(), "there is no generation 9; the newest is 2");
     controller.shutdown().await;
 }

@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{TestEtcd, apply, client_at, documents, free_address, report};
+use common::{TestEtcd, apply, client_at, documents, documents_of, free_address, report};
 use fastrand::Rng;
 use selvedge_controller::state::{Proposal, targets};
 use selvedge_controller::store::{Fresh, Leadership, NewEntry, Publication, Retention, Store, StoreError};
@@ -422,12 +422,10 @@ async fn a_controller_collects_by_itself_and_says_what_there_is() {
     // The port changes what host2 has to enforce, and nothing for host1.
     assert_eq!((store.generations, store.manifests), (2, 3), "{store:?}");
     assert!(store.chunks > 4 && store.removed > 4, "{store:?}");
-    let request = wire::DocumentsRequest { generation: 2 };
-    let gone = client.documents(request).await.unwrap_err();
+    let gone = documents_of(&mut client, 2).await.unwrap_err();
     assert_eq!(
         gone.message(),
         "generation 2 is not kept any more; `selvedge get generations` lists those that are"
     );
-    let request = wire::DocumentsRequest { generation: 5 };
-    assert_eq!(client.documents(request).await.unwrap().into_inner().files.len(), 4);
+    assert_eq!(documents_of(&mut client, 5).await.unwrap().1.len(), 4);
 }

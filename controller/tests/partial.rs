@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 
 use common::{
-    FABRIC, POLICY, TestEtcd, WORKLOADS, apply, client, documents, excerpt, excerpts, files,
+    FABRIC, POLICY, TestEtcd, WORKLOADS, apply, client, documents, documents_of, excerpt, excerpts, files,
     start_remembering,
 };
 use selvedge_controller::server::Backing;
@@ -47,9 +47,9 @@ async fn state(
     client: &mut FabricClient<Channel>,
     etcd: &TestEtcd,
 ) -> (Vec<wire::SourceFile>, BTreeMap<String, Digest>) {
-    let documents = client.documents(wire::DocumentsRequest { generation: 0 }).await.unwrap().into_inner();
+    let (_, documents) = documents_of(client, 0).await.unwrap();
     let targets = etcd.targets().await.into_iter();
-    (documents.files, targets.map(|(node, target)| (node, target.manifest)).collect())
+    (documents, targets.map(|(node, target)| (node, target.manifest)).collect())
 }
 
 /// What a controller makes of all of these documents at once, from nothing.
@@ -167,10 +167,8 @@ async fn documents_that_were_changed_one_by_one_are_read_back_after_a_restart() 
     assert_eq!(state(&mut api, &etcd).await, before, "another file of the same content is no change");
     let removed = send(&mut api, request(&[], &[("Workload", "cache1")])).await;
     assert_eq!((told(&removed), removed.generation), (vec![(ChangeKind::Removed, "cache1")], 3));
-    let kept = api.documents(wire::DocumentsRequest { generation: 0 }).await.unwrap().into_inner();
-    assert_eq!(kept, wire::DocumentsResponse { generation: 3, files: excerpts() });
-    let kept = api.documents(wire::DocumentsRequest { generation: 2 }).await.unwrap().into_inner();
-    assert_eq!((kept.generation, kept.files), (2, before.0));
+    assert_eq!(documents_of(&mut api, 0).await.unwrap(), (3, excerpts()));
+    assert_eq!(documents_of(&mut api, 2).await.unwrap(), (2, before.0));
     second.shutdown().await;
 }
 

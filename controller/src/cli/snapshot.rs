@@ -18,13 +18,19 @@ pub(super) struct Snapshot {
 /// The documents of the newest generation; empty where there is none.
 pub(super) async fn excerpts(client: &mut Client) -> Result<Vec<Excerpt>, CliError> {
     let request = wire::DocumentsRequest { generation: 0 };
-    let response = client.documents(request).await.map_err(refused)?.into_inner();
+    let mut answers = client.documents(request).await.map_err(refused)?.into_inner();
     let excerpt = |wire::SourceFile { name, text, line }| Excerpt {
         file: name.into(),
         line: line.max(1),
         text: text.into(),
     };
-    Ok(response.files.into_iter().map(excerpt).collect())
+    let mut excerpts = Vec::new();
+    while let Some(wire::DocumentsResponse { generation: _, files }) =
+        answers.message().await.map_err(refused)?
+    {
+        excerpts.extend(files.into_iter().map(excerpt));
+    }
+    Ok(excerpts)
 }
 
 /// Asks for everything.

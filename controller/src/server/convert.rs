@@ -1,5 +1,6 @@
 //! The model as the API says it, and requests as the model says them.
 
+use std::mem;
 use std::time::Duration;
 
 use selvedge_proto::{DecodeError, Flow, GenerationRecord, Signature, targets_from_wire, wire};
@@ -49,13 +50,20 @@ pub(super) fn files(files: Vec<wire::SourceFile>) -> Vec<SourceFile> {
     files.into_iter().map(|wire::SourceFile { name, text, line: _ }| SourceFile { name, text }).collect()
 }
 
-pub(super) fn excerpts_to_wire(excerpts: &[Excerpt]) -> Vec<wire::SourceFile> {
-    let file = |Excerpt { file, line, text }: &Excerpt| wire::SourceFile {
-        name: file.to_string(),
-        text: text.to_string(),
-        line: *line,
-    };
-    excerpts.iter().map(file).collect()
+/// The documents of a generation, in answers of about a mebibyte; one at least.
+pub(super) fn documents(generation: u64, excerpts: &[Excerpt]) -> Vec<wire::DocumentsResponse> {
+    const ENOUGH: usize = 1 << 20;
+    let (mut answers, mut files, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for Excerpt { file, line, text } in excerpts {
+        if bytes >= ENOUGH {
+            answers.push(wire::DocumentsResponse { generation, files: mem::take(&mut files) });
+            bytes = 0;
+        }
+        bytes += file.len() + text.len();
+        files.push(wire::SourceFile { name: file.to_string(), text: text.to_string(), line: *line });
+    }
+    answers.push(wire::DocumentsResponse { generation, files });
+    answers
 }
 
 /// Reads what a request to apply wishes.
@@ -228,5 +236,28 @@ impl From<ApplyError> for Status {
             ApplyError::Store(error) => error.into(),
             ApplyError::Interrupted(error) => Self::internal(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_of_any_size_come_in_answers_that_fit_a_message() {
+        let sizes = [700 << 10, 700 << 10, 1, 3 << 20, 0, 700 << 10];
+        let excerpts: Vec<Excerpt> = sizes
+            .into_iter()
+            .zip(1..)
+            .map(|(size, line)| Excerpt { file: "f".into(), line, text: "x".repeat(size).into() })
+            .collect();
+        let answers = documents(7, &excerpts);
+        assert!(answers.iter().all(|answer| answer.generation == 7));
+        let lines = |answer: &wire::DocumentsResponse| answer.files.iter().map(|file| file.line).collect();
+        assert_eq!(
+            answers.iter().map(lines).collect::<Vec<Vec<u32>>>(),
+            [vec![1, 2], vec![3, 4], vec![5, 6]]
+        );
+        assert_eq!(documents(7, &[]), [wire::DocumentsResponse { generation: 7, files: Vec::new() }]);
     }
 }

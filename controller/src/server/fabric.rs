@@ -24,6 +24,7 @@ const MAX_GENERATIONS: usize = 100;
 
 #[tonic::async_trait]
 impl Fabric for Shared {
+    type DocumentsStream = Pin<Box<dyn Stream<Item = Result<wire::DocumentsResponse, Status>> + Send>>;
     type ObserveStream = Pin<Box<dyn Stream<Item = Result<wire::ObserveResponse, Status>> + Send>>;
 
     async fn apply(
@@ -63,12 +64,13 @@ impl Fabric for Shared {
     async fn documents(
         &self,
         request: Request<wire::DocumentsRequest>,
-    ) -> Result<Response<wire::DocumentsResponse>, Status> {
+    ) -> Result<Response<Self::DocumentsStream>, Status> {
         let wire::DocumentsRequest { generation } = request.into_inner();
         let newest = self.desired.current().map_or(0, |current| current.generation.0);
         let generation = if generation == 0 { newest } else { generation };
         if generation == 0 {
-            return Ok(Response::new(wire::DocumentsResponse::default()));
+            let nothing = stream::iter([Ok(wire::DocumentsResponse::default())]);
+            return Ok(Response::new(Box::pin(nothing)));
         }
         let record = self.store.generation(Generation(generation)).await?;
         let record = record.ok_or_else(|| {
@@ -81,8 +83,9 @@ impl Fabric for Shared {
         let mistrusted = |source| StoreError::Mistrusted { key: keys::generation(record.generation), source };
         self.desired.authority().verify(&record).map_err(mistrusted)?;
         let chunks = self.store.chunks_of(&record).await?;
-        let files = convert::excerpts_to_wire(&record.excerpts(&chunks).map_err(StoreError::from)?);
-        Ok(Response::new(wire::DocumentsResponse { generation, files }))
+        let excerpts = record.excerpts(&chunks).map_err(StoreError::from)?;
+        let answers = convert::documents(generation, &excerpts).into_iter().map(Ok);
+        Ok(Response::new(Box::pin(stream::iter(answers))))
     }
 
     async fn identities(

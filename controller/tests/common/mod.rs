@@ -274,3 +274,18 @@ pub(crate) fn report(node: &str, in_force: Option<u64>) -> Report {
         time: std::time::SystemTime::now(),
     }
 }
+
+/// The documents of a generation, 0 being the newest, and its number; however many answers they come in.
+pub(crate) async fn documents_of(
+    client: &mut FabricClient<Channel>,
+    generation: u64,
+) -> Result<(u64, Vec<wire::SourceFile>), tonic::Status> {
+    let mut answers = client.documents(wire::DocumentsRequest { generation }).await?.into_inner();
+    let (mut number, mut all) = (None, Vec::new());
+    while let Some(wire::DocumentsResponse { generation, files }) = answers.message().await? {
+        assert!(number.is_none_or(|number| number == generation), "answers about several generations");
+        number = Some(generation);
+        all.extend(files);
+    }
+    Ok((number.expect("there is one answer at least"), all))
+}
