@@ -3,7 +3,7 @@
 use selvedge_agent::datapath::{Counters, Datapath, DatapathError, Effect};
 use selvedge_agent::machine::RawInterface;
 use selvedge_agent_core::simulate::Simulation;
-use selvedge_agent_core::{Action, Choices, IfIndex, Observed, Placement, Proof};
+use selvedge_agent_core::{Action, Choices, IfIndex, Observed, Placement, Proof, Source};
 use selvedge_tests::scale::{PORTS, UPLINK};
 use selvedge_topology::names::PortName;
 use selvedge_topology::plan::Generation;
@@ -14,6 +14,8 @@ use super::clock::Moment;
 #[derive(Clone)]
 pub(crate) struct StandIn {
     node: Simulation,
+    /// Whether nobody but the agent can have written since it looked.
+    source: Source,
     /// What was put in force last, and when.
     pub(crate) flipped: (Generation, Moment),
 }
@@ -26,16 +28,19 @@ impl StandIn {
             let port: PortName = port.parse().expect("a port's name");
             node.add_interface(&port, IfIndex(index));
         }
-        Self { node, flipped: (Generation(0), Moment::default()) }
+        Self { node, source: Source::Read, flipped: (Generation(0), Moment::default()) }
     }
 }
 
 impl Datapath for StandIn {
     fn observe(&mut self, _: &[RawInterface]) -> Result<Observed, DatapathError> {
-        Ok(self.node.observe())
+        let source = std::mem::replace(&mut self.source, Source::Kept);
+        Ok(Observed { source, ..self.node.observe() })
     }
 
-    fn doubt(&mut self) {}
+    fn doubt(&mut self) {
+        self.source = Source::Read;
+    }
 
     fn is_undisturbed(&mut self) -> Result<bool, DatapathError> {
         Ok(true)

@@ -15,17 +15,21 @@ use selvedge_agent_core::lower::lower;
 use selvedge_agent_core::machine::{IfIndex, Interface, Machine};
 use selvedge_agent_core::prove::{Case, Found, LIMIT, Packet, ReadSlot, trial};
 use selvedge_agent_core::tables::{Slot, SlotTables};
-use selvedge_agent_core::{Hook, Mismatch, Trial};
+use selvedge_agent_core::{Hook, Mismatch, Touched, Trial};
 use selvedge_classifier::Way;
 use selvedge_classifier::testing::MemoryTables;
 use selvedge_tests::cases::each;
-use selvedge_tests::random::{addresses, model};
+use selvedge_tests::random::{addresses, ground, model, policies};
 use selvedge_topology::compile::compile;
+use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::identity::{Identity, IdentityTable};
 use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::model::{Model, PortRole};
 use selvedge_topology::names::PortName;
 use selvedge_topology::plan::{Generation, Plan};
+
+#[path = "slot_proof/touched.rs"]
+mod touched;
 
 const SLOT: Slot = Slot::B;
 
@@ -277,7 +281,7 @@ fn scenes(
     for plan in compile(&model, &identities).unwrap().values() {
         let machine = machine(plan);
         let slot = lower(plan, &machine, SLOT, &SlotTables::default()).unwrap();
-        let trial = trial(plan, &machine, Generation(5), SLOT, LIMIT);
+        let trial = trial(plan, &machine, Generation(5), SLOT, (&Touched::Everything, LIMIT));
         scene(&model, plan, &trial, &slot, u)?;
     }
     Ok(())

@@ -6,6 +6,7 @@
 //! Nothing here does I/O, reads a clock or remembers anything.
 
 pub mod accept;
+pub mod change;
 pub mod device;
 pub mod failsafe;
 pub mod lower;
@@ -14,12 +15,14 @@ pub mod place;
 pub mod prove;
 pub mod reconcile;
 pub mod simulate;
+pub mod standing;
 pub mod storage;
 pub mod tables;
 #[cfg(test)]
 mod testing;
 
 pub use accept::{Acceptance, Content, Digest, Here, InForce, Offer, Refusal, accept};
+pub use change::{Change, Touched};
 pub use device::{Choice, Choices, Grounds, NicLink, NicProgram, ProgramName};
 pub use lower::{LowerError, lower};
 pub use machine::{ForeignPrograms, IfIndex, Interface, Machine, Owner, XdpProgram};
@@ -27,6 +30,7 @@ pub use place::{Placement, Refused};
 pub use prove::{Mismatch, Proof, Trial};
 pub use reconcile::{
     Action, Attachment, Desired, Egress, EgressLink, Entry, Exchanges, Hook, Key, Observed, Precedence,
-    Program, StandIn, Support, differences, reconcile,
+    Program, Source, StandIn, Support, differences, reconcile,
 };
+pub use standing::Standing;
 pub use tables::{Slot, SlotTables, Tables};

@@ -89,14 +89,18 @@ impl Simulation {
     /// As a shell observes it: of the array, only what policies point at.
     pub fn observe(&self) -> Observed {
         let mut observed = self.observed.clone();
-        for slot in Slot::BOTH {
-            let tables = observed.tables.slot_mut(slot);
-            for Run { first, count } in tables.runs() {
-                let run = self.memory.range(first..first + count);
-                tables.intervals.extend(run.map(|(index, interval)| (*index, *interval)));
-            }
-        }
+        Slot::BOTH.into_iter().for_each(|slot| self.read_intervals(slot, &mut observed.tables));
         observed
+    }
+
+    /// Enters the intervals of the slot's runs. What is there already is shared, not copied.
+    fn read_intervals(&self, slot: Slot, tables: &mut Tables) {
+        let runs = tables.slot(slot).runs().into_iter();
+        let found = runs.flat_map(|Run { first, count }| self.memory.range(first..first + count));
+        let intervals: BTreeMap<u32, Interval> = found.map(|(index, interval)| (*index, *interval)).collect();
+        if tables.slot(slot).intervals != intervals {
+            tables.slot_mut(slot).intervals = intervals;
+        }
     }
 
     /// Executes one action.
@@ -110,7 +114,12 @@ impl Simulation {
             Action::Delete(key) => return Err(Mistake::Absent { key: *key }),
             // There is no program here to judge a packet, and no kernel that refuses a mode.
             Action::Prove(_) | Action::Insist { .. } => {}
-            Action::Switch(config) => tables.config = *config,
+            Action::Switch(config) => {
+                tables.config = *config;
+                let mut tables = std::mem::take(&mut self.observed.tables);
+                self.read_intervals(Slot::in_use(config), &mut tables);
+                self.observed.tables = tables;
+            }
             Action::Attach { port, index, choice, .. } => {
                 let attachment =
                     Attachment { index: Some(*index), mode: choice.first, program: Program::Current };

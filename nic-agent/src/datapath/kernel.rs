@@ -240,10 +240,10 @@ impl Datapath for KernelDatapath {
         let attachments = links.into_iter().map(|(port, link)| (port, link.attachment())).collect();
         let links = egress::links(&self.pins, self.sent)?;
         let egress = Egress { links, support: self.support.clone() };
-        let tables = self.tables.look(&self.pins)?;
+        let (tables, source) = self.tables.look(&self.pins)?;
         let nics = nics.into_iter().map(|(port, (link, _))| (port, link)).collect();
         let stand_ins = stand_in::links(&self.pins)?;
-        Ok(Observed { machine, tables, attachments, egress, nics, stand_ins })
+        Ok(Observed { machine, tables, attachments, egress, nics, stand_ins, source })
     }
 
     fn execute(&mut self, action: &Action) -> Result<Effect, DatapathError> {

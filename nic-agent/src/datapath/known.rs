@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use selvedge_abi::{Config, map};
-use selvedge_agent_core::{Entry, Key, Slot, Tables, differences};
+use selvedge_agent_core::{Entry, Key, Slot, Source, Tables, differences};
 
 use super::kernel::DatapathError;
 use super::pins::Pins;
@@ -57,21 +57,21 @@ impl KnownTables {
         self.known = Knowledge::Nothing;
     }
 
-    /// Everything the maps hold.
-    pub(super) fn look(&mut self, pins: &Pins) -> Result<Tables, DatapathError> {
+    /// Everything the maps hold, and whether they were read for it.
+    pub(super) fn look(&mut self, pins: &Pins) -> Result<(Tables, Source), DatapathError> {
         let config = self.kernel.config()?;
-        let tables = match std::mem::replace(&mut self.known, Knowledge::Nothing) {
-            Knowledge::Sure(tables) if tables.config == config => tables,
+        let (tables, source) = match std::mem::replace(&mut self.known, Knowledge::Nothing) {
+            Knowledge::Sure(tables) if tables.config == config => (tables, Source::Kept),
             Knowledge::Sure(before) | Knowledge::Doubted(before) => {
                 let tables = self.read(pins)?;
                 tell(&differences(&before, &tables));
-                tables
+                (tables, Source::Read)
             }
-            Knowledge::Opened => self.kernel.read()?,
-            Knowledge::Nothing => self.read(pins)?,
+            Knowledge::Opened => (self.kernel.read()?, Source::Read),
+            Knowledge::Nothing => (self.read(pins)?, Source::Read),
         };
         self.known = Knowledge::Sure(tables.clone());
-        Ok(tables)
+        Ok((tables, source))
     }
 
     /// Reads every map, whatever was known of any.

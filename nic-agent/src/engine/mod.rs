@@ -16,7 +16,7 @@ use selvedge_abi::FailsafeKey;
 use selvedge_agent_core::device::Worth;
 use selvedge_agent_core::{
     Acceptance, Action, Choices, Content, Desired, Exchanges, ForeignPrograms, Here, InForce, LowerError,
-    Observed, Offer, Placement, Proof, Refusal, accept, failsafe, reconcile,
+    Observed, Offer, Placement, Proof, Refusal, Slot, Source, Standing, accept, failsafe, reconcile,
 };
 use selvedge_hw_profiles::{Demand, Profiles};
 use selvedge_proto::Target;
@@ -97,6 +97,8 @@ pub struct Engine<D> {
     /// What is known of the slot in force: nothing after a restart, until the next switch.
     proof: Option<Proof>,
     observed: Observed,
+    /// What of the tables may be other than the accepted plan says.
+    standing: Standing,
     /// What the log has of revoked connections.
     revoked: revoked::Told,
     /// What becomes of NICs.
@@ -137,6 +139,7 @@ impl<D: Datapath> Engine<D> {
             placements,
             proof: None,
             observed: Observed::default(),
+            standing: Standing::default(),
             revoked: revoked::Told::default(),
             nics: Choices::new(),
             refused_by_nics: BTreeMap::new(),
@@ -218,6 +221,9 @@ impl<D: Datapath> Engine<D> {
         self.refused_modes.look(&self.observed);
         self.forget_what_the_maps_outran();
         self.consider();
+        if let Some(Fetched { plan, .. }) = &self.accepted {
+            self.standing.look(plan, &self.observed.machine);
+        }
         (self.nics, self.outdone) = (self.choose_nics()?, false);
         let in_force = Generation(self.observed.tables.config.generation);
         let before = self.before.as_ref().filter(|(generation, _)| *generation == in_force);
@@ -232,19 +238,28 @@ impl<D: Datapath> Engine<D> {
             before: before.map(|(_, plan)| plan),
             held_back: &held_back,
             refused_modes: &refused_modes,
+            standing: &self.standing,
         };
         let actions = reconcile(desired, &self.observed)?;
         if actions.is_empty() {
             return Ok(Progress::Settled);
         }
-        self.execute(&actions)?;
-        Ok(Progress::Executed)
+        // Whoever knows what is in the tables changes it where it is, unless somebody else looks at it.
+        self.observed.tables.slots = Default::default();
+        let executed = self.execute(&actions);
+        if executed.is_err() {
+            self.standing.forget();
+        }
+        executed.map(|()| Progress::Executed)
     }
 
     /// Looks at the data path and the machine.
     pub fn observe(&mut self, interfaces: &[RawInterface]) -> Result<(), EngineError> {
         self.observed =
             self.datapath.observe(interfaces).map_err(|error| EngineError::Observe(error.into()))?;
+        if self.observed.source == Source::Read {
+            self.standing.forget();
+        }
         Ok(())
     }
 
@@ -265,7 +280,11 @@ impl<D: Datapath> Engine<D> {
                 self.keep_mode(port, error);
             }
             match executed.map_err(failed)? {
-                Effect::Done => {}
+                Effect::Done => {
+                    if let Action::Switch(config) = action {
+                        self.standing.proven(Slot::in_use(config));
+                    }
+                }
                 Effect::Placed(port, placement) => self.place(port, placement),
                 Effect::Proved(proof) => self.proved(proof, begun.elapsed()),
                 Effect::Loaded(port, loaded, last) => {
@@ -359,6 +378,10 @@ impl<D: Datapath> Engine<D> {
             Ok(Acceptance::New) => {
                 tracing::info!(%generation, "accepted");
                 self.warn(self.state.save(&fetched));
+                match &self.accepted {
+                    Some(before) => self.standing.wanted(&before.plan, &fetched.plan),
+                    None => self.standing.forget(),
+                }
                 self.leave_behind();
                 self.accepted = Some(fetched);
                 self.refused = None;

@@ -11,7 +11,7 @@ use selvedge_abi::Reason;
 use selvedge_agent::datapath::{Datapath, KernelDatapath, Pins, Sizes};
 use selvedge_agent_core::lower::port_policy;
 use selvedge_agent_core::{
-    Action, Choices, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, reconcile,
+    Action, Choices, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, Standing, reconcile,
 };
 use selvedge_codegen::{DeviceProgram, Limits, prefilter};
 use selvedge_hw_profiles::Profiles;
@@ -69,6 +69,7 @@ impl Node {
             before: None,
             held_back: &held_back,
             refused_modes: &BTreeMap::new(),
+            standing: &Standing::default(),
         };
         let observed = Observed { machine: self.machine.clone(), ..Observed::default() };
         for action in reconcile(desired, &observed)? {

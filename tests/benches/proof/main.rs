@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
 use selvedge_agent::datapath::{Datapath, Effect, KernelDatapath, Pins, Sizes};
 use selvedge_agent::machine::RawInterface;
-use selvedge_agent_core::{Action, Choices, Desired, ForeignPrograms, IfIndex, Proof, reconcile};
+use selvedge_agent_core::{Action, Choices, Desired, ForeignPrograms, IfIndex, Proof, Standing, reconcile};
 use selvedge_hw_profiles::units::Bytes;
 use selvedge_hw_profiles::{Port, Profiles};
 use selvedge_topology::plan::{Generation, Plan};
@@ -72,6 +72,7 @@ fn measure(directory: &Path, interfaces: &[RawInterface], plan: &Plan) -> Result
         before: None,
         held_back: &held_back,
         refused_modes: &BTreeMap::new(),
+        standing: &Standing::default(),
     };
     let begun = Instant::now();
     let actions = reconcile(desired, &observed)?;

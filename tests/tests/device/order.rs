@@ -10,7 +10,9 @@ use selvedge_agent_core::machine::Machine;
 use selvedge_agent_core::place::Terms;
 use selvedge_agent_core::simulate::Simulation;
 use selvedge_agent_core::tables::Slot;
-use selvedge_agent_core::{Action, Desired, ForeignPrograms, Grounds, NicProgram, Observed, reconcile};
+use selvedge_agent_core::{
+    Action, Desired, ForeignPrograms, Grounds, NicProgram, Observed, Standing, reconcile,
+};
 use selvedge_classifier::testing::MemoryTables;
 use selvedge_classifier::testing::world::TIMEOUTS;
 use selvedge_codegen::Kind;
@@ -88,6 +90,7 @@ impl<'a> Node<'a> {
             before,
             held_back: &BTreeMap::new(),
             refused_modes: &BTreeMap::new(),
+            standing: &Standing::default(),
         };
         reconcile(desired, &observed).unwrap()
     }

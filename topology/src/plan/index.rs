@@ -13,17 +13,10 @@ use crate::model::Direction;
 /// A plan with its lists indexed.
 #[derive(Debug)]
 pub struct PlanIndex<'p> {
-    rows: HashMap<(Identity, Direction), Row<'p>>,
-    sets: HashMap<SetId, &'p PlanSet>,
+    policy: PolicyIndex<'p>,
     prefixes: HashMap<IpNet, &'p PlanAddress>,
     /// The lengths of IPv4 and of IPv6 prefixes.
     lengths: [BTreeSet<u8>; 2],
-}
-
-#[derive(Debug)]
-struct Row<'p> {
-    row: &'p PlanRow,
-    peers: BTreeMap<Class, SetId>,
 }
 
 impl<'p> PlanIndex<'p> {
@@ -33,12 +26,8 @@ impl<'p> PlanIndex<'p> {
         for PlanAddress { prefix, .. } in &plan.addresses {
             lengths[family(prefix.addr())].insert(prefix.prefix_len());
         }
-        let rows = plan.rows.iter().map(|row| {
-            ((row.subject, row.direction), Row { row, peers: row.peers.iter().copied().collect() })
-        });
         Self {
-            rows: rows.collect(),
-            sets: plan.sets.iter().map(|set| (set.id, set)).collect(),
+            policy: PolicyIndex::new(plan),
             prefixes: plan.addresses.iter().map(|entry| (entry.prefix.trunc(), entry)).collect(),
             lengths,
         }
@@ -53,9 +42,51 @@ impl<'p> PlanIndex<'p> {
         holding.map_or((Identity::WORLD, Identity::WORLD.into()), |entry| (entry.identity, entry.class))
     }
 
+    /// As [`Plan::decide`].
+    pub fn decide(
+        &self,
+        subject: Identity,
+        direction: Direction,
+        peer: Class,
+        key: L4Key,
+    ) -> Option<Decision> {
+        self.policy.decide(subject, direction, peer, key)
+    }
+}
+
+/// A plan with its policy indexed, but not its addresses, which are many more.
+#[derive(Debug)]
+pub struct PolicyIndex<'p> {
+    rows: HashMap<(Identity, Direction), Row<'p>>,
+    sets: HashMap<SetId, &'p PlanSet>,
+}
+
+#[derive(Debug)]
+struct Row<'p> {
+    /// Its place in the plan.
+    number: usize,
+    row: &'p PlanRow,
+    peers: BTreeMap<Class, SetId>,
+}
+
+impl<'p> PolicyIndex<'p> {
+    /// Indexes the policy of `plan`.
+    pub fn new(plan: &'p Plan) -> Self {
+        let rows = plan.rows.iter().enumerate().map(|(number, row)| {
+            let peers = row.peers.iter().copied().collect();
+            ((row.subject, row.direction), Row { number, row, peers })
+        });
+        Self { rows: rows.collect(), sets: plan.sets.iter().map(|set| (set.id, set)).collect() }
+    }
+
+    /// The place in [`Plan::rows`] of the policy of a `subject`.
+    pub fn row(&self, subject: Identity, direction: Direction) -> Option<usize> {
+        self.rows.get(&(subject, direction)).map(|row| row.number)
+    }
+
     /// The decision list for connections between a `subject` and a `peer`.
     pub fn set(&self, subject: Identity, direction: Direction, peer: Class) -> Option<&'p PlanSet> {
-        let Row { row, peers } = self.rows.get(&(subject, direction))?;
+        let Row { row, peers, .. } = self.rows.get(&(subject, direction))?;
         self.sets.get(peers.get(&peer).unwrap_or(&row.default)).copied()
     }
 

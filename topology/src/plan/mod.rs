@@ -23,7 +23,7 @@ use crate::timeouts::Timeouts;
 pub use blocks::{Block, BlockPlan};
 pub(crate) use capacity::in_array;
 pub use capacity::{CapacityError, Needs, Table};
-pub use index::PlanIndex;
+pub use index::{PlanIndex, PolicyIndex};
 
 /// A fabric-wide, monotonic number of one complete desired state. The first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -224,6 +224,12 @@ impl Plan {
         holding
             .max_by_key(|entry| entry.prefix.prefix_len())
             .map_or((Identity::WORLD, Identity::WORLD.into()), |entry| (entry.identity, entry.class))
+    }
+
+    /// What is said of `prefix` itself, whatever else holds its addresses. [`Plan::addresses`] are sorted.
+    pub fn entry(&self, prefix: &IpNet) -> Option<&PlanAddress> {
+        let place = self.addresses.binary_search_by(|entry| entry.prefix.cmp(prefix)).ok()?;
+        self.addresses.get(place)
     }
 
     /// What the tables say of a new connection between a `subject` and a `peer`: the plan's own reading, to be

@@ -5,6 +5,7 @@ mod device;
 mod layout;
 mod policies;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use selvedge_abi::{ABI_VERSION, Config, NodeRole, PolicyKey, PortEntry, PortRole, Timeouts};
@@ -15,8 +16,10 @@ use selvedge_topology::plan::{CapacityError, Generation, Plan, SetId};
 use selvedge_topology::timeouts as topology;
 
 pub use device::port_policy;
-pub(crate) use policies::{ROW_DEFAULT, policy_key};
+pub use policies::ROW_DEFAULT;
+pub(crate) use policies::policy_key;
 
+use crate::change::Touched;
 use crate::machine::{IfIndex, Machine};
 use crate::tables::{Slot, SlotTables};
 
@@ -87,10 +90,28 @@ pub fn lower(
     found: &SlotTables,
 ) -> Result<SlotTables, LowerError> {
     check(plan)?;
-    let mut tables = SlotTables::default();
-    addresses::lower(plan, machine, slot, &mut tables);
-    policies::lower(plan, slot, found, &mut tables)?;
-    Ok(tables)
+    Ok(lower_touched(plan, machine, slot, found, &Touched::Everything)?.wanted)
+}
+
+/// What a slot must hold, beside what it holds: of policies all, of addresses those that were touched.
+pub struct Lowered<'f> {
+    /// What it holds.
+    pub found: Cow<'f, SlotTables>,
+    /// What it must hold.
+    pub wanted: SlotTables,
+}
+
+/// As [`lower`], of a plan that was checked, and as far as `slot` may not hold it yet.
+pub fn lower_touched<'f>(
+    plan: &Plan,
+    machine: &Machine,
+    slot: Slot,
+    found: &'f SlotTables,
+    touched: &Touched,
+) -> Result<Lowered<'f>, LowerError> {
+    let mut lowered = addresses::lower(plan, machine, slot, found, touched);
+    policies::lower(plan, slot, found, &mut lowered.wanted)?;
+    Ok(lowered)
 }
 
 /// The configuration that puts `slot` in use.

@@ -16,7 +16,7 @@ use super::layout::Layout;
 use crate::tables::{Slot, SlotTables};
 
 /// The class under which a row's default stands.
-pub(crate) const ROW_DEFAULT: Class = Class(0);
+pub const ROW_DEFAULT: Class = Class(0);
 
 /// Whether policy can tell all identities apart, every row names lists that exist, and every list decides every key.
 pub(super) fn check(plan: &Plan) -> Result<(), LowerError> {

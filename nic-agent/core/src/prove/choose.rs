@@ -7,17 +7,21 @@ use selvedge_abi::Reason;
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::{L4Key, L4Range, Protocol};
 use selvedge_topology::model::{Direction, PortRole};
-use selvedge_topology::plan::{Decision, Outcome, Plan, PlanIndex, PlanRow, PlanSet, SetId};
+use selvedge_topology::plan::{Decision, Outcome, Plan, PlanRow, PlanSet, PolicyIndex, SetId};
 
-use super::ends::{End, Ends, Place};
+use super::ends::{End, Ends, Place, Wanted};
 use super::keys::{any_key, ends_of, keys, starts};
 use super::packet::Packet;
+use super::part::Part;
 use super::{Asked, Case, Expected};
+use crate::change::Touched;
 use crate::machine::{IfIndex, Machine};
 use crate::reconcile::Hook;
 
 /// Classes up to which all are tried.
 pub const LIMIT: usize = 1 << 14;
+/// Classes up to which all are tried whatever was touched.
+const FEW: u64 = 1 << 8;
 /// Users of a decision list that are looked at for one that a packet can be of.
 const USERS: usize = 4;
 /// Most packets inside of an interval, and the number of classes that would have one each.
@@ -49,9 +53,21 @@ impl fmt::Display for Coverage {
     }
 }
 
-/// Chooses packets for at most about `limit` classes, beyond those that a sample must have.
-pub(super) fn choose(plan: &Plan, machine: &Machine, limit: usize) -> (Vec<Case>, Coverage) {
-    let mut chooser = Chooser::new(plan, machine);
+/// Chooses packets: for what was touched and a sample of the rest, another one each `turn`; or, where little is, for at most about
+/// `limit` classes, beyond those that a sample must have.
+pub(super) fn choose(
+    plan: &Plan,
+    machine: &Machine,
+    turn: u64,
+    (touched, limit): (&Touched, usize),
+) -> (Vec<Case>, Coverage) {
+    if let Touched::Only(change) = touched {
+        let part = Part::of(plan, change, turn);
+        if part.of > FEW.min(limit as u64) {
+            return part.choose(plan, machine);
+        }
+    }
+    let mut chooser = Chooser::new(plan, machine, Wanted::All, &BTreeSet::new());
     if chooser.coverage.of <= limit as u64 {
         chooser.everything();
     } else {
@@ -65,10 +81,10 @@ pub(super) fn choose(plan: &Plan, machine: &Machine, limit: usize) -> (Vec<Case>
     (chooser.cases, chooser.coverage)
 }
 
-struct Chooser<'p> {
-    rows: &'p [PlanRow],
-    index: PlanIndex<'p>,
-    ends: Ends,
+pub(super) struct Chooser<'p> {
+    pub(super) rows: &'p [PlanRow],
+    pub(super) index: PolicyIndex<'p>,
+    pub(super) ends: Ends,
     /// Every class that an address or a row names.
     classes: Vec<Class>,
     /// A port that faces the fabric.
@@ -77,18 +93,18 @@ struct Chooser<'p> {
     /// Ends that are in a packet.
     used: Vec<bool>,
     /// Counts up, so that all that can be taken in turn is.
-    turn: usize,
+    pub(super) turn: usize,
     /// Keys at which a list begins an interval, ascending, by family.
     starts: [Vec<L4Key>; 2],
     /// How many of them are tried inside of each interval.
-    inside: usize,
-    cases: Vec<Case>,
-    coverage: Coverage,
+    pub(super) inside: usize,
+    pub(super) cases: Vec<Case>,
+    pub(super) coverage: Coverage,
 }
 
 impl<'p> Chooser<'p> {
-    fn new(plan: &'p Plan, machine: &Machine) -> Self {
-        let (index, ends) = (PlanIndex::new(plan), Ends::new(plan, machine));
+    pub(super) fn new(plan: &'p Plan, machine: &Machine, wanted: Wanted<'_>, keys: &BTreeSet<L4Key>) -> Self {
+        let (index, ends) = (PolicyIndex::new(plan), Ends::new(plan, machine, wanted));
         let named = plan.rows.iter().flat_map(|row| &row.peers).map(|(class, _)| *class);
         let classes: BTreeSet<Class> = ends.classes.keys().copied().chain(named).collect();
         let outside = plan.ports.iter().filter(|port| port.role != PortRole::Workload);
@@ -103,33 +119,17 @@ impl<'p> Chooser<'p> {
             visited: HashSet::new(),
             used,
             turn: 0,
-            starts: [starts(plan, 0), starts(plan, 1)],
+            starts: [0, 1].map(|family| starts(plan, keys, family)),
             inside: INSIDE,
             cases: Vec::new(),
             coverage: Coverage::default(),
         };
-        chooser.coverage.of = plan.rows.iter().map(|row| chooser.size(row)).sum();
+        chooser.coverage.of = plan.rows.iter().map(|row| size(&chooser.index, row, &chooser.classes)).sum();
         chooser.inside = (LIMIT as u64 / chooser.coverage.of.max(1)).clamp(1, INSIDE as u64) as usize;
         chooser
     }
 
-    /// The number of classes of a row, without walking them.
-    fn size(&self, row: &PlanRow) -> u64 {
-        let intervals = |class| {
-            self.index.set(row.subject, row.direction, class).map_or(0, |set| set.intervals.len() as u64)
-        };
-        let named: u64 = row.peers.iter().map(|(class, _)| intervals(*class)).sum();
-        let others = self.unnamed(row).next().map_or(0, intervals);
-        named + others * (self.classes.len() as u64).saturating_sub(row.peers.len() as u64)
-    }
-
-    /// The classes that a row's default is for.
-    fn unnamed<'a>(&'a self, row: &'a PlanRow) -> impl Iterator<Item = Class> + 'a {
-        let named: BTreeSet<Class> = row.peers.iter().map(|(class, _)| *class).collect();
-        self.classes.iter().copied().filter(move |class| !named.contains(class))
-    }
-
-    fn set(&self, row: usize, peer: Class) -> Option<&'p PlanSet> {
+    pub(super) fn set(&self, row: usize, peer: Class) -> Option<&'p PlanSet> {
         self.index.set(self.rows[row].subject, self.rows[row].direction, peer)
     }
 
@@ -148,7 +148,7 @@ impl<'p> Chooser<'p> {
     fn every_interval(&mut self) {
         let mut users: BTreeMap<SetId, Vec<(usize, Class)>> = BTreeMap::new();
         for (number, row) in self.rows.iter().enumerate() {
-            let default = self.unnamed(row).filter(|class| self.meet(row, *class)).take(USERS);
+            let default = unnamed(row, &self.classes).filter(|class| self.meet(row, *class)).take(USERS);
             let named = row.peers.iter().map(|(class, _)| *class).filter(|class| self.meet(row, *class));
             for class in default.chain(named) {
                 let Some(set) = self.index.set(row.subject, row.direction, class) else { continue };
@@ -215,7 +215,7 @@ impl<'p> Chooser<'p> {
     }
 
     /// Adds the packets of a class, if it was not visited before; whether it has any.
-    fn visit(&mut self, row: usize, peer: Class, interval: usize) -> bool {
+    pub(super) fn visit(&mut self, row: usize, peer: Class, interval: usize) -> bool {
         if !self.visited.insert((row, peer, interval)) {
             return false;
         }
@@ -279,7 +279,7 @@ impl<'p> Chooser<'p> {
         (source.address != destination.address).then_some((source, destination, at))
     }
 
-    fn case(&mut self, row: usize, subject: usize, peer: usize, key: L4Key) -> Option<Case> {
+    pub(super) fn case(&mut self, row: usize, subject: usize, peer: usize, key: L4Key) -> Option<Case> {
         let (source, destination, (hook, port)) = self.route(row, subject, peer)?;
         (self.used[subject], self.used[peer]) = (true, true);
         let packet = Packet { source: source.address, destination: destination.address, key };
@@ -298,7 +298,7 @@ impl<'p> Chooser<'p> {
     }
 
     /// A packet to or from one end, with workloads of the rows in turn.
-    fn case_of(&mut self, index: usize) -> Option<Case> {
+    pub(super) fn case_of(&mut self, index: usize) -> Option<Case> {
         let end = self.ends.all[index];
         let family = usize::from(end.address.is_ipv6());
         for row in (self.turn..self.turn + self.rows.len().min(PAIRS)).map(|turn| turn % self.rows.len()) {
@@ -316,7 +316,7 @@ impl<'p> Chooser<'p> {
     }
 
     /// A packet that the node sends from one of its addresses, to where no policy of its has a say.
-    fn case_of_the_node(&self, index: usize) -> Option<Case> {
+    pub(super) fn case_of_the_node(&self, index: usize) -> Option<Case> {
         let source = self.ends.all[index];
         if source.identity != Identity::HOST {
             return None;
@@ -341,6 +341,21 @@ impl<'p> Chooser<'p> {
         };
         [ask(source, Direction::Egress, destination), ask(destination, Direction::Ingress, source)]
     }
+}
+
+/// The number of classes of a row, of all `classes`, without walking them.
+pub(super) fn size(index: &PolicyIndex<'_>, row: &PlanRow, classes: &[Class]) -> u64 {
+    let intervals =
+        |class| index.set(row.subject, row.direction, class).map_or(0, |set| set.intervals.len() as u64);
+    let named: u64 = row.peers.iter().map(|(class, _)| intervals(*class)).sum();
+    let others = unnamed(row, classes).next().map_or(0, intervals);
+    named + others * (classes.len() as u64).saturating_sub(row.peers.len() as u64)
+}
+
+/// Those of `classes` that a row's default is for.
+pub(super) fn unnamed<'a>(row: &PlanRow, classes: &'a [Class]) -> impl Iterator<Item = Class> + use<'a> {
+    let named: BTreeSet<Class> = row.peers.iter().map(|(class, _)| *class).collect();
+    classes.iter().copied().filter(move |class| !named.contains(class))
 }
 
 /// What the plan says: egress of a source behind this node, then ingress of a destination behind this node.
@@ -372,7 +387,7 @@ fn expect(source: &End, destination: &End, asked: &[Option<Asked>; 2]) -> Expect
 }
 
 /// At most `limit` of `all`, spread evenly.
-fn spread<T: Copy>(all: &[T], limit: usize) -> Vec<T> {
+pub(super) fn spread<T: Copy>(all: &[T], limit: usize) -> Vec<T> {
     let count = all.len().min(limit);
     (0..count).map(|step| all[step * all.len() / count]).collect()
 }

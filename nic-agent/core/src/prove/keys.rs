@@ -7,9 +7,10 @@ use selvedge_topology::plan::{Plan, PlanSet};
 
 use super::packet::carried;
 
-/// The keys at which a list of `plan` begins an interval, of those that packets of the family have; sorted.
-pub(super) fn starts(plan: &Plan, family: usize) -> Vec<L4Key> {
+/// The keys at which a list of `plan` begins an interval, and `more`, of those that packets of the family have; sorted.
+pub(super) fn starts(plan: &Plan, more: &BTreeSet<L4Key>, family: usize) -> Vec<L4Key> {
     let all = plan.sets.iter().flat_map(|set| &set.intervals).map(|interval| interval.first);
+    let all = all.chain(more.iter().copied());
     let keys: BTreeSet<L4Key> =
         all.filter(|key| carried(family).iter().any(|range| range.contains(*key))).collect();
     keys.into_iter().collect()

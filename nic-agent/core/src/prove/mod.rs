@@ -1,9 +1,12 @@
 //! Proof: before a slot is put in use, one packet of every equivalence class of the plan is judged by it.
 //!
-//! What each packet should come to is read from the plan by [`PlanIndex`], which `tests/tests/oracle_and_compiler.rs` holds
+//! What each packet should come to is read from the plan by [`PolicyIndex`], which `tests/tests/oracle_and_compiler.rs` holds
 //! to the oracle; an agent has no documents to ask the oracle itself. Nothing here looks at the tables or at how they are
 //! lowered, so a mistake in lowering, in a write or in the program shows as a [`Mismatch`]. What no packet shows of a decision
 //! is read back ([`written`]).
+//!
+//! Where it is known what a slot holds, because it was proven and nobody wrote to it since, packets are of what was touched since, and of
+//! some of the rest in turn ([`Touched`]); else of everything.
 //!
 //! A *class* is a workload's identity, a direction, a class of peers, and an interval of their decision list. It gets a packet
 //! at each end of the interval, and some inside of it where other lists begin one, over IPv4 and IPv6 and as far as there are
@@ -13,6 +16,7 @@ mod choose;
 mod ends;
 mod keys;
 mod packet;
+mod part;
 mod ruling;
 mod written;
 
@@ -21,7 +25,7 @@ use std::fmt;
 
 use selvedge_abi::{Config, PortEntry, Timeouts};
 #[cfg(doc)]
-use selvedge_topology::plan::PlanIndex;
+use selvedge_topology::plan::PolicyIndex;
 use selvedge_topology::plan::{Generation, Plan};
 
 pub use choose::{Coverage, LIMIT};
@@ -29,6 +33,7 @@ pub use packet::Packet;
 pub use ruling::{Expected, Found, Misjudged, Mismatch, RuleName, RuleNames, Ruling};
 pub use written::{Asked, Miswritten, ReadSlot, Wording};
 
+use crate::change::Touched;
 use crate::lower;
 use crate::machine::{IfIndex, Machine};
 use crate::reconcile::Hook;
@@ -78,15 +83,22 @@ pub enum Proof {
     },
 }
 
-/// The trial of `slot` as `generation` of `plan`, of at most about `limit` classes.
-pub fn trial(plan: &Plan, machine: &Machine, generation: Generation, slot: Slot, limit: usize) -> Trial {
+/// The trial of `slot` as `generation` of `plan`: of what was `touched` since it was proven, and some of the rest; where nothing is
+/// known of it, of at most about `limit` classes.
+pub fn trial(
+    plan: &Plan,
+    machine: &Machine,
+    generation: Generation,
+    slot: Slot,
+    (touched, limit): (&Touched, usize),
+) -> Trial {
     let config = Config {
         timeouts: Timeouts::default(),
         event_share: u32::MAX, // each packet is to tell
         ..lower::config(plan, generation, slot)
     };
     let ports = lower::ports(plan, machine).into_values().collect();
-    let (cases, coverage) = choose::choose(plan, machine, limit);
+    let (cases, coverage) = choose::choose(plan, machine, generation.0, (touched, limit));
     let names = plan.rules.iter().map(|rule| (rule.id, rule.display.clone())).collect();
     Trial { config, ports, cases, coverage, names }
 }

@@ -31,7 +31,8 @@ fn classes(plan: &Plan, case: &Case) -> Vec<Tried> {
 }
 
 fn try_all(plan: &Plan, limit: usize) -> (Trial, BTreeSet<Tried>) {
-    let trial = trial(plan, &machine(&["eth0", "w1"]), Generation(3), Slot::B, limit);
+    let scope = (&Touched::Everything, limit);
+    let trial = trial(plan, &machine(&["eth0", "w1"]), Generation(3), Slot::B, scope);
     let tried = trial.cases.iter().flat_map(|case| classes(plan, case)).collect();
     (trial, tried)
 }

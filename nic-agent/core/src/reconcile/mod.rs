@@ -39,11 +39,12 @@ pub use exchange::{Exchanges, StandIn};
 
 use self::nic::Nics;
 use crate::device::{Choices, NicLink, ProgramName};
-use crate::lower::{self, LowerError};
+use crate::lower::{self, LowerError, Lowered};
 use crate::machine::{ForeignPrograms, IfIndex, Machine};
 use crate::place::{self, Refused, Terms};
 use crate::prove;
-use crate::tables::{Slot, SlotTables, Tables};
+use crate::standing::Standing;
+use crate::tables::{Slot, Tables};
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,8 @@ pub struct Desired<'a> {
     pub held_back: &'a BTreeMap<PortName, ProgramName>,
     /// Modes that the kernel refused, not to be tried again yet.
     pub refused_modes: &'a BTreeMap<PortName, Refused>,
+    /// What of the tables may be other than the plan says.
+    pub standing: &'a Standing,
 }
 
 impl Desired<'_> {
@@ -89,6 +92,18 @@ pub struct Observed {
     pub nics: BTreeMap<PortName, NicLink>,
     /// The links by which ports are judged while their programs are exchanged.
     pub stand_ins: BTreeMap<PortName, StandIn>,
+    /// Where what is said of the maps is from.
+    pub source: Source,
+}
+
+/// Where it is from what is said of the maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// They were read just now.
+    #[default]
+    Read,
+    /// It is what was there when they were read, and what actions made of it since.
+    Kept,
 }
 
 /// An XDP link of the agent's own.
@@ -128,14 +143,15 @@ pub fn reconcile(desired: Desired<'_>, observed: &Observed) -> Result<Vec<Action
     let_failsafe_through(desired, observed, &mut nics, &mut actions);
     protect(desired, observed, &ports, &mut actions);
     if let Some((plan, generation)) = desired.plan {
-        let half = half(plan, &observed.machine, &observed.tables)?;
+        let half = half(plan, observed, desired.standing)?;
         let rules = lower::rules(plan);
         create_rule_counters(&observed.tables, &rules, &mut actions);
         count_revocations(&observed.tables, generation, &mut actions);
-        diff::fill(observed.tables.slot(half.slot), &half.tables, &mut actions);
+        diff::fill(&half.lowered.found, &half.lowered.wanted, &mut actions);
         let config = lower::config(plan, generation, half.slot);
         if observed.tables.config != config {
-            let trial = prove::trial(plan, &observed.machine, generation, half.slot, prove::LIMIT);
+            let touched = desired.standing.touched(half.slot);
+            let trial = prove::trial(plan, &observed.machine, generation, half.slot, (touched, prove::LIMIT));
             insist(desired, &observed.machine, &ports, &mut actions);
             actions.push(Action::Prove(trial.into()));
         }
@@ -181,20 +197,24 @@ fn wanted_ports(desired: Desired<'_>, observed: &Observed) -> WantedPorts {
 
 /// The slot to use and what it must hold. The slot in use stays where it says all of it already, so that a generation that
 /// changes nothing for this node is one write.
-struct Half {
+struct Half<'a> {
     slot: Slot,
-    tables: SlotTables,
+    lowered: Lowered<'a>,
 }
 
-fn half(plan: &Plan, machine: &Machine, tables: &Tables) -> Result<Half, LowerError> {
+fn half<'a>(plan: &Plan, observed: &'a Observed, standing: &Standing) -> Result<Half<'a>, LowerError> {
+    lower::check(plan)?;
+    let Observed { machine, tables, .. } = observed;
+    let lower = |slot| {
+        let lowered = lower::lower_touched(plan, machine, slot, tables.slot(slot), standing.touched(slot))?;
+        Ok(Half { slot, lowered })
+    };
     let active = Slot::in_use(&tables.config);
-    let found = tables.slot(active);
-    let stays = lower::lower(plan, machine, active, found)?;
-    if stays == *found {
-        return Ok(Half { slot: active, tables: stays });
+    let stays: Half<'_> = lower(active)?;
+    if stays.lowered.wanted == *stays.lowered.found {
+        return Ok(stays);
     }
-    let slot = active.other();
-    Ok(Half { slot, tables: lower::lower(plan, machine, slot, tables.slot(slot))? })
+    lower(active.other())
 }
 
 /// NICs know failsafe flows by the programs in them, so those give way first.
@@ -306,7 +326,7 @@ fn clean(
     rules: &BTreeSet<RuleId>,
     actions: &mut Vec<Action>,
 ) {
-    let Observed { machine: _, tables, attachments, egress, nics: _, stand_ins } = observed;
+    let Observed { machine: _, tables, attachments, egress, nics: _, stand_ins, source: _ } = observed;
     let mut delete = |key: Key| actions.push(Action::Delete(key));
     tables.rule_counters.difference(rules).for_each(|rule| delete(Key::RuleCounter(*rule)));
 

@@ -1,4 +1,5 @@
 mod exchange;
+mod history;
 mod nics;
 mod random;
 mod take_over;
@@ -11,6 +12,7 @@ use selvedge_topology::timeouts::Seconds;
 
 use self::world::World;
 use super::*;
+use crate::change::Touched;
 use crate::device::NicProgram;
 use crate::machine::{Owner, XdpProgram};
 use crate::testing::{Sample, machine, name};
@@ -25,6 +27,7 @@ struct Wanted {
     before: Option<Plan>,
     held_back: BTreeMap<PortName, ProgramName>,
     refused_modes: BTreeMap<PortName, Refused>,
+    standing: Standing,
 }
 
 impl Wanted {
@@ -39,6 +42,7 @@ impl Wanted {
             before: None,
             held_back: BTreeMap::new(),
             refused_modes: BTreeMap::new(),
+            standing: Standing::default(),
         }
     }
 
@@ -57,6 +61,7 @@ impl Wanted {
             before: self.before.as_ref(),
             held_back: &self.held_back,
             refused_modes: &self.refused_modes,
+            standing: &self.standing,
         }
     }
 

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, ensure};
 use selvedge_abi::{DEFAULT_CONNECTIONS, DEFAULT_HALF_OPEN, MAX_IPV4, Reason, map};
 use selvedge_agent::datapath::{Datapath, KernelDatapath, Pins, Sizes};
 use selvedge_agent_core::{
-    Action, Choices, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, Tables, reconcile,
+    Action, Choices, Desired, ForeignPrograms, IfIndex, Interface, Machine, Observed, Standing, Tables,
+    reconcile,
 };
 use selvedge_hw_profiles::Profiles;
 use selvedge_topology::plan::{Generation, Plan};
@@ -63,6 +64,7 @@ impl Node {
             before: None,
             held_back: &held_back,
             refused_modes: &BTreeMap::new(),
+            standing: &Standing::default(),
         };
         let machine = self.machine.clone();
         let observed = Observed { machine, tables, ..Observed::default() };

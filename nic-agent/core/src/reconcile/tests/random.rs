@@ -89,6 +89,7 @@ pub(super) fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
         let identity = Identity(u.int_in_range(2..=3)?);
         addresses.push(PlanAddress { prefix: prefix.parse().unwrap(), identity, class: identity.into() });
     }
+    addresses.sort();
     for subject in [256, 257].map(Identity) {
         for direction in Direction::BOTH {
             let default = u.choose(&sets)?.id;
