@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use nix::unistd::syncfs;
 use selvedge_agent_core::Placement;
@@ -76,14 +77,31 @@ struct KeptCounts {
     counts: DeviceCounts,
 }
 
+/// What is known of the content on disk.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The chunks of the last plan that was read or written here. What was seen to be whole once is not looked at again.
+    chunks: Chunks,
+    listing: Listing,
+}
+
+/// What else is known to be there.
+#[derive(Debug, Default)]
+enum Listing {
+    /// Nothing: it is to be listed.
+    #[default]
+    Unknown,
+    /// This manifest alone, as long as the folder is not changed after that time.
+    With(Digest, SystemTime),
+}
+
 /// One node's files.
 #[derive(Clone, Debug)]
 pub struct StateDir {
     root: PathBuf,
     node: NodeName,
     anchor: Option<Anchor>,
-    /// The chunks of the last plan that was read or written here. What was seen to be whole once is not looked at again.
-    kept: Arc<Mutex<Chunks>>,
+    kept: Arc<Mutex<Kept>>,
 }
 
 impl StateDir {
@@ -114,7 +132,7 @@ impl StateDir {
 
     /// What lies under a digest, whatever it is.
     fn read(&self, digest: Digest) -> Option<Vec<u8>> {
-        fs::read(self.content().join(digest.to_string())).ok()
+        fs::read(self.file(digest)).ok()
     }
 
     /// A manifest by its digest, if it is there and whole.
@@ -124,12 +142,12 @@ impl StateDir {
 
     /// Adds those of `digests` to `chunks` that are there and whole, and returns the others.
     pub fn fill(&self, chunks: &mut Chunks, digests: Vec<Digest>) -> Vec<Digest> {
-        let mut rest = chunks.take_over(digests, &self.kept());
+        let mut rest = chunks.take_over(digests, &self.kept().chunks);
         rest.retain(|digest| self.read(*digest).is_none_or(|bytes| chunks.insert(*digest, bytes).is_err()));
         rest
     }
 
-    fn kept(&self) -> MutexGuard<'_, Chunks> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -163,23 +181,18 @@ impl StateDir {
         let get = |digest| self.read(digest).ok_or(PlanDecodeError::Chunk(ChunkError::Missing { digest }));
         manifest.gather(&mut chunks, get)?;
         let plan = manifest.plan(&chunks)?;
-        self.kept().clone_from(&chunks);
+        self.kept().chunks.clone_from(&chunks);
         Ok((chunks, plan))
     }
 
     /// Makes `fetched` the last accepted plan, and forgets content that it does not name.
     pub fn save(&self, fetched: &Fetched) -> Result<(), StateError> {
         let Fetched { target, manifest, chunks, plan: _ } = fetched;
-        let mut old = self.names()?;
-        let content = chunks.iter().chain([(target.manifest, manifest.as_slice())]);
-        let mut fresh = Vec::new();
-        for (digest, bytes) in content {
-            let name = digest.to_string();
-            let is_whole = || self.kept().contains(digest) || self.manifest(digest).is_some();
-            if !old.remove(&name) || !is_whole() {
-                fresh.push((self.content().join(name), bytes));
-            }
-        }
+        let Difference { fresh, stale } = self.difference(fetched)?;
+        let content =
+            |digest| if digest == target.manifest { Some(&manifest[..]) } else { chunks.get(digest) };
+        let fresh = fresh.into_iter().filter_map(|digest| Some((digest, content(digest)?)));
+        let fresh: Vec<_> = fresh.map(|(digest, bytes)| (self.file(digest), bytes)).collect();
         // Few are synced each, whatever else the machine writes; thousands, of a first plan, all at once.
         let sync = if fresh.len() <= FEW { File::sync_all } else { |_: &File| Ok(()) };
         for (path, bytes) in &fresh {
@@ -190,12 +203,46 @@ impl StateDir {
             synced.map_err(failed("sync", &self.content()))?;
         }
         write(&self.accepted(), print(target).as_bytes())?;
-        self.kept().clone_from(chunks);
-        for name in old {
+        for name in stale {
             let path = self.content().join(name);
             fs::remove_file(&path).map_err(failed("remove", &path))?;
         }
+        let listing = self.changed().map_or(Listing::Unknown, |time| Listing::With(target.manifest, time));
+        *self.kept() = Kept { chunks: chunks.clone(), listing };
         Ok(())
+    }
+
+    /// What is to be written and removed, by what is known to be there, or else by what is found there.
+    fn difference(&self, fetched: &Fetched) -> Result<Difference, StateError> {
+        let Fetched { target, chunks, .. } = fetched;
+        let wanted = || chunks.digests().chain([target.manifest]);
+        let Kept { chunks: kept, listing } = &mut *self.kept();
+        // Until all is written, it is not known what is there.
+        if let Listing::With(manifest, time) = std::mem::take(listing)
+            && self.changed() == Some(time)
+        {
+            let is_wanted = |digest: &Digest| chunks.contains(*digest) || *digest == target.manifest;
+            let fresh = wanted().filter(|digest| !kept.contains(*digest) && *digest != manifest);
+            let stale = kept.digests().chain([manifest]).filter(|digest| !is_wanted(digest));
+            return Ok(Difference {
+                fresh: fresh.collect(),
+                stale: stale.map(|digest| digest.to_string()).collect(),
+            });
+        }
+        let mut stale = self.names()?;
+        let is_whole = |digest| kept.contains(digest) || self.manifest(digest).is_some();
+        let fresh =
+            wanted().filter(|digest| !stale.remove(&digest.to_string()) || !is_whole(*digest)).collect();
+        Ok(Difference { fresh, stale })
+    }
+
+    /// When something was put into the folder, or taken out of it.
+    fn changed(&self) -> Option<SystemTime> {
+        fs::metadata(self.content()).and_then(|folder| folder.modified()).ok()
+    }
+
+    fn file(&self, digest: Digest) -> PathBuf {
+        self.content().join(digest.to_string())
     }
 
     /// The names of what is there.
@@ -254,6 +301,14 @@ impl StateDir {
             serde_json::to_vec_pretty(placements).map_err(|error| failed("write", &path)(error.into()))?;
         write(&path, &text)
     }
+}
+
+/// What of the content on disk is not as it should be.
+struct Difference {
+    /// Content to be written.
+    fresh: Vec<Digest>,
+    /// Names of files to be removed.
+    stale: BTreeSet<String>,
 }
 
 /// Writes beside, syncs, and renames.

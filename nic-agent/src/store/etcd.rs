@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions};
-use selvedge_proto::plan::PlanDecodeError;
+use selvedge_proto::plan::{Pieces, PlanDecodeError};
 use selvedge_proto::{Chunks, DecodeError, Report, Target, keys};
 use selvedge_topology::names::NodeName;
 use selvedge_trust::{Anchor, Mistrust};
@@ -127,7 +127,7 @@ pub async fn follow(access: Access, following: Following) {
     let mut credentials = access.credentials.clone();
     let mut members = Members::new(access);
     let events = &following.events;
-    let mut held = Chunks::new();
+    let mut held = Held::default();
     while !events.is_closed() {
         let ended = tokio::select! {
             ended = session(&mut members, &following, &mut held, &mut backoff) => ended,
@@ -189,11 +189,18 @@ impl Members {
     }
 }
 
+/// What was sent on last.
+#[derive(Default)]
+struct Held {
+    chunks: Chunks,
+    pieces: Pieces,
+}
+
 /// One connection: the target, as it is and as it changes.
 async fn session(
     members: &mut Members,
     following: &Following,
-    held: &mut Chunks,
+    held: &mut Held,
     backoff: &mut Backoff,
 ) -> Result<(), StoreError> {
     let client = members.connect().await?;
@@ -214,13 +221,13 @@ impl Following {
         client: &Client,
         key: &str,
         value: Option<&[u8]>,
-        held: &mut Chunks,
+        held: &mut Held,
     ) -> Result<(), StoreError> {
         let event = match value.map(Target::decode).transpose() {
             Ok(None) => StoreEvent::NoTarget,
             Ok(Some(target)) => match self.fetch(client, key, target, held).await {
                 Ok(fetched) => {
-                    held.clone_from(&fetched.chunks);
+                    held.chunks.clone_from(&fetched.chunks);
                     StoreEvent::Offered(Box::new(fetched))
                 }
                 Err(error @ (StoreError::Etcd(_) | StoreError::Slow(_))) => return Err(error),
@@ -256,13 +263,14 @@ impl Following {
         client: &Client,
         key: &str,
         target: Target,
-        held: &Chunks,
+        held: &mut Held,
     ) -> Result<Fetched, StoreError> {
         if let Some(anchor) = &self.anchor {
             let mistrusted = |source| StoreError::Mistrusted { key: key.to_owned(), source };
             anchor.verify_target(&self.node, &target).map_err(mistrusted)?;
         }
-        Sources { held, cache: &self.cache, etcd: client }.fetch(target).await
+        let Held { chunks, pieces } = held;
+        Sources { held: chunks, cache: &self.cache, etcd: client }.fetch(target, pieces).await
     }
 }
 

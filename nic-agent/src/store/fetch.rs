@@ -4,7 +4,7 @@
 use etcd_client::{Client, Txn, TxnOp, TxnOpResponse};
 use futures::{StreamExt, TryStreamExt, stream};
 use selvedge_proto::keys::{self, MAX_TXN_OPS};
-use selvedge_proto::plan::{Manifest, PlanDecodeError, check_size};
+use selvedge_proto::plan::{Manifest, Pieces, PlanDecodeError, check_size};
 use selvedge_proto::{Chunks, Digest, MAX_MESSAGE_BYTES, Target};
 use tokio::time::timeout;
 
@@ -21,7 +21,7 @@ const UNDER_WAY: usize = 4;
 /// Where content is looked for, in turn.
 #[derive(Clone, Copy)]
 pub(super) struct Sources<'a> {
-    /// What was offered last.
+    /// The chunks of what was offered last.
     pub held: &'a Chunks,
     /// What was accepted last.
     pub cache: &'a StateDir,
@@ -29,15 +29,15 @@ pub(super) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// The plan that `target` names.
-    pub(super) async fn fetch(self, target: Target) -> Result<Fetched, StoreError> {
+    /// The plan that `target` names; `pieces` has what was read of the one before.
+    pub(super) async fn fetch(self, target: Target, pieces: &mut Pieces) -> Result<Fetched, StoreError> {
         let bytes = self.manifest(target.manifest).await?;
         let manifest = Manifest::decode(target.manifest, &bytes)?;
         let mut chunks = Chunks::new();
         self.fill(&mut chunks, manifest.lists(), LISTS_AT_ONCE).await?;
         let outline = manifest.outline(&chunks)?;
         self.fill(&mut chunks, outline.chunks(), CHUNKS_AT_ONCE).await?;
-        let plan = outline.plan(&chunks)?;
+        let plan = outline.plan_after(&chunks, pieces)?;
         Ok(Fetched { target, manifest: bytes, chunks, plan })
     }
 

@@ -1,7 +1,6 @@
 //! Manifest and chunks → [`Plan`].
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use prost::Message;
 use selvedge_topology::model::NodeRole;
@@ -10,6 +9,7 @@ use selvedge_topology::plan::{Block, BlockPlan, Plan};
 use selvedge_topology::timeouts::Timeouts;
 
 use super::parts::{self, Own};
+use super::pieces::Pieces;
 use super::{
     FORMAT, MAX_PLAN_BYTES, MAX_PLAN_CHUNKS, MAX_PLAN_NAMES, PlanDecodeError, demands, verify, wire_form,
 };
@@ -128,14 +128,18 @@ impl Outline<'_> {
 
     /// Puts the plan together and checks that it is one. `chunks` may hold more than is needed.
     pub fn plan(&self, chunks: &Chunks) -> Result<Plan, PlanDecodeError> {
+        self.plan_after(chunks, &mut Pieces::default())
+    }
+
+    /// As [`Outline::plan`], reading only what is not in the plan before, which is in `pieces`.
+    pub fn plan_after(&self, chunks: &Chunks, pieces: &mut Pieces) -> Result<Plan, PlanDecodeError> {
         let Manifest { node, role, timeouts, own: names, shared: _ } = self.manifest;
         // A chunk that is named again is read again: its bytes count as often.
         let all = names.iter().chain(&self.shared).filter_map(|digest| chunks.get(*digest));
         check_size(all.map(<[u8]>::len).sum())?;
         let mut own = Own::default();
         each(names.iter().copied(), chunks, |part| parts::take_own(&mut own, part))?;
-        let mut shared = Block::default();
-        each(self.shared.iter().copied(), chunks, |part| parts::take_shared(&mut shared, part))?;
+        let shared = pieces.read(&self.shared, chunks)?;
         let Own { ports, demands, workloads, lists } = own;
         let Block { addresses, rows, sets, rules, identities } = lists;
         let own = Plan {
@@ -151,7 +155,7 @@ impl Outline<'_> {
             rules,
             identities,
         };
-        let plan = BlockPlan { own, shared: vec![Arc::new(shared)] }.join();
+        let plan = pieces.join(BlockPlan { own, shared });
         verify::verify(&plan)?;
         Ok(plan)
     }

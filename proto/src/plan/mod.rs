@@ -10,6 +10,7 @@ mod demands;
 mod encode;
 mod manifest;
 mod parts;
+mod pieces;
 mod verify;
 mod wire_form;
 
@@ -17,6 +18,7 @@ use selvedge_topology::plan::Plan;
 
 pub use encode::{EncodedBlock, EncodedPlan, encode_block, encode_node, encode_plan};
 pub use manifest::{Manifest, Outline, check_size};
+pub use pieces::Pieces;
 pub use verify::PlanError;
 
 use crate::chunks::{ChunkError, Chunks};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use selvedge_proto::plan::{
-    MAX_PLAN_BYTES, MAX_PLAN_CHUNKS, Manifest, PlanDecodeError, PlanError, check_size, encode_block,
+    MAX_PLAN_BYTES, MAX_PLAN_CHUNKS, Manifest, Pieces, PlanDecodeError, PlanError, check_size, encode_block,
     encode_node, encode_plan,
 };
 use selvedge_proto::{ChunkError, Chunks, DecodeError, Digest};
@@ -30,6 +30,36 @@ fn a_plan_in_blocks_is_read_as_its_parts_together_say() {
     });
     assert!(own_word > 200, "{own_word} times the node's own word counted");
     assert!(twice > 500, "{twice} rules said again");
+}
+
+#[test]
+fn a_plan_that_is_read_after_others_is_what_it_is_when_it_is_read_alone() {
+    let (mut plans, mut refused) = (0, 0);
+    each(60, 8 << 10..=64 << 10, |u| {
+        let (mut pieces, mut blocks) = (Pieces::default(), split(u)?.1);
+        for _ in 0..6 {
+            let encoded = encode_plan(&blocks).unwrap();
+            let manifest = Manifest::decode(encoded.digest, &encoded.manifest).unwrap();
+            let alone = manifest.plan(&encoded.chunks);
+            let after = manifest.outline(&encoded.chunks).unwrap().plan_after(&encoded.chunks, &mut pieces);
+            assert_eq!(after, alone);
+            *if alone.is_ok() { &mut plans } else { &mut refused } += 1;
+            match u.int_in_range(0..=4)? {
+                0 => blocks = split(u)?.1,
+                1 if !blocks.shared.is_empty() => {
+                    drop(blocks.shared.remove(u.choose_index(blocks.shared.len())?));
+                }
+                2 => blocks.shared.extend(split(u)?.1.shared.pop()),
+                3 => blocks.own.addresses.truncate(1),
+                _ => {
+                    let first = blocks.shared.iter_mut().find(|block| !block.addresses.is_empty());
+                    first.into_iter().for_each(|block| Arc::make_mut(block).addresses.truncate(1));
+                }
+            }
+        }
+        Ok(())
+    });
+    assert!(plans > 100 && refused > 20, "{plans} plans, {refused} refused");
 }
 
 /// `10.1.0.0/16`, address by address.
