@@ -71,6 +71,7 @@ impl KnownTables {
             Knowledge::Nothing => (self.read(pins)?, Source::Read),
         };
         self.known = Knowledge::Sure(tables.clone());
+        self.kernel.rest();
         Ok((tables, source))
     }
 

@@ -64,6 +64,7 @@ impl Prover {
             _ => Instance::load(pins, shared)?,
         };
         let proof = instance.run(trial)?; // one that broke off is not used again
+        instance.written.policies.rest();
         self.instance = Some(instance);
         Ok(proof)
     }

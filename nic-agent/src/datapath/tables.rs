@@ -81,6 +81,12 @@ impl KernelTables {
         Ok(())
     }
 
+    /// Gives back the memory that looking at arrays took.
+    pub(super) fn rest(&mut self) {
+        self.addresses.rest();
+        self.policies.rest();
+    }
+
     /// The configuration in force, but for what is of ports: that only the programs have to know.
     pub(super) fn config(&self) -> Result<Config, DatapathError> {
         Ok(Config { ports: 0, ..self.whole_config().map_err(in_map(map::CONFIG))? })

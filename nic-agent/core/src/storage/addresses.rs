@@ -105,6 +105,16 @@ impl AddressTables {
         }
     }
 
+    /// As [`Memory::rest`](super::Memory::rest). Lengths are few, and stay.
+    pub fn rest(&mut self) {
+        let Self { ipv4, ipv6, ipv4_prefixes, ipv6_prefixes, lengths: _, ends } = self;
+        ipv4.rest();
+        ipv6.rest();
+        ipv4_prefixes.rest();
+        ipv6_prefixes.rest();
+        ends.rest();
+    }
+
     /// Reads the addresses and prefixes of a slot.
     pub fn read(&self, slot: Slot, into: &mut SlotTables) {
         let Self { ipv4, ipv6, ipv4_prefixes, ipv6_prefixes, lengths: _, ends } = self;

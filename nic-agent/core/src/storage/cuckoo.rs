@@ -13,6 +13,8 @@ pub trait Memory<B> {
     fn load(&self, index: u32) -> B;
     /// Writes one bucket.
     fn store(&mut self, index: u32, bucket: &B);
+    /// Takes note that nobody will look for a while.
+    fn rest(&mut self) {}
 }
 
 /// A table that says no: a key's two buckets are full, and so are those to which their keys could be moved.
@@ -46,6 +48,11 @@ impl<B: Bucket> Cuckoo<B> {
         let mut occupied = Occupied::none(SLOTS * buckets);
         (0..SLOTS * buckets).for_each(|index| occupied.set(index, !is_vacant(&memory.load(index))));
         Self { memory, seeds, buckets, occupied }
+    }
+
+    /// As [`Memory::rest`].
+    pub(super) fn rest(&mut self) {
+        self.memory.rest();
     }
 
     fn half(&self, slot: Slot) -> Half {

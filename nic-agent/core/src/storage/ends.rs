@@ -14,6 +14,11 @@ impl Ends {
         Self(Pool::new(memory, MAX_ENDS))
     }
 
+    /// As [`Memory::rest`].
+    pub(super) fn rest(&mut self) {
+        self.0.rest();
+    }
+
     /// The entry that a bucket's number stands for.
     pub(super) fn resolve(&self, slot: Slot, number: u32) -> AddressEntry {
         match End::from_number(number) {

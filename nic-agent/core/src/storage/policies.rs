@@ -31,6 +31,12 @@ impl PolicyTable {
         Self { buckets, lists }
     }
 
+    /// As [`Memory::rest`].
+    pub fn rest(&mut self) {
+        self.buckets.rest();
+        self.lists.rest();
+    }
+
     /// Reads the policies of a slot.
     pub fn read(&self, slot: Slot, into: &mut SlotTables) {
         let entries = self.buckets.entries(slot).map(|(words, list)| {

@@ -27,6 +27,11 @@ impl<V: Copy + Ord> Pool<V> {
         Self { memory, room, used: [nothing(), nothing()] }
     }
 
+    /// As [`Memory::rest`].
+    pub(super) fn rest(&mut self) {
+        self.memory.rest();
+    }
+
     /// The value at an index.
     pub(super) fn get(&self, slot: Slot, index: u32) -> V {
         self.memory.load(self.place(slot, index))
