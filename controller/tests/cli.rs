@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, own_address, report};
+use common::{FABRIC, POLICY, TestEtcd, WORKLOADS, report};
 use selvedge_controller::server::Controller;
 use selvedge_proto::{Count, EgressReport, PortReport, Refusal, Report};
 use selvedge_topology::identity::Identity;
@@ -351,48 +351,6 @@ fn completions_and_the_schema_are_complete() {
     }
     let schema: serde_json::Value = serde_json::from_str(&local(&["schema"]).out).unwrap();
     assert!(schema["$schema"].is_string());
-}
-
-#[test]
-fn the_daemon_refuses_to_be_exposed_by_accident() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"));
-    let directory = tempfile::tempdir().unwrap();
-    let run = command.args(["--data-dir", path(&directory)]).output().unwrap();
-    assert_eq!(run.status.code(), Some(1));
-    let text = String::from_utf8(run.stderr).unwrap();
-    assert!(text.contains(&format!("selvedge-controller init --data-dir {}", path(&directory))), "{text}");
-    assert!(text.contains("--insecure"), "{text}");
-}
-
-#[test]
-fn the_daemon_does_not_run_unsigned_where_the_file_of_what_nodes_trust_is_lost() {
-    let directory = tempfile::tempdir().unwrap();
-    let daemon = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"));
-        command.args(arguments).args(["--data-dir", path(&directory)]).output().unwrap()
-    };
-    assert_eq!(daemon(&["init"]).status.code(), Some(0));
-    std::fs::remove_file(directory.path().join("trust/fabric.json")).unwrap();
-    let run = daemon(&["run", "--listen", "127.0.0.1:0"]);
-    assert_eq!(run.status.code(), Some(1));
-    let text = String::from_utf8(run.stderr).unwrap();
-    assert!(
-        text.contains("trust/fabric.json is missing") && text.contains("Put it back from a backup"),
-        "{text}"
-    );
-}
-
-#[test]
-fn the_daemon_says_so_where_there_is_no_etcd_to_run() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-controller"));
-    command.env("PATH", directory.path()).args(["--listen", "127.0.0.1:0", "--data-dir", path(&directory)]);
-    command.arg("--insecure");
-    command.args(["--embedded-etcd-listen", &own_address().to_string()]);
-    let run = command.output().unwrap();
-    assert_eq!(run.status.code(), Some(1));
-    let text = String::from_utf8(run.stderr).unwrap();
-    assert!(text.contains("the program `etcd` is not installed"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

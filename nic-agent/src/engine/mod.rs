@@ -1,12 +1,14 @@
 //! The loop of observing, deciding and executing, around one data path.
 
 mod devices;
+mod error;
 mod modes;
 mod nics;
 mod report;
 mod revoked;
 mod worth;
 
+pub use error::EngineError;
 pub use report::{REPORT_EVERY, Tallies};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +17,8 @@ use std::time::{Duration, Instant, SystemTime};
 use selvedge_abi::FailsafeKey;
 use selvedge_agent_core::device::Worth;
 use selvedge_agent_core::{
-    Acceptance, Action, Choices, Content, Desired, Exchanges, ForeignPrograms, Here, InForce, LowerError,
-    Observed, Offer, Placement, Proof, Refusal, Slot, Source, Standing, accept, failsafe, reconcile,
+    Acceptance, Action, Choices, Content, Desired, Exchanges, ForeignPrograms, Here, InForce, Observed,
+    Offer, Placement, Proof, Refusal, Slot, Source, Standing, accept, failsafe, reconcile,
 };
 use selvedge_hw_profiles::{Demand, Profiles};
 use selvedge_proto::Target;
@@ -42,25 +44,6 @@ pub struct Settings {
     pub foreign: ForeignPrograms,
     /// What devices can do.
     pub profiles: Profiles,
-}
-
-/// Why what is wanted is not what is there; tried again.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The data path can't be observed.
-    #[error("can't observe the data path: {0}")]
-    Observe(#[source] Box<DatapathError>),
-    /// An action failed; those before it are done, and leave a state that may last.
-    #[error("can't {action}: {source}")]
-    Execute {
-        /// The action.
-        action: String,
-        /// Why not.
-        source: Box<DatapathError>,
-    },
-    /// The accepted plan can't be lowered.
-    #[error(transparent)]
-    Lower(#[from] LowerError),
 }
 
 /// What converging did.
