@@ -29,29 +29,25 @@ pub(crate) struct LinkInfo {
     pub(crate) ifindex: u32,
 }
 
+/// What the kernel is told of a pin.
+#[repr(C)]
+struct OfPath {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
 /// Opens a pinned link.
 pub(crate) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
-    #[repr(C)]
-    struct Attributes {
-        path: u64,
-        fd: u32,
-        flags: u32,
-    }
     let path = CString::new(path.as_os_str().as_bytes())?;
-    descriptor(call(BPF_OBJ_GET, &mut Attributes { path: path.as_ptr() as u64, fd: 0, flags: 0 })?)
+    descriptor(call(BPF_OBJ_GET, &mut OfPath { path: path.as_ptr() as u64, fd: 0, flags: 0 })?)
 }
 
 /// Pins a link under `path`, where nothing may be yet.
 pub(crate) fn pin(link: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
-    #[repr(C)]
-    struct Attributes {
-        path: u64,
-        fd: u32,
-        flags: u32,
-    }
     let path = CString::new(path.as_os_str().as_bytes())?;
     let fd = link.as_raw_fd() as u32;
-    call(BPF_OBJ_PIN, &mut Attributes { path: path.as_ptr() as u64, fd, flags: 0 }).map(drop)
+    call(BPF_OBJ_PIN, &mut OfPath { path: path.as_ptr() as u64, fd, flags: 0 }).map(drop)
 }
 
 /// The first entry of an array whose values are `bytes` long, whatever is in it.

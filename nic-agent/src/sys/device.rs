@@ -1,11 +1,9 @@
 //! bpf(2) for programs and maps that are bound to a device: aya binds none (kernel/bpf/offload.c says what such a program may be).
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use selvedge_hw_profiles::profile::MapType;
 
@@ -15,7 +13,6 @@ const BPF_MAP_CREATE: libc::c_int = 0;
 const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
-const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
@@ -164,19 +161,6 @@ pub(crate) fn link_program(ifindex: u32, program: BorrowedFd<'_>) -> io::Result<
     let program = program.as_raw_fd() as u32;
     let mut attributes = Attributes { program, ifindex, attach_type: ATTACH_XDP, flags: HARDWARE };
     descriptor(call(BPF_LINK_CREATE, &mut attributes)?)
-}
-
-/// Pins an object.
-pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
-    #[repr(C)]
-    struct Attributes {
-        path: u64,
-        fd: u32,
-        flags: u32,
-    }
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let fd = object.as_raw_fd() as u32;
-    call(BPF_OBJ_PIN, &mut Attributes { path: path.as_ptr() as u64, fd, flags: 0 }).map(drop)
 }
 
 /// What the kernel says of an object: the first 256 bytes of its info struct, as words of eight.

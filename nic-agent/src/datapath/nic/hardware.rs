@@ -71,7 +71,6 @@ impl Hardware for Kernel<'_> {
             let message = extack::refusal(index, program.as_fd(), Mode::Offload);
             message.map_or(error.to_string(), |message| format!("{message} ({error})"))
         })?;
-        device::pin(link.as_fd(), &self.pins.nic(port))
-            .map_err(|error| format!("can't pin the link: {error}"))
+        bpf::pin(link.as_fd(), &self.pins.nic(port)).map_err(|error| format!("can't pin the link: {error}"))
     }
 }
