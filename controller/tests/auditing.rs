@@ -14,7 +14,7 @@ use selvedge_proto::{keys, wire};
 use selvedge_topology::plan::Generation;
 use selvedge_trust::audit::{Chain, Entry};
 use selvedge_trust::member::{Invitee, MemberName};
-use selvedge_trust::pki::{Identity, Role};
+use selvedge_trust::pki::Role;
 
 async fn record(fabric: &Secure) -> Vec<(u64, Vec<u8>)> {
     let channel = fabric.channel(selvedge_controller::trust::client(&fabric.admin())).await.unwrap();
@@ -33,7 +33,7 @@ fn checked(record: &[(u64, Vec<u8>)]) -> Vec<Entry> {
 }
 
 async fn etcd_as_its_owner(fabric: &Secure) -> etcd_client::Client {
-    let own = Identity::load(&fabric.data.folder.path().join("trust/controller")).unwrap();
+    let own = fabric.controller_identity();
     fabric.etcd(&own).await.unwrap()
 }
 

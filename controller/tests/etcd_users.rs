@@ -4,6 +4,9 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use common::documents;
 use common::secure::Secure;
 use etcd_client::{
@@ -142,9 +145,7 @@ async fn nobody_is_root_in_etcd_and_strangers_are_nobody() {
     let mut etcd = fabric.etcd(&fabric.admin()).await.unwrap();
     assert!(etcd.get(keys::PREFIX, Some(GetOptions::new().with_prefix())).await.is_err());
     // A name that etcd knows, in a certificate of the authority: only the controller has it.
-    let own =
-        selvedge_trust::pki::Identity::load(&fabric.data.folder.path().join("trust/controller")).unwrap();
-    let mut etcd = fabric.etcd(&own).await.unwrap();
+    let mut etcd = fabric.etcd(&fabric.controller_identity()).await.unwrap();
     assert!(etcd.get(keys::PREFIX, Some(GetOptions::new().with_prefix())).await.is_ok());
     fabric.controller.shutdown().await;
 }
@@ -170,5 +171,42 @@ async fn what_etcd_leaves_open_to_a_node_is_what_the_threat_model_says() {
     let text: String =
         open.iter().map(|(what, done)| format!("{what}: {}\n", if *done { "yes" } else { "no" })).collect();
     insta::assert_snapshot!("open_in_etcd", text);
+    fabric.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_etcd_refuses_because_users_change_at_that_moment_is_done_nevertheless() {
+    let fabric = Secure::start().await;
+    let own = fabric.controller_identity();
+    let etcd = fabric.etcd(&own).await.unwrap();
+    // As many changes as it takes until etcd has refused others that often; what it refuses shows by asking it as the product does not.
+    let (enough, refused) = (20, AtomicUsize::new(0));
+    let still = || refused.load(Ordering::Relaxed) < enough;
+    let change = async {
+        let mut users = etcd.auth_client();
+        while still() {
+            users.role_add("somebody").await.unwrap();
+            users.role_delete("somebody").await.unwrap();
+        }
+    };
+    let ask = async {
+        let mut etcd = fabric.etcd(&own).await.unwrap();
+        while still() {
+            if let Err(error) = etcd.put("elsewhere", "x", None).await {
+                assert!(error.to_string().contains("revision of auth store is old"), "{error}");
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    let mut asked = 0;
+    let work = async {
+        while still() || asked < 100 {
+            fabric.invite(&Invitee::Node("host1".parse().unwrap()), Duration::from_secs(60)).await.unwrap();
+            asked += 1;
+        }
+    };
+    let all = async { tokio::join!(change, ask, work) };
+    tokio::time::timeout(Duration::from_secs(60), all).await.unwrap();
+    eprintln!("{asked} invitations while etcd refused {}", refused.load(Ordering::Relaxed));
     fabric.controller.shutdown().await;
 }

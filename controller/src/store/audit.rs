@@ -28,7 +28,7 @@ impl Store {
     pub async fn audit_chain(&self) -> Result<Chain, StoreError> {
         let last =
             GetOptions::new().with_prefix().with_limit(1).with_sort(SortTarget::Key, SortOrder::Descend);
-        let response = self.kv().get(keys::AUDIT, Some(last)).await?;
+        let response = self.read(keys::AUDIT, Some(last)).await?;
         let Some(pair) = response.kvs().first() else { return Ok(Chain::default()) };
         Ok(Chain::at(number(pair.key())?, pair.value()))
     }

@@ -31,7 +31,7 @@ impl Store {
     }
 
     async fn format(&self) -> Result<Written, StoreError> {
-        let response = self.kv().get(keys::FORMAT_KEY, None).await?;
+        let response = self.read(keys::FORMAT_KEY, None).await?;
         let Some(pair) = response.kvs().first() else { return Ok(Written { format: None, revision: 0 }) };
         let text = String::from_utf8_lossy(pair.value());
         let wrong =

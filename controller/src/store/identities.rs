@@ -106,7 +106,7 @@ impl Identities {
 }
 
 async fn read_counter(store: &Store, key: &str, first: Identity) -> Result<Counter, StoreError> {
-    let response = store.kv().get(key, None).await?;
+    let response = store.read(key, None).await?;
     let Some(pair) = response.kvs().first() else { return Ok(Counter { next: first, revision: 0 }) };
     let text = String::from_utf8_lossy(pair.value());
     let wrong = || StoreError::Number { key: key.to_owned(), text: text.chars().take(32).collect() };

@@ -138,7 +138,7 @@ enum Attempt {
 async fn attempt(store: &Store, name: &str, lease: i64) -> Result<Attempt, StoreError> {
     let put = TxnOp::put(LEADER, name, Some(PutOptions::new().with_lease(lease)));
     let txn = Txn::new().when([is_absent(LEADER)]).and_then([put]).or_else([TxnOp::get(LEADER, None)]);
-    let response = store.kv().txn(txn).await?;
+    let response = store.carry_out(txn).await?;
     let revision = response.header().map_or(0, etcd_client::ResponseHeader::revision);
     if response.succeeded() {
         return Ok(Attempt::Won(Fence(revision)));

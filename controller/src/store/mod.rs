@@ -12,6 +12,7 @@ mod members;
 mod publish;
 mod read;
 mod reports;
+mod request;
 mod transact;
 mod users;
 
@@ -117,13 +118,13 @@ impl Store {
     }
 
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut response = self.kv().get(key, None).await?;
+        let mut response = self.read(key, None).await?;
         Ok(response.take_kvs().pop().map(|pair| pair.into_key_value().1))
     }
 
     /// Makes sure that etcd has got as far as `from`, as a whole and not just one member.
     async fn require_revision(&self, from: i64) -> Result<(), StoreError> {
-        let response = self.kv().get(keys::LEADER, None).await?;
+        let response = self.read(keys::LEADER, None).await?;
         let to = response.header().map_or(0, etcd_client::ResponseHeader::revision);
         if to < from { Err(StoreError::WentBack { from, to }) } else { Ok(()) }
     }
@@ -155,7 +156,7 @@ impl Store {
         };
         loop {
             let page = options.clone().with_range(end.clone()).with_revision(revision);
-            let mut response = self.kv().get(from.clone(), Some(page)).await?;
+            let mut response = self.read(from.clone(), Some(page)).await?;
             if revision == 0 {
                 revision = response.header().map_or(0, etcd_client::ResponseHeader::revision);
             }

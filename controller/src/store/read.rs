@@ -27,7 +27,7 @@ impl Store {
                 .with_range(end.clone())
                 .with_limit(page)
                 .with_sort(SortTarget::Key, SortOrder::Descend);
-            let mut response = self.kv().get(keys::GENERATIONS, Some(options)).await?;
+            let mut response = self.read(keys::GENERATIONS, Some(options)).await?;
             for (key, value) in response.take_kvs().into_iter().map(etcd_client::KeyValue::into_key_value) {
                 records.push(decode(&String::from_utf8_lossy(&key), &value)?);
                 end = key;
@@ -55,20 +55,20 @@ impl Store {
 
     /// Chunks by their digests, all of which have to be there.
     pub(super) async fn chunks(&self, digests: Vec<Digest>) -> Result<Chunks, StoreError> {
-        self.read(digests, CHUNKS_AT_ONCE).await
+        self.fetch(digests, CHUNKS_AT_ONCE).await
     }
 
     /// Chunks of lists, likewise.
     pub(super) async fn lists(&self, digests: Vec<Digest>) -> Result<Chunks, StoreError> {
-        self.read(digests, LISTS_AT_ONCE).await
+        self.fetch(digests, LISTS_AT_ONCE).await
     }
 
-    async fn read(&self, digests: Vec<Digest>, at_once: usize) -> Result<Chunks, StoreError> {
+    async fn fetch(&self, digests: Vec<Digest>, at_once: usize) -> Result<Chunks, StoreError> {
         let mut chunks = Chunks::new();
         for batch in digests.chunks(at_once) {
             let keys: Vec<String> = batch.iter().copied().map(keys::chunk).collect();
             let gets: Vec<TxnOp> = keys.iter().map(|key| TxnOp::get(key.as_str(), None)).collect();
-            let response = self.kv().txn(Txn::new().and_then(gets)).await?;
+            let response = self.carry_out(Txn::new().and_then(gets)).await?;
             for ((key, digest), answer) in keys.into_iter().zip(batch).zip(response.op_responses()) {
                 let TxnOpResponse::Get(mut found) = answer else { continue };
                 let pair = found.take_kvs().pop().ok_or(StoreError::Missing { key })?;

@@ -1,12 +1,8 @@
 //! Writing: transactions of bounded size, several at a time, each under the fence.
 
-use std::time::Duration;
-
-use etcd_client::{Compare, CompareOp, Error, GetOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, TxnOpResponse};
 use futures::{StreamExt, TryStreamExt, stream};
 use selvedge_proto::keys::{self, MAX_TXN_OPS};
-use tokio::time::sleep;
-use tracing::debug;
 
 use super::{Fence, Store, StoreError};
 
@@ -15,10 +11,6 @@ pub(super) const MAX_TXN_BYTES: usize = 1 << 20;
 /// Transactions that are under way at once: while etcd writes one to its disk, it takes the next. Of 1, 2, 4, 8 and 16, this was best on two
 /// cores, with 10,000 targets in 118 ms instead of 207; and it leaves agents' requests room, of which etcd takes some 5,000 at once.
 const IN_FLIGHT: usize = 8;
-/// The wait after the first time that etcd has too much to do; later ones double.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-/// With waits before them, of about six seconds together.
-const TRIES: u32 = 8;
 
 /// How a transaction ended that the fence allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,46 +134,11 @@ impl Store {
         );
         if holds { Ok(Committed::Conflict) } else { Err(StoreError::Deposed) }
     }
-
-    async fn carry_out(&self, txn: Txn) -> Result<TxnResponse, StoreError> {
-        let carry_out = || {
-            let (mut kv, txn) = (self.kv(), txn.clone());
-            async move { kv.txn(txn).await }
-        };
-        Ok(patiently(carry_out).await?)
-    }
-}
-
-/// Makes a request again where etcd has too many under way, which it says before it does anything.
-async fn patiently<T, F: Future<Output = Result<T, Error>>>(
-    mut request: impl FnMut() -> F,
-) -> Result<T, Error> {
-    let mut wait = FIRST_WAIT;
-    for _ in 1..TRIES {
-        match request().await {
-            Err(error) if is_overloaded(&error) => {
-                debug!(%error, "etcd has too much to do; trying again");
-                sleep(wait.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
-                wait *= 2;
-            }
-            ended => return ended,
-        }
-    }
-    request().await
-}
-
-/// etcd's ErrTooManyRequests (server/etcdserver/v3_server.go): it has agreed on more than it has applied. Other shortages, such as of
-/// disk space, do not pass by waiting.
-fn is_overloaded(error: &Error) -> bool {
-    matches!(error, Error::GRpcStatus(status) if status.message().contains("too many requests"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use fastrand::Rng;
-    use tonic::Status;
 
     use super::*;
 
@@ -208,39 +165,5 @@ mod tests {
             assert_eq!(cut.concat(), operations);
         }
         assert!(by_bytes > 200 && by_count > 100, "{by_bytes} cut for bytes, {by_count} for operations");
-    }
-
-    fn overloaded() -> Error {
-        Error::GRpcStatus(Status::resource_exhausted("etcdserver: too many requests"))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_an_overloaded_etcd_refused_is_tried_again_for_some_seconds() {
-        let tries = Cell::new(0);
-        let request = |refusals: u32| {
-            let tries = &tries;
-            move || {
-                tries.set(tries.get() + 1);
-                std::future::ready(if tries.get() <= refusals { Err(overloaded()) } else { Ok(()) })
-            }
-        };
-        patiently(request(7)).await.unwrap();
-        assert_eq!(tries.replace(0), 8);
-        let begun = tokio::time::Instant::now();
-        assert!(is_overloaded(&patiently(request(99)).await.unwrap_err()));
-        assert_eq!(tries.replace(0), TRIES);
-        assert!((3..=7).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_failed_otherwise_is_not_tried_again() {
-        let tries = Cell::new(0);
-        let full = || {
-            tries.set(tries.get() + 1);
-            let status = Status::resource_exhausted("etcdserver: mvcc: database space exceeded");
-            std::future::ready(Err::<(), _>(Error::GRpcStatus(status)))
-        };
-        patiently(full).await.unwrap_err();
-        assert_eq!(tries.get(), 1);
     }
 }

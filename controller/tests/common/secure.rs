@@ -105,6 +105,11 @@ impl Secure {
         Self::serve(data, listen, lifetime).await
     }
 
+    /// The controller's own.
+    pub(crate) fn controller_identity(&self) -> Identity {
+        Identity::load(&self.data.folder.path().join("trust/controller")).unwrap()
+    }
+
     async fn as_admin(&self) -> MembersClient<Channel> {
         MembersClient::new(self.channel(client(&self.admin())).await.unwrap())
     }

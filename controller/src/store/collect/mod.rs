@@ -143,7 +143,7 @@ impl Store {
 
     /// The condition that nothing is swept from now on.
     pub(super) async fn unswept(&self) -> Result<Compare, StoreError> {
-        let response = self.kv().get(keys::SWEPT, None).await?;
+        let response = self.read(keys::SWEPT, None).await?;
         let revision = response.kvs().first().map_or(0, etcd_client::KeyValue::mod_revision);
         Ok(Compare::mod_revision(keys::SWEPT, CompareOp::Equal, revision))
     }
