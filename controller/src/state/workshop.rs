@@ -4,14 +4,14 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use selvedge_proto::plan::{EncodedBlock, EncodedPlan, encode_block, encode_node};
+use selvedge_proto::plan::{EncodedBlock, EncodedPlan, encode_block, encode_names, encode_own};
 use selvedge_proto::{Chunks, Digest};
-use selvedge_topology::compile::{Before, Compiler};
+use selvedge_topology::compile::{Before, Compiler, Parts};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::placement::{SeenNode, obstacles};
-use selvedge_topology::plan::{Block, BlockPlan, Needs};
+use selvedge_topology::plan::{Block, Needs, Plan};
 
 use super::{Proposal, ProposalError};
 
@@ -27,8 +27,17 @@ pub struct Workshop {
 #[derive(Debug)]
 struct Made {
     manifest: Digest,
-    /// The chunks that are of this node alone.
-    chunks: BTreeSet<Digest>,
+    own: Own,
+    /// The chunks that name the shared ones.
+    lists: BTreeSet<Digest>,
+}
+
+/// A node's own part of its plan: looked at and encoded again only where the compiler has another one.
+#[derive(Clone, Debug)]
+struct Own {
+    plan: Arc<Plan>,
+    needs: Needs,
+    chunks: Vec<Digest>,
 }
 
 /// What plans are made of that were not there before.
@@ -72,20 +81,35 @@ impl Workshop {
     fn make(&mut self, nodes: &BTreeSet<NodeName>) -> Result<Additions, ProposalError> {
         let mut fresh = Additions::default();
         for node in nodes {
-            let Some(plan) = self.compiler.plan(node) else { continue };
+            let Some(parts) = self.compiler.parts(node) else { continue };
+            let before = self.nodes.remove(node);
+            let own = Own::of(parts.own, before.as_ref().map(|before| &before.own), &mut fresh.chunks)?;
             let EncodedPlan { manifest, digest, mut chunks } =
-                self.blocks.encode(&plan, &mut fresh.chunks)?;
-            let made = Made { manifest: digest, chunks: chunks.digests().collect() };
-            let before = self.nodes.insert(node.clone(), made);
+                self.blocks.encode(&parts, &own, &mut fresh.chunks)?;
+            let made = Made { manifest: digest, own, lists: chunks.digests().collect() };
+            self.nodes.insert(node.clone(), made);
             if before.as_ref().is_some_and(|before| before.manifest == digest) {
                 continue;
             }
-            chunks.retain(|digest| before.as_ref().is_none_or(|before| !before.chunks.contains(&digest)));
+            chunks.retain(|digest| before.as_ref().is_none_or(|before| !before.lists.contains(&digest)));
             fresh.chunks.append(chunks);
             fresh.manifests.insert(digest, manifest);
         }
         self.blocks.drop_unused();
         Ok(fresh)
+    }
+}
+
+impl Own {
+    /// That of `plan`, where there was `before`. Enters in `fresh` the chunks that were not there.
+    fn of(plan: &Arc<Plan>, before: Option<&Self>, fresh: &mut Chunks) -> Result<Self, ProposalError> {
+        if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.plan, plan)) {
+            return Ok(before.clone());
+        }
+        let EncodedBlock { digests, mut chunks } = encode_own(plan)?;
+        chunks.retain(|digest| before.is_none_or(|before| !before.chunks.contains(&digest)));
+        fresh.append(chunks);
+        Ok(Self { plan: Arc::clone(plan), needs: plan.needs(), chunks: digests })
     }
 }
 
@@ -101,18 +125,25 @@ struct Known {
 }
 
 impl Blocks {
-    /// Checks that `plan` fits the tables, encodes it, and enters in `fresh` the chunks of blocks that no plan had before.
-    fn encode(&mut self, plan: &BlockPlan, fresh: &mut Chunks) -> Result<EncodedPlan, ProposalError> {
-        for block in &plan.shared {
+    /// Checks that the plan of these `parts` fits the tables, encodes which they are, and enters in `fresh` the chunks of blocks that
+    /// no plan had before.
+    fn encode(
+        &mut self,
+        parts: &Parts<'_>,
+        own: &Own,
+        fresh: &mut Chunks,
+    ) -> Result<EncodedPlan, ProposalError> {
+        for block in &parts.shared {
             if let Entry::Vacant(free) = self.0.entry(place(block)) {
                 let EncodedBlock { digests, chunks } = encode_block(block)?;
                 fresh.append(chunks);
                 free.insert(Known { block: Arc::clone(block), needs: block.needs(), chunks: digests });
             }
         }
-        let known: Vec<&Known> = plan.shared.iter().filter_map(|block| self.0.get(&place(block))).collect();
-        plan.check_capacity(known.iter().map(|known| known.needs))?;
-        Ok(encode_node(&plan.own, known.iter().map(|known| known.chunks.as_slice()))?)
+        let known: Vec<&Known> = parts.shared.iter().filter_map(|block| self.0.get(&place(block))).collect();
+        parts.check_capacity(known.iter().map(|known| known.needs).chain([own.needs]))?;
+        let shared = known.iter().map(|known| known.chunks.as_slice());
+        Ok(encode_names(&own.plan, own.chunks.clone(), shared)?)
     }
 
     /// Drops those that only this has.

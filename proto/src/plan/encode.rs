@@ -35,21 +35,43 @@ pub fn encode_block(block: &Block) -> Result<EncodedBlock, ChunkError> {
     Ok(EncodedBlock { digests, chunks })
 }
 
-/// Encodes what is one node's alone: its part of the plan, and the names of the blocks that it shares, in the order
-/// of [`BlockPlan::shared`], as [`encode_block`] has them. The chunks of the blocks are not among those returned.
+/// Encodes a node's own part of its plan, as a block.
+///
+/// Fails as [`encode_block`] does.
+pub fn encode_own(own: &Plan) -> Result<EncodedBlock, ChunkError> {
+    let mut chunks = Chunks::new();
+    let digests = cut(parts::of_plan(own), Cut::CONTENT, &mut chunks)?;
+    Ok(EncodedBlock { digests, chunks })
+}
+
+/// Encodes which parts a node's plan has: its own, whose chunks are `names`, and the blocks that it shares, in the order of
+/// [`BlockPlan::shared`], as [`encode_block`] has them. The chunks of the parts are not among those returned.
+///
+/// Fails as [`encode_block`] does.
+pub fn encode_names<'a>(
+    own: &Plan,
+    names: Vec<Digest>,
+    shared: impl IntoIterator<Item = &'a [Digest]>,
+) -> Result<EncodedPlan, ChunkError> {
+    let mut chunks = Chunks::new();
+    let shared = DigestList::cut(shared.into_iter().flatten().copied(), &mut chunks)?;
+    let Plan { node, role, timeouts, .. } = own;
+    let manifest = Manifest { node: node.clone(), role: *role, timeouts: *timeouts, own: names, shared };
+    let manifest = manifest.encode();
+    Ok(EncodedPlan { digest: Digest::of(&manifest), manifest, chunks })
+}
+
+/// Encodes what is one node's alone: its part of the plan, and which parts there are ([`encode_names`]).
 ///
 /// Fails as [`encode_block`] does.
 pub fn encode_node<'a>(
     own: &Plan,
     shared: impl IntoIterator<Item = &'a [Digest]>,
 ) -> Result<EncodedPlan, ChunkError> {
-    let mut chunks = Chunks::new();
-    let names = cut(parts::of_plan(own), Cut::CONTENT, &mut chunks)?;
-    let shared = DigestList::cut(shared.into_iter().flatten().copied(), &mut chunks)?;
-    let Plan { node, role, timeouts, .. } = own;
-    let manifest = Manifest { node: node.clone(), role: *role, timeouts: *timeouts, own: names, shared };
-    let manifest = manifest.encode();
-    Ok(EncodedPlan { digest: Digest::of(&manifest), manifest, chunks })
+    let EncodedBlock { digests, chunks } = encode_own(own)?;
+    let mut encoded = encode_names(own, digests, shared)?;
+    encoded.chunks.append(chunks);
+    Ok(encoded)
 }
 
 /// Encodes a plan with all its blocks; equal plans in equal blocks give equal bytes.

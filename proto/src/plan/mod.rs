@@ -16,7 +16,9 @@ mod wire_form;
 
 use selvedge_topology::plan::Plan;
 
-pub use encode::{EncodedBlock, EncodedPlan, encode_block, encode_node, encode_plan};
+pub use encode::{
+    EncodedBlock, EncodedPlan, encode_block, encode_names, encode_node, encode_own, encode_plan,
+};
 pub use manifest::{Manifest, Outline, check_size};
 pub use pieces::Pieces;
 pub use verify::PlanError;

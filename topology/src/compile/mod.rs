@@ -18,6 +18,7 @@ mod rows;
 mod sets;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -26,7 +27,7 @@ pub use change::Before;
 use crate::identity::{Identity, IdentityTable};
 use crate::model::{AgentPresence, Model};
 use crate::names::{NodeName, WorkloadName};
-use crate::plan::{BlockPlan, Plan, SetId};
+use crate::plan::{Block, BlockPlan, CapacityError, Needs, Plan, SetId};
 
 use nodes::NodePart;
 use numbers::Numbers;
@@ -78,6 +79,28 @@ impl From<CompileError> for Halt {
 pub fn compile(model: &Model, identities: &IdentityTable) -> Result<BTreeMap<NodeName, Plan>, CompileError> {
     let compiler = Compiler::new(model, identities)?;
     Ok(compiler.plans().map(|plan| (plan.own.node.clone(), plan.join())).collect())
+}
+
+/// The parts of a node's plan, where its compiler keeps them: what a change does not touch stays where it is.
+#[derive(Clone, Debug)]
+pub struct Parts<'c> {
+    /// What no other node has.
+    pub own: &'c Arc<Plan>,
+    /// What others have, too.
+    pub shared: Vec<&'c Arc<Block>>,
+}
+
+impl Parts<'_> {
+    /// As [`Plan::check_capacity`] of the whole, whose parts have these needs, each by itself.
+    pub fn check_capacity(&self, needs: impl IntoIterator<Item = Needs>) -> Result<(), CapacityError> {
+        // Together, parts need no more than apart: the whole is put together only where that might be too much.
+        let apart: Needs = needs.into_iter().sum();
+        if apart.fit() { Ok(()) } else { self.whole().join().check_capacity() }
+    }
+
+    fn whole(&self) -> BlockPlan {
+        BlockPlan { own: Plan::clone(self.own), shared: self.shared.iter().copied().cloned().collect() }
+    }
 }
 
 /// The plans of a model, kept so that a change of it touches only what it changes.
@@ -133,25 +156,30 @@ impl Compiler {
         self.nodes.keys()
     }
 
+    /// What the plan of `node` is made of; none where it has no agent.
+    pub fn parts(&self, node: &NodeName) -> Option<Parts<'_>> {
+        self.nodes.get(node).map(|part| self.parts_of(part))
+    }
+
     /// The plan of `node`; none where it has no agent.
     pub fn plan(&self, node: &NodeName) -> Option<BlockPlan> {
-        self.nodes.get(node).map(|part| self.assemble(part))
+        self.parts(node).map(|parts| parts.whole())
     }
 
     /// All plans, by node.
     pub fn plans(&self) -> impl Iterator<Item = BlockPlan> {
-        self.nodes.values().map(|part| self.assemble(part))
+        self.nodes.values().map(|part| self.parts_of(part).whole())
     }
 
     /// What is each node's own of its plan, by node.
     pub fn own(&self) -> impl Iterator<Item = &Plan> {
-        self.nodes.values().map(|part| &part.own)
+        self.nodes.values().map(|part| &*part.own)
     }
 
-    fn assemble(&self, part: &NodePart) -> BlockPlan {
+    fn parts_of<'c>(&'c self, part: &'c NodePart) -> Parts<'c> {
         let subjects = part.subjects.keys().filter_map(|subject| Some(&self.subjects.get(subject)?.block));
         let peers = part.peers.iter().filter_map(|block| self.peers.block(*block));
-        BlockPlan { own: part.own.clone(), shared: subjects.chain(peers).cloned().collect() }
+        Parts { own: &part.own, shared: subjects.chain(peers).collect() }
     }
 
     fn empty(model: &Model, numbers: Numbers) -> Self {

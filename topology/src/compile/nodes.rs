@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::peers::{BlockId, Peers};
 use super::rows::Subject;
@@ -9,13 +10,13 @@ use crate::demands::Demands;
 use crate::identity::{Class, Identity};
 use crate::model::{Attachment, Endpoint, Fabric, Node, PortRole, Workload};
 use crate::names::PortName;
-use crate::plan::{Plan, PlanPort, PlanWorkload};
+use crate::plan::{Plan, PlanAddress, PlanPort, PlanWorkload};
 
 /// One node with an agent.
 #[derive(Debug)]
 pub(super) struct NodePart {
     /// What no other node has: its ports, its workloads, and of addresses its own and theirs.
-    pub(super) own: Plan,
+    pub(super) own: Arc<Plan>,
     /// Its own addresses.
     hosts: BTreeSet<IpAddr>,
     /// The identities of its workloads, and how many have each.
@@ -43,7 +44,7 @@ impl NodePart {
             identities: Vec::new(),
         };
         let (hosts, subjects) = (node.addresses.clone(), BTreeMap::new());
-        Self { own, hosts, subjects, named: Vec::new(), peers: Vec::new() }
+        Self { own: Arc::new(own), hosts, subjects, named: Vec::new(), peers: Vec::new() }
     }
 
     /// Enters a workload that it enforces for.
@@ -54,15 +55,17 @@ impl NodePart {
             port: at.port.clone(),
             addresses: workload.addresses.clone(),
         };
-        let place = self.own.workloads.partition_point(|other| other.name < entry.name);
-        self.own.workloads.insert(place, entry);
+        let workloads = &mut Arc::make_mut(&mut self.own).workloads;
+        let place = workloads.partition_point(|other| other.name < entry.name);
+        workloads.insert(place, entry);
         *self.subjects.entry(identity).or_default() += 1;
     }
 
     /// Takes a workload out.
     pub(super) fn leave(&mut self, workload: &Workload, identity: Identity) {
-        if let Ok(place) = self.own.workloads.binary_search_by(|other| other.name.cmp(&workload.name)) {
-            self.own.workloads.remove(place);
+        let workloads = &mut Arc::make_mut(&mut self.own).workloads;
+        if let Ok(place) = workloads.binary_search_by(|other| other.name.cmp(&workload.name)) {
+            workloads.remove(place);
         }
         if let Some(count) = self.subjects.get_mut(&identity) {
             *count -= 1;
@@ -78,8 +81,9 @@ impl NodePart {
         let workloads = self.own.workloads.iter().flat_map(|workload| {
             workload.addresses.iter().map(|address| peers.address(workload.identity, *address))
         });
-        self.own.addresses = hosts.chain(workloads).collect();
-        self.own.addresses.sort();
+        let mut addresses: Vec<PlanAddress> = hosts.chain(workloads).collect();
+        addresses.sort();
+        Arc::make_mut(&mut self.own).addresses = addresses;
     }
 
     /// Whether its rows name one of `classes`.

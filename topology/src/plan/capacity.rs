@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::iter::Sum;
-use std::{array, fmt, iter};
+use std::{array, fmt};
 
 use ipnet::IpNet;
 
-use super::{Block, BlockPlan, Plan, PlanAddress, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload};
+use super::{Block, Plan, PlanAddress, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload};
 use crate::names::NodeName;
 
 /// A table that a plan can be too large for.
@@ -117,7 +117,7 @@ impl Needs {
         needs
     }
 
-    fn fit(self) -> bool {
+    pub(crate) fn fit(self) -> bool {
         Table::ALL.into_iter().all(|table| self.of_table(table) <= table.room())
     }
 }
@@ -214,19 +214,15 @@ impl Block {
     }
 }
 
-impl BlockPlan {
-    /// As [`Plan::check_capacity`] of the whole, whose shared blocks have `shared` needs, each by itself.
-    pub fn check_capacity(&self, shared: impl IntoIterator<Item = Needs>) -> Result<(), CapacityError> {
-        // Together, parts need no more than apart: the whole is put together only where that might be too much.
-        let apart: Needs = iter::once(Needs::of((&self.own).into())).chain(shared).sum();
-        if apart.fit() { Ok(()) } else { self.join().check_capacity() }
-    }
-}
-
 impl Plan {
+    /// What it needs.
+    pub fn needs(&self) -> Needs {
+        Needs::of(self.into())
+    }
+
     /// Whether it fits every table; if not, the first that is too small.
     pub fn check_capacity(&self) -> Result<(), CapacityError> {
-        let needs = Needs::of(self.into());
+        let needs = self.needs();
         for table in Table::ALL {
             let (needed, room) = (needs.of_table(table), table.room());
             if needed > room {
