@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use common::TestEtcd;
-use selvedge_controller::store::{Identities, Leadership, NewEntry, Publication, Store};
+use selvedge_controller::store::{Identities, Leadership, NewEntry, Novelty, Publication, Store};
 use selvedge_proto::{Digest, GenerationRecord, Summary, Target, TargetList, keys};
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::plan::Generation;
@@ -83,8 +83,14 @@ async fn a_generation_of_ten_thousand_nodes_and_twenty_thousand_chunks_is_publis
     let etcd = TestEtcd::start().await;
     let store = Store::connect(etcd.etcd.access()).await.unwrap();
     let leadership = Leadership::acquire(&store, "test").await.unwrap();
-    let publication =
-        Publication { record: record.clone(), targets: targets.clone(), gone: Vec::new(), manifests, chunks };
+    let publication = Publication {
+        record: record.clone(),
+        targets: targets.clone(),
+        gone: Vec::new(),
+        manifests,
+        chunks,
+        novelty: Novelty::Unknown,
+    };
     let entry = NewEntry { number: 1, bytes: b"published".to_vec() };
     store.publish(leadership.fence(), &publication, entry).await.unwrap();
     let newest = store.newest().await.unwrap().unwrap();

@@ -263,7 +263,7 @@ async fn an_etcd_that_was_restored_from_an_older_snapshot_is_given_back_what_it_
     second.shutdown().await;
 
     // What is damaged on disk is not what was published: then etcd's word is the last.
-    std::fs::write(folder.path().join("newest"), b"\xff\xff").unwrap();
+    std::fs::write(folder.path().join("packs").join(format!("{:020}", 2)), b"\xff\xff").unwrap();
     raw.delete(newest.as_str(), None).await.unwrap();
     let third = start_remembering(backing(), folder.path()).await;
     assert!(etcd.targets().await.values().all(|target| target.generation == Generation(1)));

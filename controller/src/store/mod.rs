@@ -31,7 +31,7 @@ pub use error::StoreError;
 pub use identities::Identities;
 pub use leader::{Fence, Leadership};
 pub use members::Open;
-pub use publish::Publication;
+pub use publish::{Novelty, Publication};
 pub use reports::{ReportChange, watch_reports};
 use transact::{Committed, MAX_TXN_BYTES, Operation, is_absent};
 pub use users::{Users, permissions};

@@ -1,7 +1,7 @@
 //! Publishing a generation: in one transaction where it is small enough; else chunks and manifests first, then the record, then
 //! targets.
 //!
-//! What is there already is not written again. So that nothing of it is swept in between, the record is written only if
+//! What may be there already is looked for, and not written again. So that nothing of it is swept in between, the record is written only if
 //! nothing was swept since it was looked for ([`keys::SWEPT`]).
 //!
 //! Whatever interrupts this leaves nothing half in force: chunks and manifests that nobody names harm nobody,
@@ -29,6 +29,18 @@ pub struct Publication {
     pub manifests: BTreeMap<Digest, Vec<u8>>,
     /// The chunks that manifests and record lead to: of plans and documents, and of lists.
     pub chunks: Chunks,
+    /// Whether those two are there already.
+    pub novelty: Novelty,
+}
+
+/// Whether content may be in etcd already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Novelty {
+    /// Hardly any: it was made of what changed. It is written without a look, which would cost more than to write again what older
+    /// generations left.
+    New,
+    /// Much of it may be there.
+    Unknown,
 }
 
 impl Publication {
@@ -55,7 +67,7 @@ impl Store {
         publication: &Publication,
         audit: NewEntry,
     ) -> Result<(), StoreError> {
-        let Publication { record, targets, gone, .. } = publication;
+        let Publication { record, targets, gone, novelty, .. } = publication;
         let puts = targets.iter().map(|(node, target)| Operation::Put(keys::target(node), target.encode()));
         let deletes = gone.iter().map(|node| Operation::Delete(keys::target(node)));
         let targets: Vec<Operation> = puts.chain(deletes).collect();
@@ -68,7 +80,10 @@ impl Store {
             let all = content.into_iter().chain(targets).map(TxnOp::from).chain([put, entry]);
             return self.commit(fence, conditions, all.collect()).await?.or_conflict();
         }
-        self.write_absent(fence, content).await?;
+        match novelty {
+            Novelty::New => self.write(fence, content).await?,
+            Novelty::Unknown => self.write_absent(fence, content).await?,
+        }
         self.commit(fence, conditions, vec![put, entry]).await?.or_conflict()?;
         self.write(fence, targets).await
     }

@@ -15,7 +15,9 @@ use common::{TestEtcd, apply, client_at, documents, documents_of, free_address, 
 use fastrand::Rng;
 use history::{Counts, History, entry, publication};
 use selvedge_controller::state::{Proposal, targets};
-use selvedge_controller::store::{Fresh, Leadership, NewEntry, Publication, Retention, Store, StoreError};
+use selvedge_controller::store::{
+    Fresh, Leadership, NewEntry, Novelty, Publication, Retention, Store, StoreError,
+};
 use selvedge_proto::plan::Manifest;
 use selvedge_proto::wire::{self, ApplyOutcome};
 use selvedge_proto::{Digest, GenerationRecord, Sources, Summary, TargetList, keys};

@@ -156,6 +156,11 @@ impl Draft {
         Some(self.registry.claims_before(self.changed.as_ref()?))
     }
 
+    /// Whether its content was made beside what is published, and not from nothing.
+    pub(super) fn is_update(&self) -> bool {
+        matches!(self.outcome.back, Back::Update(_))
+    }
+
     /// The chunks of all documents, in order.
     pub(super) fn sources(&self) -> impl Iterator<Item = Digest> {
         self.outcome.made.sources.digests()

@@ -13,7 +13,7 @@ use super::desk::{Draft, Outcome};
 use super::error::{ApplyError, Discrepancy};
 use crate::server::Authority;
 use crate::state::{Proposal, ProposalError, targets};
-use crate::store::Publication;
+use crate::store::{Novelty, Publication};
 
 /// A generation as an operator signed it.
 #[derive(Clone, Debug)]
@@ -109,6 +109,7 @@ impl Next<'_> {
         record.signature = sign(&record);
         chunks.append(sources.clone());
         chunks.append(names);
-        Ok((all, Publication { record, targets, gone, manifests, chunks }))
+        let novelty = if draft.is_update() { Novelty::New } else { Novelty::Unknown };
+        Ok((all, Publication { record, targets, gone, manifests, chunks, novelty }))
     }
 }
