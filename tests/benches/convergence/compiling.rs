@@ -42,7 +42,7 @@ pub(crate) fn measure(size: Size, seed: u64) -> Result<Compiled> {
     let mut identities = IdentityTable::default();
     identities.allocate(&model)?;
     let compiler = Compiler::new(&model, &identities)?;
-    let plans = compiler.plans().count();
+    let plans = compiler.nodes().filter_map(|node| compiler.parts(node)).count();
     let all = begun.elapsed();
     ensure!(plans == size.nodes, "a node has no plan");
     let mut desired = Some(Desired { frame, model, identities, compiler });
@@ -92,7 +92,7 @@ impl Desired {
             groups: BTreeMap::new(),
         };
         let (compiler, touched) = compiler.update(&model, &identities, &before)?;
-        let plans: Vec<_> = touched.iter().filter_map(|node| compiler.plan(node)).collect();
+        let plans: Vec<_> = touched.iter().filter_map(|node| compiler.parts(node)).collect();
         let took = begun.elapsed();
         if plans.is_empty() {
             bail!("{} concerns no node", document.name.name);

@@ -129,7 +129,7 @@ impl Compiler {
         Ok(())
     }
 
-    /// Takes workloads out as they were, and enters them as they are. Says which kinds have their first or may have lost their last.
+    /// Takes workloads out as they were, and enters them as they are. Says which kinds have their first or have lost their last.
     fn change_workloads(
         &mut self,
         model: &Model,
@@ -138,11 +138,11 @@ impl Compiler {
         edit: &mut Edit,
         touched: &mut Touched,
     ) -> Result<BTreeSet<Identity>, Halt> {
-        let mut kinds = BTreeSet::new();
+        let (mut kinds, mut left) = (BTreeSet::new(), BTreeSet::new());
         for (name, was) in &before.workloads {
             if let Some(was) = was {
                 let identity = number(was, identities)?;
-                kinds.insert(identity);
+                left.insert(identity);
                 self.peers.kinds.leave(identity);
                 was.addresses.iter().for_each(|address| self.peers.leave(identity, *address, edit));
                 if let Some((at, part)) =
@@ -168,6 +168,7 @@ impl Compiler {
                 }
             }
         }
+        kinds.extend(left.into_iter().filter(|identity| self.peers.kinds.is_empty(*identity)));
         Ok(kinds)
     }
 

@@ -68,9 +68,14 @@ impl Kinds {
         }
     }
 
+    /// Whether there is no workload of the kind of `identity`.
+    pub(super) fn is_empty(&self, identity: Identity) -> bool {
+        self.kinds.get(&identity).is_none_or(|kind| kind.count == 0)
+    }
+
     /// Drops the kind of `identity` where there is no workload of it any more.
     pub(super) fn drop_empty(&mut self, identity: Identity) {
-        if self.kinds.get(&identity).is_none_or(|kind| kind.count > 0) {
+        if !self.is_empty(identity) {
             return;
         }
         let Some(kind) = self.kinds.remove(&identity) else { return };
