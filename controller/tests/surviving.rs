@@ -345,3 +345,64 @@ fn child_of(parent: u32) -> Option<u32> {
     let children = std::fs::read_to_string(Path::new(&children)).ok()?;
     children.split_whitespace().next()?.parse().ok()
 }
+
+#[tokio::test]
+async fn content_that_is_missing_is_there_again_after_a_start() {
+    let etcd = TestEtcd::start().await;
+    let first = etcd.controller().await;
+    apply(&mut client(&first).await, documents(), ApplyOutcome::Applied).await;
+    first.shutdown().await;
+    let before = etcd.dump().await;
+    let mut raw = etcd.raw().await;
+    let content =
+        before.keys().filter(|key| key.starts_with(keys::CHUNKS) || key.starts_with(keys::MANIFESTS));
+    // Documents can't be made of nothing: the controller reads those.
+    let record = GenerationRecord::decode(&before[&keys::generation(Generation(1))]).unwrap();
+    let store = Store::connect(etcd.etcd.access()).await.unwrap();
+    let chunks = store.chunks_of(&record).await.unwrap();
+    let read: Vec<String> = chunks.digests().map(keys::chunk).collect();
+    let lost: Vec<&String> = content.filter(|key| !read.contains(key)).collect();
+    for key in &lost {
+        raw.delete(key.as_str(), None).await.unwrap();
+    }
+    assert!(lost.len() >= 4, "{lost:?}");
+    let second = etcd.controller().await;
+    until(async || etcd.dump().await == before).await;
+    second.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_controller_that_takes_over_gives_back_what_the_one_before_it_published() {
+    let etcd = TestEtcd::start().await;
+    let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let backing = || Backing::Cluster { access: etcd.etcd.access().clone() };
+    let first = start_remembering(backing(), one.path()).await;
+    apply(&mut client(&first).await, documents(), ApplyOutcome::Applied).await;
+    let snapshot = etcd.dump().await;
+    let mut changed = documents();
+    changed[1].text = changed[1].text.replace("action: allow", "action: deny");
+    apply(&mut client(&first).await, changed, ApplyOutcome::Applied).await;
+    let targets = etcd.targets().await;
+    first.shutdown().await;
+
+    let second = start_remembering(backing(), other.path()).await;
+    until(async || other.path().join("history").exists()).await;
+    second.shutdown().await;
+    let mut raw = etcd.raw().await;
+    raw.delete(keys::PREFIX, Some(DeleteOptions::new().with_prefix())).await.unwrap();
+    for (key, value) in &snapshot {
+        raw.put(key.as_str(), value.clone(), None).await.unwrap();
+    }
+    let third = start_remembering(backing(), other.path()).await;
+    assert_eq!(etcd.targets().await, targets);
+    third.shutdown().await;
+}
+
+/// Waits until `holds`, for at most ten seconds.
+async fn until(holds: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

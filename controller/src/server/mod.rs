@@ -323,6 +323,9 @@ impl Controller {
 
 /// Holds targets to what they should be for as long as the controller lives.
 async fn mend(shared: Arc<Shared>) {
+    if let Err(error) = shared.desired.prepare(&shared.store).await {
+        warn!(%error, "what is in force could not be looked through; the next application does that");
+    }
     let mut due = interval(MEND_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -47,6 +47,13 @@ pub struct Additions {
     chunks: Chunks,
 }
 
+impl Additions {
+    /// Manifests and chunks.
+    pub fn into_parts(self) -> (BTreeMap<Digest, Vec<u8>>, Chunks) {
+        (self.manifests, self.chunks)
+    }
+}
+
 impl Workshop {
     /// Compiles `model` from nothing: everything is new.
     pub fn new(model: &Model, identities: &IdentityTable) -> Result<(Self, Additions), ProposalError> {
@@ -70,10 +77,14 @@ impl Workshop {
         Ok((workshop, fresh))
     }
 
+    /// The manifest of each node's plan.
+    pub fn plans(&self) -> BTreeMap<NodeName, Digest> {
+        self.nodes.iter().map(|(node, made)| (node.clone(), made.manifest)).collect()
+    }
+
     /// All plans, with what is `fresh`, held against what nodes have reported.
     pub fn proposal(&self, fresh: Additions, model: &Model, seen: &BTreeMap<NodeName, SeenNode>) -> Proposal {
-        let Additions { manifests, chunks } = fresh;
-        let plans = self.nodes.iter().map(|(node, made)| (node.clone(), made.manifest)).collect();
+        let (plans, Additions { manifests, chunks }) = (self.plans(), fresh);
         Proposal { plans, manifests, chunks, obstacles: obstacles(model, self.compiler.own(), seen) }
     }
 

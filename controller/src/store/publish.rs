@@ -82,7 +82,7 @@ impl Store {
         }
         match novelty {
             Novelty::New => self.write(fence, content).await?,
-            Novelty::Unknown => self.write_absent(fence, content).await?,
+            Novelty::Unknown => drop(self.write_absent(fence, content).await?),
         }
         self.commit(fence, conditions, vec![put, entry]).await?.or_conflict()?;
         self.write(fence, targets).await
@@ -109,11 +109,17 @@ impl Store {
         Ok(wrong)
     }
 
-    /// Makes those of `puts` whose keys are not there yet.
-    async fn write_absent(&self, fence: Fence, puts: Vec<Operation>) -> Result<(), StoreError> {
+    /// Writes what is missing of the content of `publication`, which is published; says how much that is.
+    pub async fn complete(&self, fence: Fence, publication: &Publication) -> Result<usize, StoreError> {
+        self.write_absent(fence, publication.operations()).await
+    }
+
+    /// Makes those of `puts` whose keys are not there yet; says how many those are.
+    async fn write_absent(&self, fence: Fence, puts: Vec<Operation>) -> Result<usize, StoreError> {
         let absent = self.absent(puts.iter().map(|put| put.key().to_owned()).collect()).await?;
         let absent: BTreeSet<String> = absent.into_iter().collect();
-        self.write(fence, puts.into_iter().filter(|put| absent.contains(put.key())).collect()).await
+        self.write(fence, puts.into_iter().filter(|put| absent.contains(put.key())).collect()).await?;
+        Ok(absent.len())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The documents in force and what was compiled of them, kept so that the next application costs what it changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::Arc;
 
 use selvedge_proto::{Chunks, Digest, Sources};
@@ -37,6 +38,31 @@ pub(super) struct Made {
 struct Fresh {
     plans: Additions,
     sources: Chunks,
+}
+
+/// All that comes of documents.
+pub(super) struct Whole {
+    made: Box<Made>,
+    fresh: Fresh,
+}
+
+impl Whole {
+    /// The manifest of each node's plan.
+    pub(super) fn plans(&self) -> BTreeMap<NodeName, Digest> {
+        self.made.workshop.plans()
+    }
+
+    /// The chunks of all documents, in order.
+    pub(super) fn sources(&self) -> impl Iterator<Item = Digest> {
+        self.made.sources.digests()
+    }
+
+    /// Its content: manifests, and chunks of plans and documents.
+    pub(super) fn take_content(&mut self) -> (BTreeMap<Digest, Vec<u8>>, Chunks) {
+        let (manifests, mut chunks) = mem::take(&mut self.fresh.plans).into_parts();
+        chunks.append(mem::take(&mut self.fresh.sources));
+        (manifests, chunks)
+    }
 }
 
 /// What is known beside documents.
@@ -92,6 +118,22 @@ impl Desk {
     /// Documents that were read, of which nothing is made yet.
     pub(super) fn of(registry: Box<Registry>) -> Self {
         Self { registry, made: None }
+    }
+
+    /// Whether all that comes of the documents is made, and is where it has to be.
+    pub(super) fn is_made(&self) -> bool {
+        self.made.is_some()
+    }
+
+    /// Makes everything, as it is in force. This may take a while.
+    pub(super) fn make(&self, identities: &IdentityTable) -> Result<Whole, ProposalError> {
+        let (made, fresh) = Made::new(&self.registry, identities)?;
+        Ok(Whole { made, fresh })
+    }
+
+    /// Takes what was made of the documents, which is where it has to be.
+    pub(super) fn take(&mut self, whole: Whole) {
+        self.made = Some(whole.made);
     }
 
     /// Has everything made, and brought to the store, anew.

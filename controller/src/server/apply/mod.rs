@@ -8,6 +8,7 @@ mod desk;
 mod edit;
 mod error;
 mod lockouts;
+mod prepare;
 mod propose;
 mod sign;
 mod verdict;
@@ -222,17 +223,19 @@ impl Desired {
 
     /// Makes targets in etcd what they should be, whoever wrote them; and gives etcd back what it has forgotten: one that was
     /// restored may have an older day's lease of this controller, which goes on leading then.
-    pub(super) async fn mend(&self, store: &Store, audit: &Audit) -> Result<(), StoreError> {
+    pub(super) async fn mend(&self, store: &Store, audit: &Audit) -> Result<(), ApplyError> {
         let mut working = self.working.lock().await;
         let Some(current) = self.current().filter(|_| working.newest == Newest::Known) else { return Ok(()) };
         self.remind(store, audit).await?;
         let wrong = store.write_targets(self.fence, &current.targets).await?;
         if wrong > 0 {
-            // What targets lead to may be gone as well: the next publication looks for all of it.
+            warn!(wrong, "somebody else had changed targets in etcd; they are as they should be again");
+            // What targets lead to may be gone as well.
             if let Documents::Here(Some(desk)) = &mut working.documents {
                 desk.make_anew();
             }
-            warn!(wrong, "somebody else had changed targets in etcd; they are as they should be again");
+            drop(working);
+            self.prepare(store).await?;
         }
         Ok(())
     }

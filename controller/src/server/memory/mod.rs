@@ -29,8 +29,7 @@ const SPARE: u64 = 64 << 20;
 const MANY: usize = 1_000;
 
 /// Files under one folder: `packs/<generation>`, what a publication brought, so that all of them together have all chunks and manifests
-/// that the newest leads to; `history`, the numbers and digests of records whose packs are gone, by which an etcd is known to be the one
-/// they went to.
+/// that the newest leads to; `history`, the numbers and digests of records before those, by which an etcd is known to be the one they went to.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
     folder: PathBuf,
@@ -92,13 +91,41 @@ impl Memory {
         is_kept().unwrap_or(false) || history().lines().any(|known| known == line(record))
     }
 
+    /// Takes note of generations, by order of their numbers, that came before the one that is kept.
+    pub(super) fn learn(&self, records: &[GenerationRecord]) -> Result<(), MemoryError> {
+        let before = fs::read_to_string(self.history()).unwrap_or_default();
+        let mut history: Vec<String> = before.lines().map(str::to_owned).collect();
+        for new in records.iter().map(line) {
+            if !history.contains(&new) {
+                history.push(new);
+            }
+        }
+        let last = history.split_off(history.len().saturating_sub(HISTORY));
+        write(&self.history(), |file| file.write_all((last.join("\n") + "\n").as_bytes()))
+    }
+
     /// Keeps a generation after the one before, which had all that is not new in `publication`.
     pub(super) fn keep(&self, publication: &Publication) -> Result<(), MemoryError> {
         let folder = self.packs();
         let failed = |source| MemoryError::Io { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        let record = &publication.record;
+        let path = self.pack(record.generation);
+        if packs::all(&folder)?.last().is_some_and(|newest| *newest >= path) {
+            return self.begin_anew(publication);
+        }
+        packs::write(&path, publication)?;
+        if self.is_unwieldy()? { self.pack_anew(record) } else { Ok(()) }
+    }
+
+    /// Keeps a generation that follows none of those that are kept: etcd was emptied, or is another one. What is kept must not be taken
+    /// for what it has forgotten.
+    fn begin_anew(&self, publication: &Publication) -> Result<(), MemoryError> {
+        for path in packs::all(&self.packs())? {
+            fs::remove_file(&path).map_err(|source| MemoryError::Io { path, source })?;
+        }
         packs::write(&self.pack(publication.record.generation), publication)?;
-        if self.is_unwieldy()? { self.pack_anew(&publication.record) } else { Ok(()) }
+        self.recall(publication.record.clone()).map(drop)
     }
 
     /// Whether much of the packs may be content that is not needed any more.
@@ -117,13 +144,8 @@ impl Memory {
         let newest = self.pack(record.generation);
         let old: Vec<PathBuf> =
             packs::all(&self.packs())?.into_iter().filter(|path| *path != newest).collect();
-        let before = fs::read_to_string(self.history()).unwrap_or_default();
-        let mut history: Vec<String> = before.lines().map(str::to_owned).collect();
-        for path in &old {
-            history.push(line(&packs::record(path)?));
-        }
-        let last = history.split_off(history.len().saturating_sub(HISTORY));
-        write(&self.history(), |file| file.write_all((last.join("\n") + "\n").as_bytes()))?;
+        let records = old.iter().map(|path| packs::record(path)).collect::<Result<Vec<_>, _>>()?;
+        self.learn(&records)?;
         packs::write(&newest, &self.recall(record.clone())?)?;
         for path in old {
             fs::remove_file(&path).map_err(|source| MemoryError::Io { path, source })?;

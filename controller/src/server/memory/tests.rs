@@ -148,6 +148,24 @@ fn what_is_damaged_or_gone_is_never_taken_for_what_was_published() {
 }
 
 #[test]
+fn what_follows_nothing_that_is_kept_takes_its_place_and_has_to_be_whole() {
+    let mut rng = Rng::with_seed(20);
+    let folder = tempfile::tempdir().unwrap();
+    let memory = Memory::in_folder(folder.path().to_owned());
+    let first = next(None, &mut rng);
+    let second = next(Some(&first), &mut rng);
+    let other = next(None, &mut rng);
+    memory.keep(&first).unwrap();
+    memory.keep(&fresh(Some(&first), &second)).unwrap();
+    memory.keep(&other).unwrap();
+    assert_eq!(memory.record().unwrap().as_ref(), Some(&other.record));
+    assert_eq!(content(&memory.recall(other.record.clone()).unwrap()), content(&other));
+    // The same number again, and not all of it: the next one has to bring everything.
+    let part = fresh(Some(&other), &Publication { manifests: first.manifests, ..fresh(None, &other) });
+    assert!(matches!(memory.keep(&part), Err(MemoryError::Missing { .. })));
+}
+
+#[test]
 fn packs_are_made_one_where_much_of_them_may_be_old() {
     let mut rng = Rng::with_seed(19);
     let folder = tempfile::tempdir().unwrap();
