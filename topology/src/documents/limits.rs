@@ -15,7 +15,7 @@ pub const DEPTH: usize = 32;
 /// Scalars, lists and maps of one document; at about 100 bytes each in memory.
 pub const NODES: usize = 2_000_000;
 /// Workloads of a fabric.
-pub const WORKLOADS: usize = 1_000_000;
+pub const WORKLOADS: usize = 1 << 20;
 /// Policies of a fabric.
 pub const POLICIES: usize = 20_000;
 /// CIDR groups of a fabric.
