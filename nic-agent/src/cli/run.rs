@@ -28,6 +28,7 @@ use crate::machine::ClaimEvents;
 use crate::membership::{self, Credentials, Membership};
 use crate::service::{Outlets, Service, Sources, Stop};
 use crate::store::{self, Access, Following, StateDir};
+use crate::sys::heap;
 use crate::{machine, surroundings};
 
 /// How often expired connections are deleted.
@@ -108,6 +109,7 @@ pub(super) fn run(options: Options) -> Outcome {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,aya=error"));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
+    heap::give_back();
     surroundings::check()?;
     let (reach, membership) = Reach::of(&options)?;
     let settings = options.settings(&reach)?;
