@@ -23,10 +23,10 @@ const BLOCKS: u32 = 300;
 fn plan(port: u16) -> BlockPlan {
     let mut own = plans::allowing(port);
     let policy = Block {
-        rows: mem::take(&mut own.rows),
-        sets: mem::take(&mut own.sets),
-        rules: mem::take(&mut own.rules),
-        identities: mem::take(&mut own.identities),
+        rows: mem::take(&mut own.rows).to_vec(),
+        sets: mem::take(&mut own.sets).to_vec(),
+        rules: mem::take(&mut own.rules).to_vec(),
+        identities: mem::take(&mut own.identities).to_vec(),
         ..Block::default()
     };
     let entry = |number: u32| PlanAddress {

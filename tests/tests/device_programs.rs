@@ -69,7 +69,8 @@ fn ports(u: &mut Unstructured<'_>, crowd: usize, mut test: impl FnMut(&mut Port<
     identities.allocate(&model).unwrap();
     for plan in compile(&model, &identities).unwrap().values_mut() {
         let mut numbers = Numbers::new(u.arbitrary()?);
-        plan.addresses.extend(strangers(plan, &mut numbers, crowd));
+        let strangers = strangers(plan, &mut numbers, crowd);
+        plan.addresses.edit().extend(strangers);
         for port in &plan.ports {
             test(&mut Port::new(&Scene::new(&model, plan, port), GENERATION));
         }

@@ -83,18 +83,20 @@ impl Sample {
                 port: name("w1"),
                 addresses: app,
             }],
-            addresses: vec![
+            addresses: [
                 address("10.0.0.0/8", Identity::WORLD, RANGE),
                 address("10.1.0.11/32", WEB, WEB.into()),
                 address("10.1.0.12/32", APP, APP.into()),
                 address("fd00:1::/64", Identity::WORLD, RANGE),
                 address("fd00:1::12/128", APP, APP.into()),
-            ],
-            rows: vec![
+            ]
+            .into(),
+            rows: [
                 row(Direction::Ingress, SetId(1), vec![(WEB.into(), SetId(2))]),
                 row(Direction::Egress, SetId(3), Vec::new()),
-            ],
-            sets: vec![
+            ]
+            .into(),
+            sets: [
                 set(1, &[(0, Outcome::Denied, 100)]),
                 set(
                     2,
@@ -105,9 +107,10 @@ impl Sample {
                     ],
                 ),
                 set(3, &[(0, Outcome::AllowedStateless, 101)]),
-            ],
-            rules: vec![rule(7), rule(100), rule(101)],
-            identities: vec![PlanIdentity { identity: APP, labels: Labels::default() }],
+            ]
+            .into(),
+            rules: [rule(7), rule(100), rule(101)].into(),
+            identities: [PlanIdentity { identity: APP, labels: Labels::default() }].into(),
         };
         Self { plan }
     }

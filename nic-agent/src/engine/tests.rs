@@ -17,7 +17,8 @@ use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::model::{self as topology, Direction, NodeRole, PortRole, RuleId};
 use selvedge_topology::placement::{Counting, Nic, PortState, Room};
 use selvedge_topology::plan::{
-    Decision, Outcome, PlanAddress, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload, SetId,
+    Decision, Outcome, PlanAddress, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload, Runs,
+    SetId,
 };
 use selvedge_topology::timeouts::Timeouts;
 
@@ -98,8 +99,7 @@ fn name<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> N {
 
 fn plan(ports: &[&str]) -> Plan {
     let ports = ports.iter().map(|port| PlanPort { name: name(port), role: PortRole::Uplink }).collect();
-    let (workloads, addresses, rows, sets) = (vec![], vec![], vec![], vec![]);
-    let (node, role, rules, identities) = (name("host1"), NodeRole::Host, vec![], vec![]);
+    let (node, role) = (name("host1"), NodeRole::Host);
     let timeouts = Timeouts::default();
     Plan {
         node,
@@ -107,12 +107,12 @@ fn plan(ports: &[&str]) -> Plan {
         timeouts,
         ports,
         demands: Demands::default(),
-        workloads,
-        addresses,
-        rows,
-        sets,
-        rules,
-        identities,
+        workloads: vec![],
+        addresses: Runs::default(),
+        rows: Runs::default(),
+        sets: Runs::default(),
+        rules: Runs::default(),
+        identities: Runs::default(),
     }
 }
 
@@ -243,13 +243,13 @@ fn closed() -> Plan {
     let address: std::net::IpAddr = "10.1.0.12".parse().unwrap();
     let addresses = [address].into();
     plan.workloads = vec![PlanWorkload { name: name("app1"), identity, port: name("w1"), addresses }];
-    plan.addresses = vec![PlanAddress { prefix: address.into(), identity, class: identity.into() }];
+    plan.addresses = [PlanAddress { prefix: address.into(), identity, class: identity.into() }].into();
     let row = |direction| PlanRow { subject: identity, direction, default: set, peers: vec![] };
     plan.rows = Direction::BOTH.map(row).into();
     let decision = Decision { outcome: Outcome::Denied, rule: RuleId(7), logged: false };
-    plan.sets = vec![PlanSet { id: set, intervals: vec![PlanInterval { first: L4Key::FIRST, decision }] }];
+    plan.sets = [PlanSet { id: set, intervals: vec![PlanInterval { first: L4Key::FIRST, decision }] }].into();
     let (tier, direction, action) = (None, Direction::Egress, topology::Action::Deny);
-    plan.rules = vec![PlanRule { id: RuleId(7), display: "none".to_owned(), tier, direction, action }];
+    plan.rules = [PlanRule { id: RuleId(7), display: "none".to_owned(), tier, direction, action }].into();
     plan
 }
 

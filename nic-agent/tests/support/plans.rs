@@ -7,7 +7,7 @@ use selvedge_topology::labels::Labels;
 use selvedge_topology::model::{Action, Direction, NodeRole, PortRole, RuleId};
 use selvedge_topology::plan::{
     Decision, Outcome, Plan, PlanAddress, PlanIdentity, PlanInterval, PlanPort, PlanRow, PlanRule, PlanSet,
-    PlanWorkload, SetId,
+    PlanWorkload, Runs, SetId,
 };
 use selvedge_topology::timeouts::Timeouts;
 
@@ -47,21 +47,24 @@ pub(crate) fn allowing_only(key: L4Key) -> Plan {
             port: "w1".parse().unwrap(),
             addresses: ["10.1.0.12".parse().unwrap()].into(),
         }],
-        addresses: vec![PlanAddress {
+        addresses: [PlanAddress {
             prefix: "10.1.0.12/32".parse().unwrap(),
             identity: APP,
             class: APP.into(),
-        }],
-        rows: vec![row(Direction::Ingress, SetId(1)), row(Direction::Egress, SetId(2))],
-        sets: vec![
+        }]
+        .into(),
+        rows: [row(Direction::Ingress, SetId(1)), row(Direction::Egress, SetId(2))].into(),
+        sets: [
             PlanSet { id: SetId(1), intervals: open },
             PlanSet { id: SetId(2), intervals: vec![interval(L4Key::FIRST, allowed)] },
-        ],
-        rules: vec![
+        ]
+        .into(),
+        rules: [
             rule(ALLOW, "app/ingress/http", Action::Allow),
             rule(DENY, "app/default/ingress", Action::Deny),
-        ],
-        identities: vec![PlanIdentity { identity: APP, labels: Labels::default() }],
+        ]
+        .into(),
+        identities: [PlanIdentity { identity: APP, labels: Labels::default() }].into(),
     }
 }
 
@@ -79,8 +82,16 @@ pub(crate) fn closed(denied: Outcome) -> Plan {
 pub(crate) fn uplink_only() -> Plan {
     let plan = allowing(8080);
     let ports = vec![port_of("eth0", PortRole::Uplink)];
-    let (workloads, addresses, rows, sets, rules) = (vec![], vec![], vec![], vec![], vec![]);
-    Plan { ports, workloads, addresses, rows, sets, rules, identities: vec![], ..plan }
+    Plan {
+        ports,
+        workloads: vec![],
+        addresses: Runs::default(),
+        rows: Runs::default(),
+        sets: Runs::default(),
+        rules: Runs::default(),
+        identities: Runs::default(),
+        ..plan
+    }
 }
 
 fn port_of(name: &str, role: PortRole) -> PlanPort {

@@ -37,10 +37,15 @@ impl DigestList {
             if bytes > LISTS.most {
                 return Err(ChunkError::TooLarge { digest, bytes, limit: LISTS.most });
             }
-            each([digest], chunks, |wire::ChunkName { digest }| {
-                digests.push(digest.as_slice().try_into()?);
-                Ok(())
-            })?;
+            let (entries, rest) = chunks.expect(digest)?.as_chunks();
+            match entries.iter().map(decoded).collect::<Option<Vec<Digest>>>() {
+                Some(names) if rest.is_empty() => digests.extend(names),
+                // Written by others than [`encoded`], if at all.
+                _ => each([digest], chunks, |wire::ChunkName { digest }| {
+                    digests.push(digest.as_slice().try_into()?);
+                    Ok(())
+                })?,
+            }
             if digests.len() > limit {
                 return Err(ChunkError::TooMany { digest, limit });
             }
@@ -72,6 +77,12 @@ fn encoded(digest: Digest) -> [u8; ENTRY] {
     entry[..3].copy_from_slice(&[ENTRY as u8 - 1, 1 << 3 | 2, 32]);
     entry[3..].copy_from_slice(digest.as_bytes());
     entry
+}
+
+/// What [`encoded`] made `entry` of, if it did.
+fn decoded(entry: &[u8; ENTRY]) -> Option<Digest> {
+    let digest = Digest::try_from(&entry[3..]).ok()?;
+    (encoded(digest) == *entry).then_some(digest)
 }
 
 /// Whether a chunk ends behind the name of `digest`, as [`Cut::ends_behind`] says; but a digest is as good as random as it is, and a

@@ -18,9 +18,9 @@ use crate::digest::Digest;
 /// No chunk is larger.
 pub const MAX_CHUNK_BYTES: usize = 256 << 10;
 
-/// Chunks by digest. Each is what its digest says: that is looked at once, on its way in.
+/// Chunks by digest. Each is what its digest says: that is looked at once, on its way in. Copies share all until one is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chunks(BTreeMap<Digest, Arc<[u8]>>);
+pub struct Chunks(Arc<BTreeMap<Digest, Arc<[u8]>>>);
 
 /// A list that can't be cut, or chunks that don't make one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,38 +91,50 @@ impl Chunks {
         if found != digest {
             return Err(ChunkError::Corrupt { digest, found });
         }
-        self.0.insert(digest, content.into());
+        Arc::make_mut(&mut self.0).insert(digest, content.into());
         Ok(())
     }
 
     /// Takes new content, and says its digest.
     pub(crate) fn add(&mut self, content: Vec<u8>) -> Digest {
         let digest = Digest::of(&content);
-        self.0.insert(digest, content.into());
+        Arc::make_mut(&mut self.0).insert(digest, content.into());
         digest
     }
 
     /// Takes all of `others`.
     pub fn append(&mut self, others: Self) {
-        // Few to many, mostly: `BTreeMap::append` would rebuild the many.
-        self.0.extend(others.0);
+        self.merge(Arc::unwrap_or_clone(others.0));
     }
 
     /// Keeps those that `keeps` says.
     pub fn retain(&mut self, mut keeps: impl FnMut(Digest) -> bool) {
-        self.0.retain(|digest, _| keeps(*digest));
+        Arc::make_mut(&mut self.0).retain(|digest, _| keeps(*digest));
     }
 
-    /// Takes those of `digests` that `others` has, and returns the rest. The content is not copied.
+    /// Takes those of `digests` that `others` has, and returns the rest. The content is not copied. Takes least time where `digests` are
+    /// sorted.
     pub fn take_over(&mut self, digests: impl IntoIterator<Item = Digest>, others: &Self) -> Vec<Digest> {
-        let mut rest = Vec::new();
+        let mut digests: Vec<Digest> = digests.into_iter().collect();
+        digests.sort();
+        let (mut found, mut rest) = (Vec::new(), Vec::new());
+        // Many of many, mostly: one walk through both.
+        let mut held = others.0.iter().peekable();
         for digest in digests {
-            match others.0.get(&digest) {
-                Some(content) => drop(self.0.insert(digest, Arc::clone(content))),
-                None => rest.push(digest),
+            while held.next_if(|(held, _)| **held < digest).is_some() {}
+            match held.peek() {
+                Some((held, content)) if **held == digest => found.push((digest, Arc::clone(content))),
+                _ => rest.push(digest),
             }
         }
+        self.merge(found.into_iter().collect());
         rest
+    }
+
+    fn merge(&mut self, mut others: BTreeMap<Digest, Arc<[u8]>>) {
+        let chunks = Arc::make_mut(&mut self.0);
+        // `BTreeMap::append` makes both anew.
+        if others.len() > chunks.len() / 8 { chunks.append(&mut others) } else { chunks.extend(others) }
     }
 
     /// The content of that digest.
@@ -148,6 +160,11 @@ impl Chunks {
     /// All with their content, sorted by digest.
     pub fn iter(&self) -> impl Iterator<Item = (Digest, &[u8])> {
         self.0.iter().map(|(digest, content)| (*digest, &**content))
+    }
+
+    /// How many bytes they have together.
+    pub fn bytes(&self) -> usize {
+        self.0.values().map(|content| content.len()).sum()
     }
 
     /// How many there are.

@@ -1,19 +1,15 @@
 //! Manifest and chunks → [`Plan`].
 
-use std::collections::BTreeSet;
-
 use prost::Message;
 use selvedge_topology::model::NodeRole;
 use selvedge_topology::names::NodeName;
 use selvedge_topology::plan::{Block, BlockPlan, Plan};
 use selvedge_topology::timeouts::Timeouts;
 
-use super::parts::{self, Own};
+use super::parts::Own;
 use super::pieces::Pieces;
-use super::{
-    FORMAT, MAX_PLAN_BYTES, MAX_PLAN_CHUNKS, MAX_PLAN_NAMES, PlanDecodeError, demands, verify, wire_form,
-};
-use crate::chunks::{Chunks, DigestList, digests_from_wire, digests_to_wire, each};
+use super::{FORMAT, MAX_PLAN_BYTES, MAX_PLAN_CHUNKS, MAX_PLAN_NAMES, PlanDecodeError, demands, wire_form};
+use crate::chunks::{Chunks, DigestList, digests_from_wire, digests_to_wire};
 use crate::convert::{DecodeError, name, node_role_from_wire, node_role_to_wire, present};
 use crate::digest::Digest;
 use crate::wire;
@@ -87,7 +83,11 @@ impl Manifest {
 
     /// Which chunks there are beside the lists. `chunks` has the lists, and may have more.
     pub fn outline(&self, chunks: &Chunks) -> Result<Outline<'_>, PlanDecodeError> {
-        Ok(Outline { manifest: self, shared: self.shared.read(chunks, MAX_PLAN_CHUNKS)? })
+        let shared = self.shared.read(chunks, MAX_PLAN_CHUNKS)?;
+        let mut each: Vec<Digest> = self.own.iter().chain(&shared).copied().collect();
+        each.sort_unstable();
+        each.dedup();
+        Ok(Outline { manifest: self, shared, each })
     }
 
     /// Adds all chunks of the plan to `chunks`, from wherever `get` has those that are not there yet.
@@ -103,7 +103,7 @@ impl Manifest {
             Ok(())
         };
         self.lists().try_for_each(|digest| take(chunks, digest))?;
-        let parts = self.outline(chunks)?.chunks();
+        let parts = self.outline(chunks)?.each;
         parts.into_iter().try_for_each(|digest| take(chunks, digest))
     }
 
@@ -118,12 +118,14 @@ impl Manifest {
 pub struct Outline<'a> {
     manifest: &'a Manifest,
     shared: Vec<Digest>,
+    /// The chunks of both, sorted, each once.
+    each: Vec<Digest>,
 }
 
 impl Outline<'_> {
-    /// The chunks that hold the plan itself, each once.
-    pub fn chunks(&self) -> BTreeSet<Digest> {
-        self.manifest.own.iter().chain(&self.shared).copied().collect()
+    /// The chunks that hold the plan itself, sorted, each once.
+    pub fn chunks(&self) -> Vec<Digest> {
+        self.each.clone()
     }
 
     /// Puts the plan together and checks that it is one. `chunks` may hold more than is needed.
@@ -134,30 +136,36 @@ impl Outline<'_> {
     /// As [`Outline::plan`], reading only what is not in the plan before, which is in `pieces`.
     pub fn plan_after(&self, chunks: &Chunks, pieces: &mut Pieces) -> Result<Plan, PlanDecodeError> {
         let Manifest { node, role, timeouts, own: names, shared: _ } = self.manifest;
-        // A chunk that is named again is read again: its bytes count as often.
-        let all = names.iter().chain(&self.shared).filter_map(|digest| chunks.get(*digest));
-        check_size(all.map(<[u8]>::len).sum())?;
-        let mut own = Own::default();
-        each(names.iter().copied(), chunks, |part| parts::take_own(&mut own, part))?;
+        self.check_size(chunks)?;
+        let own = pieces.own(names, chunks, |own| {
+            let Own { ports, demands, workloads, lists } = own;
+            let Block { addresses, rows, sets, rules, identities } = lists;
+            Plan {
+                node: node.clone(),
+                role: *role,
+                timeouts: *timeouts,
+                ports,
+                demands: demands::join(demands),
+                workloads,
+                addresses: addresses.into(),
+                rows: rows.into(),
+                sets: sets.into(),
+                rules: rules.into(),
+                identities: identities.into(),
+            }
+        })?;
+        let own = Plan { node: node.clone(), role: *role, timeouts: *timeouts, ..own };
         let shared = pieces.read(&self.shared, chunks)?;
-        let Own { ports, demands, workloads, lists } = own;
-        let Block { addresses, rows, sets, rules, identities } = lists;
-        let own = Plan {
-            node: node.clone(),
-            role: *role,
-            timeouts: *timeouts,
-            ports,
-            demands: demands::join(demands),
-            workloads,
-            addresses,
-            rows,
-            sets,
-            rules,
-            identities,
-        };
-        let plan = pieces.join(BlockPlan { own, shared });
-        verify::verify(&plan)?;
-        Ok(plan)
+        Ok(pieces.join(BlockPlan { own, shared })?)
+    }
+
+    /// Checks that the chunks are not too large together. One that is named again is read again: its bytes count as often.
+    fn check_size(&self, chunks: &Chunks) -> Result<(), PlanDecodeError> {
+        let names = || self.manifest.own.iter().chain(&self.shared);
+        if names().count() == self.each.len() && chunks.bytes() <= MAX_PLAN_BYTES {
+            return Ok(());
+        }
+        check_size(names().filter_map(|digest| chunks.get(*digest)).map(<[u8]>::len).sum())
     }
 }
 

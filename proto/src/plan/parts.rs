@@ -28,17 +28,17 @@ pub(super) fn of_block(block: &Block) -> impl Iterator<Item = PlanPart> {
 }
 
 fn lists<'a>(
-    addresses: &'a [PlanAddress],
-    rows: &'a [PlanRow],
-    sets: &'a [PlanSet],
-    rules: &'a [PlanRule],
-    identities: &'a [PlanIdentity],
-) -> impl Iterator<Item = Part> + use<'a> {
-    let addresses = addresses.iter().map(wire_form::address_to_wire).map(Part::Address);
-    let rows = rows.iter().flat_map(wire_form::row_to_wire).map(Part::Row);
-    let sets = sets.iter().flat_map(wire_form::set_to_wire).map(Part::Set);
-    let rules = rules.iter().map(wire_form::rule_to_wire).map(Part::Rule);
-    let identities = identities.iter().map(wire_form::identity_to_wire).map(Part::Identity);
+    addresses: impl IntoIterator<Item = &'a PlanAddress>,
+    rows: impl IntoIterator<Item = &'a PlanRow>,
+    sets: impl IntoIterator<Item = &'a PlanSet>,
+    rules: impl IntoIterator<Item = &'a PlanRule>,
+    identities: impl IntoIterator<Item = &'a PlanIdentity>,
+) -> impl Iterator<Item = Part> {
+    let addresses = addresses.into_iter().map(wire_form::address_to_wire).map(Part::Address);
+    let rows = rows.into_iter().flat_map(wire_form::row_to_wire).map(Part::Row);
+    let sets = sets.into_iter().flat_map(wire_form::set_to_wire).map(Part::Set);
+    let rules = rules.into_iter().map(wire_form::rule_to_wire).map(Part::Rule);
+    let identities = identities.into_iter().map(wire_form::identity_to_wire).map(Part::Identity);
     addresses.chain(rows).chain(sets).chain(rules).chain(identities)
 }
 

@@ -8,7 +8,7 @@ use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::L4Key;
 use selvedge_topology::model::{Direction, PortRole, RuleId};
 use selvedge_topology::names::{PortName, WorkloadName};
-use selvedge_topology::plan::{Plan, PlanRow, PlanSet, PlanWorkload, SetId};
+use selvedge_topology::plan::{Keyed, Plan, PlanRow, PlanSet, PlanWorkload, Runs, SetId};
 use selvedge_topology::timeouts::{Bounds, Seconds, Timeouts};
 
 /// What does not hold.
@@ -143,7 +143,7 @@ pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
         role: _,
         timeouts,
         ports,
-        demands,
+        demands: _,
         workloads,
         addresses,
         rows,
@@ -159,23 +159,72 @@ pub(super) fn verify(plan: &Plan) -> Result<(), PlanError> {
     sorted("rules", rules, |rule| rule.id, ToString::to_string)?;
     sorted("identities", identities, |identity| identity.identity, ToString::to_string)?;
     verify_timeouts(timeouts)?;
-    if let Some(port) = ports.iter().find(|port| port.role == PortRole::Management) {
-        return Err(PlanError::ManagementPort { port: port.name.clone() });
-    }
-    let has = |name: &PortName| ports.iter().any(|port| port.name == *name);
-    if let Some(port) = demands.ports.keys().find(|port| !has(port)) {
-        return Err(PlanError::DemandPort { port: port.clone() });
-    }
+    verify_ports(plan)?;
     if let Some(mapped) = addresses.iter().find(|address| is_mapped(address.prefix)) {
         return Err(PlanError::MappedAddress { prefix: mapped.prefix });
     }
     workloads.iter().try_for_each(|workload| verify_workload(workload, plan))?;
     verify_owners(workloads)?;
-    let subjects: BTreeSet<Identity> = workloads.iter().map(|workload| workload.identity).collect();
-    let set_ids: BTreeSet<SetId> = sets.iter().map(|set| set.id).collect();
-    rows.iter().try_for_each(|row| verify_row(row, &subjects, &set_ids))?;
-    let rule_ids: BTreeSet<RuleId> = rules.iter().map(|rule| rule.id).collect();
-    sets.iter().try_for_each(|set| verify_set(set, &rule_ids))
+    let subjects = subjects(plan);
+    rows.iter().try_for_each(|row| verify_row(row, &subjects, plan))?;
+    sets.iter().try_for_each(|set| verify_set(set, plan))
+}
+
+/// Whether all of that holds of `plan`, when it did of `before`, and both are sorted: by looking at what `before` does not say. A no may
+/// be too careful.
+pub(super) fn still_holds(before: &Plan, plan: &Plan) -> bool {
+    let Plan { node: _, role: _, timeouts, ports, demands: _, workloads, .. } = plan;
+    let is_sorted = sorted("ports", ports, |port| &port.name, ToString::to_string).is_ok()
+        && sorted("workloads", workloads, |workload| &workload.name, ToString::to_string).is_ok();
+    let subjects = subjects(plan);
+    is_sorted
+        && verify_timeouts(timeouts).is_ok()
+        && verify_ports(plan).is_ok()
+        && workloads.iter().all(|workload| verify_workload(workload, plan).is_ok())
+        && verify_owners(workloads).is_ok()
+        && plan.rows.iter().all(|row| subjects.contains(&row.subject))
+        && of_lists(before, plan, &subjects)
+}
+
+/// The part that is of long lists.
+fn of_lists(before: &Plan, plan: &Plan, subjects: &BTreeSet<Identity>) -> bool {
+    let [_, addresses] = Runs::unshared(&before.addresses, &plan.addresses);
+    let [_, rows] = Runs::unshared(&before.rows, &plan.rows);
+    let [old_sets, sets] = Runs::unshared(&before.sets, &plan.sets);
+    let [old_rules, _] = Runs::unshared(&before.rules, &plan.rules);
+    // What the others named was there, and may be gone.
+    let no_sets = gone(&old_sets, &plan.sets);
+    let no_rules = gone(&old_rules, &plan.rules);
+    let misses_set = |row: &PlanRow| !no_sets.is_empty() && named(row).any(|set| no_sets.contains(&set));
+    let misses_rule = |set: &PlanSet| {
+        !no_rules.is_empty() && set.intervals.iter().any(|of| no_rules.contains(&of.decision.rule))
+    };
+    !addresses.concat().iter().any(|address| is_mapped(address.prefix))
+        && !plan.rows.iter().any(misses_set)
+        && !plan.sets.iter().any(misses_rule)
+        && rows.concat().iter().all(|row| verify_row(row, subjects, plan).is_ok())
+        && sets.concat().iter().all(|set| verify_set(set, plan).is_ok())
+}
+
+/// The keys of those in `old` that are not in `list` any more.
+fn gone<T: Keyed>(old: &[&[T]], list: &Runs<T>) -> BTreeSet<T::Key> {
+    let keys = old.iter().copied().flatten().map(Keyed::key);
+    keys.filter(|key| list.with_key(key).is_none()).collect()
+}
+
+fn subjects(plan: &Plan) -> BTreeSet<Identity> {
+    plan.workloads.iter().map(|workload| workload.identity).collect()
+}
+
+fn verify_ports(plan: &Plan) -> Result<(), PlanError> {
+    if let Some(port) = plan.ports.iter().find(|port| port.role == PortRole::Management) {
+        return Err(PlanError::ManagementPort { port: port.name.clone() });
+    }
+    let has = |name: &PortName| plan.ports.iter().any(|port| port.name == *name);
+    match plan.demands.ports.keys().find(|port| !has(port)) {
+        Some(port) => Err(PlanError::DemandPort { port: port.clone() }),
+        None => Ok(()),
+    }
 }
 
 fn verify_timeouts(timeouts: &Timeouts) -> Result<(), PlanError> {
@@ -198,14 +247,11 @@ fn verify_workload(workload: &PlanWorkload, plan: &Plan) -> Result<(), PlanError
     }
     for address in addresses {
         let prefix = IpNet::from(*address);
-        let known = plan.addresses.binary_search_by(|entry| entry.prefix.cmp(&prefix));
-        if !known.is_ok_and(|index| plan.addresses[index].identity == identity) {
+        if plan.entry(&prefix).is_none_or(|entry| entry.identity != identity) {
             return Err(PlanError::WorkloadAddress { workload, address: *address, identity });
         }
     }
-    let has_row = |direction: &Direction| {
-        plan.rows.binary_search_by(|row| (row.subject, row.direction).cmp(&(identity, *direction))).is_ok()
-    };
+    let has_row = |direction: &Direction| plan.rows.with_key(&(identity, *direction)).is_some();
     match Direction::BOTH.into_iter().find(|direction| !has_row(direction)) {
         Some(direction) => Err(PlanError::NoRow { workload, direction }),
         None => Ok(()),
@@ -234,8 +280,8 @@ fn is_mapped(prefix: IpNet) -> bool {
     }
 }
 
-fn verify_row(row: &PlanRow, subjects: &BTreeSet<Identity>, sets: &BTreeSet<SetId>) -> Result<(), PlanError> {
-    let PlanRow { subject, direction, default, peers } = row;
+fn verify_row(row: &PlanRow, subjects: &BTreeSet<Identity>, plan: &Plan) -> Result<(), PlanError> {
+    let PlanRow { subject, direction, default: _, peers } = row;
     let (subject, direction) = (*subject, *direction);
     if !subjects.contains(&subject) {
         return Err(PlanError::StrayRow { subject });
@@ -244,14 +290,18 @@ fn verify_row(row: &PlanRow, subjects: &BTreeSet<Identity>, sets: &BTreeSet<SetI
     if peers.first().is_some_and(|(class, _)| *class == Class(0)) {
         return Err(PlanError::ReservedClass { subject, direction });
     }
-    let mut named = peers.iter().map(|(_, set)| set).chain([default]);
-    match named.find(|set| !sets.contains(set)) {
-        Some(set) => Err(PlanError::NoSet { subject, direction, set: *set }),
+    match named(row).find(|set| plan.sets.with_key(set).is_none()) {
+        Some(set) => Err(PlanError::NoSet { subject, direction, set }),
         None => Ok(()),
     }
 }
 
-fn verify_set(set: &PlanSet, rules: &BTreeSet<RuleId>) -> Result<(), PlanError> {
+/// The decision lists that a row names.
+fn named(row: &PlanRow) -> impl Iterator<Item = SetId> {
+    row.peers.iter().map(|(_, set)| *set).chain([row.default])
+}
+
+fn verify_set(set: &PlanSet, plan: &Plan) -> Result<(), PlanError> {
     let PlanSet { id, intervals } = set;
     let set = *id;
     if intervals.first().is_none_or(|interval| interval.first != L4Key::FIRST) {
@@ -262,21 +312,26 @@ fn verify_set(set: &PlanSet, rules: &BTreeSet<RuleId>) -> Result<(), PlanError> 
     if let Some(pair) = twice {
         return Err(PlanError::Redundant { set, key: pair[1].first });
     }
-    match intervals.iter().map(|interval| interval.decision.rule).find(|rule| !rules.contains(rule)) {
+    let mut rules = intervals.iter().map(|interval| interval.decision.rule);
+    match rules.find(|rule| plan.rules.with_key(rule).is_none()) {
         Some(rule) => Err(PlanError::NoRule { set, rule }),
         None => Ok(()),
     }
 }
 
 /// Checks that keys ascend strictly.
-fn sorted<'a, T, K: PartialOrd>(
+fn sorted<'a, T: 'a, K: PartialOrd>(
     section: &'static str,
-    list: &'a [T],
+    list: impl IntoIterator<Item = &'a T>,
     key: impl Fn(&'a T) -> K,
     show: impl Fn(&K) -> String,
 ) -> Result<(), PlanError> {
-    match list.windows(2).find(|pair| key(&pair[0]) >= key(&pair[1])) {
-        Some(pair) => Err(PlanError::Order { section, entry: show(&key(&pair[1])) }),
-        None => Ok(()),
+    let mut before = None;
+    for key in list.into_iter().map(key) {
+        if before.is_some_and(|before| before >= key) {
+            return Err(PlanError::Order { section, entry: show(&key) });
+        }
+        before = Some(key);
     }
+    Ok(())
 }

@@ -186,12 +186,15 @@ fn what_breaks_the_promises_of_a_plan_is_refused_by_name() {
         PlanError::ReservedClass { subject: Identity(256), direction: Direction::Ingress }
     );
     assert_eq!(
-        refusal(|plan| drop(plan.rows.remove(1))),
+        refusal(|plan| drop(plan.rows.edit().remove(1))),
         PlanError::NoRow { workload: "web1".parse().unwrap(), direction: Direction::Egress }
     );
     assert_eq!(refusal(|plan| plan.workloads.clear()), PlanError::StrayRow { subject: Identity(256) });
     assert_eq!(refusal(|plan| plan.sets[0].intervals.clear()), PlanError::Incomplete { set: SetId(1) });
-    assert_eq!(refusal(|plan| plan.rules.clear()), PlanError::NoRule { set: SetId(1), rule: RuleId(7) });
+    assert_eq!(
+        refusal(|plan| plan.rules.edit().clear()),
+        PlanError::NoRule { set: SetId(1), rule: RuleId(7) }
+    );
     assert_eq!(
         refusal(|plan| plan.ports[0].role = PortRole::Management),
         PlanError::ManagementPort { port: "p0".parse().unwrap() }
@@ -204,7 +207,7 @@ fn what_breaks_the_promises_of_a_plan_is_refused_by_name() {
         refusal(|plan| plan.timeouts.udp = Seconds(1)),
         PlanError::Timeout { kind: "udp", time: Seconds(1), least: UDP.least, most: UDP.most }
     );
-    assert!(matches!(refusal(|plan| plan.addresses.clear()), PlanError::WorkloadAddress { .. }));
+    assert!(matches!(refusal(|plan| plan.addresses.edit().clear()), PlanError::WorkloadAddress { .. }));
     let twin = |name: &str| PlanWorkload { name: name.parse().unwrap(), ..small().workloads.remove(0) };
     assert_eq!(
         refusal(|plan| plan.workloads.push(twin("web2"))),
@@ -220,14 +223,16 @@ fn what_breaks_the_promises_of_a_plan_is_refused_by_name() {
         class: Class(257),
     };
     assert_eq!(
-        refusal(|plan| plan.addresses.push(mapped.clone())),
+        refusal(|plan| plan.addresses.edit().push(mapped.clone())),
         PlanError::MappedAddress { prefix: mapped.prefix }
     );
     assert_eq!(
         refusal(|plan| {
             let default = SetId(2);
-            plan.sets.push(PlanSet { id: default, ..plan.sets[0].clone() });
-            plan.rows.push(PlanRow { default, ..plan.rows[0].clone() });
+            let set = PlanSet { id: default, ..plan.sets[0].clone() };
+            plan.sets.edit().push(set);
+            let row = PlanRow { default, ..plan.rows[0].clone() };
+            plan.rows.edit().push(row);
         }),
         PlanError::Order { section: "rows", entry: "256 ingress".into() }
     );

@@ -13,7 +13,7 @@ use selvedge_topology::labels::Labels;
 use selvedge_topology::model::{Action, Direction, NodeRole, PortRole, RuleId};
 use selvedge_topology::plan::{
     Block, BlockPlan, Decision, Outcome, Plan, PlanAddress, PlanIdentity, PlanInterval, PlanPort, PlanRow,
-    PlanRule, PlanSet, PlanWorkload, SetId,
+    PlanRule, PlanSet, PlanWorkload, Runs, SetId,
 };
 use selvedge_topology::timeouts::{Seconds, Timeouts};
 
@@ -115,11 +115,11 @@ pub(super) fn plan(u: &mut Unstructured) -> Result<Plan> {
             PlanPort { name: "eth0".parse().unwrap(), role: PortRole::Uplink },
             PlanPort { name: "p0".parse().unwrap(), role: PortRole::Workload },
         ],
-        rows: rows(u, &sets, &subjects)?,
+        rows: rows(u, &sets, &subjects)?.into(),
         workloads,
-        addresses,
-        sets,
-        rules,
+        addresses: addresses.into(),
+        sets: sets.into(),
+        rules: rules.into(),
         identities: identities
             .into_iter()
             .map(|number| PlanIdentity {
@@ -158,11 +158,11 @@ impl Dice {
     /// Copies what is in `own` to some of the blocks, and takes half of that away from it.
     fn scatter<T: Clone>(
         &mut self,
-        own: &mut Vec<T>,
+        own: &mut Runs<T>,
         blocks: &mut [Block],
         list: impl Fn(&mut Block) -> &mut Vec<T>,
     ) {
-        own.retain(|entry| {
+        own.edit().retain(|entry| {
             let copies = self.below(3);
             for _ in 0..copies {
                 let index = self.below(blocks.len());
@@ -195,8 +195,14 @@ pub(super) fn split(u: &mut Unstructured) -> Result<(Plan, BlockPlan)> {
 
 /// All of a plan that can be shared.
 pub(super) fn block_of(plan: &Plan) -> Block {
-    let Plan { addresses, rows, sets, rules, identities, .. } = plan.clone();
-    Block { addresses, rows, sets, rules, identities }
+    let Plan { addresses, rows, sets, rules, identities, .. } = plan;
+    Block {
+        addresses: addresses.to_vec(),
+        rows: rows.to_vec(),
+        sets: sets.to_vec(),
+        rules: rules.to_vec(),
+        identities: identities.to_vec(),
+    }
 }
 
 /// A plan with one of everything.
@@ -222,14 +228,16 @@ pub(super) fn small() -> Plan {
             port: "p0".parse().unwrap(),
             addresses: ["10.0.0.1".parse().unwrap()].into(),
         }],
-        addresses: vec![PlanAddress {
+        addresses: [PlanAddress {
             prefix: "10.0.0.1/32".parse().unwrap(),
             identity: Identity(256),
             class: Class(256),
-        }],
-        rows: vec![row(Direction::Ingress), row(Direction::Egress)],
-        sets: vec![PlanSet { id: SetId(1), intervals: vec![PlanInterval { first: L4Key::FIRST, decision }] }],
-        rules: vec![rule],
-        identities: vec![],
+        }]
+        .into(),
+        rows: [row(Direction::Ingress), row(Direction::Egress)].into(),
+        sets: [PlanSet { id: SetId(1), intervals: vec![PlanInterval { first: L4Key::FIRST, decision }] }]
+            .into(),
+        rules: [rule].into(),
+        identities: Runs::default(),
     }
 }

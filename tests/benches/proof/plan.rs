@@ -75,10 +75,10 @@ pub(crate) fn plan(subjects: u8, peers: u16) -> Result<Plan> {
         ],
         workloads,
         addresses: ours.iter().chain(&theirs).map(|(ip, identity)| address(*ip, *identity)).collect(),
-        rows,
+        rows: rows.into(),
         sets: (0..8).map(list).collect(),
-        rules: vec![rule(1), rule(2)],
-        identities: Vec::new(),
+        rules: [rule(1), rule(2)].into(),
+        identities: Vec::new().into(),
     })
 }
 
@@ -87,11 +87,13 @@ pub(crate) fn large(size: u32) -> Result<Plan> {
     const SUBJECTS: u8 = 20;
     let peers = size / u32::from(SUBJECTS) / 2 * 3 / 2;
     let mut plan = plan(SUBJECTS, peers as u16)?;
+    let mut addresses = plan.addresses.edit();
     for number in 0..size {
         let [_, high, middle, low] = number.to_be_bytes();
         let identity = Identity(1_000 + number % peers);
         let prefix = IpAddr::from([11, high, middle, low]).into();
-        plan.addresses.push(PlanAddress { prefix, identity, class: identity.into() });
+        addresses.push(PlanAddress { prefix, identity, class: identity.into() });
     }
+    drop(addresses);
     Ok(plan)
 }

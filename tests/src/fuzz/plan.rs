@@ -130,11 +130,11 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
 fn in_blocks(plan: &Plan) -> BlockPlan {
     let mut own = plan.clone();
     let block = Block {
-        addresses: mem::take(&mut own.addresses),
-        rows: mem::take(&mut own.rows),
-        sets: mem::take(&mut own.sets),
-        rules: mem::take(&mut own.rules),
-        identities: mem::take(&mut own.identities),
+        addresses: mem::take(&mut own.addresses).to_vec(),
+        rows: mem::take(&mut own.rows).to_vec(),
+        sets: mem::take(&mut own.sets).to_vec(),
+        rules: mem::take(&mut own.rules).to_vec(),
+        identities: mem::take(&mut own.identities).to_vec(),
     };
     BlockPlan { own, shared: vec![Arc::new(block)] }
 }
@@ -158,8 +158,8 @@ fn with_a_mapped_address(plan: &Plan) -> Plan {
     });
     if let Some((v4, address)) = v4 {
         let prefix = IpNet::from(IpAddr::from(v4.to_ipv6_mapped()));
-        plan.addresses.push(PlanAddress { prefix, identity: Identity(9), ..address });
-        plan.addresses.sort();
+        plan.addresses.edit().push(PlanAddress { prefix, identity: Identity(9), ..address });
+        plan.addresses.edit().sort();
     }
     plan
 }

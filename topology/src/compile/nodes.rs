@@ -10,7 +10,7 @@ use crate::demands::Demands;
 use crate::identity::{Class, Identity};
 use crate::model::{Attachment, Endpoint, Fabric, Node, PortRole, Workload};
 use crate::names::PortName;
-use crate::plan::{Plan, PlanAddress, PlanPort, PlanWorkload};
+use crate::plan::{Plan, PlanAddress, PlanPort, PlanWorkload, Runs};
 
 /// One node with an agent.
 #[derive(Debug)]
@@ -37,11 +37,11 @@ impl NodePart {
             ports: ports.map(|(name, role)| PlanPort { name: name.clone(), role: *role }).collect(),
             demands: demands(node, fabric),
             workloads: Vec::new(),
-            addresses: Vec::new(),
-            rows: Vec::new(),
-            sets: Vec::new(),
-            rules: Vec::new(),
-            identities: Vec::new(),
+            addresses: Runs::default(),
+            rows: Runs::default(),
+            sets: Runs::default(),
+            rules: Runs::default(),
+            identities: Runs::default(),
         };
         let (hosts, subjects) = (node.addresses.clone(), BTreeMap::new());
         Self { own: Arc::new(own), hosts, subjects, named: Vec::new(), peers: Vec::new() }
@@ -83,7 +83,7 @@ impl NodePart {
         });
         let mut addresses: Vec<PlanAddress> = hosts.chain(workloads).collect();
         addresses.sort();
-        Arc::make_mut(&mut self.own).addresses = addresses;
+        Arc::make_mut(&mut self.own).addresses = addresses.into();
     }
 
     /// Whether its rows name one of `classes`.

@@ -6,7 +6,7 @@ use std::{array, fmt};
 
 use ipnet::IpNet;
 
-use super::{Block, Plan, PlanAddress, PlanPort, PlanRow, PlanRule, PlanSet, PlanWorkload};
+use super::{Block, Plan, PlanAddress, PlanRow, PlanSet};
 use crate::names::NodeName;
 
 /// A table that a plan can be too large for.
@@ -78,7 +78,7 @@ impl Table {
 
     /// Entries that `plan` needs.
     pub fn needed(self, plan: &Plan) -> usize {
-        Needs::of(plan.into()).of_table(self)
+        plan.needs().of_table(self)
     }
 }
 
@@ -92,29 +92,41 @@ impl Needs {
         self.0[table as usize]
     }
 
-    fn of(plan: Entries<'_>) -> Self {
-        let mut needs = Self::default();
-        let mut add = |table: Table, count| needs.0[table as usize] += count;
-        let mut lengths = BTreeSet::new();
-        for PlanAddress { prefix, .. } in plan.addresses {
+    fn add(&mut self, table: Table, count: usize) {
+        self.0[table as usize] += count;
+    }
+
+    /// Ends at most: one for each pair of identity and class that differ. What has an entry is told from an identity by the highest
+    /// bit, so one with that bit would need an entry too.
+    fn add_addresses<'a>(&mut self, addresses: impl IntoIterator<Item = &'a PlanAddress>) {
+        const INDEXED: u32 = 1 << 31;
+        let (mut lengths, mut ends) = (BTreeSet::new(), BTreeSet::new());
+        for PlanAddress { prefix, identity, class } in addresses {
             let table = match (prefix, is_host(prefix)) {
                 (IpNet::V4(_), true) => Table::Ipv4,
                 (IpNet::V6(_), true) => Table::Ipv6,
                 (IpNet::V4(_), false) => Table::Ipv4Prefixes,
                 (IpNet::V6(_), false) => Table::Ipv6Prefixes,
             };
-            add(table, 1);
+            self.add(table, 1);
             if table == Table::Ipv6Prefixes {
                 lengths.insert(prefix.prefix_len());
             }
+            if identity.0 != class.0 || !(1..INDEXED).contains(&identity.0) {
+                ends.insert((identity.0, class.0));
+            }
         }
-        add(Table::PrefixLengths, lengths.len());
-        add(Table::Ends, ends(plan));
-        add(Table::Policies, plan.rows.iter().map(|row| 1 + row.peers.len()).sum());
-        add(Table::Intervals, plan.sets.iter().map(in_array).sum());
-        add(Table::Rules, plan.rules.len());
-        add(Table::Ports, plan.ports.len());
-        needs
+        self.add(Table::PrefixLengths, lengths.len());
+        self.add(Table::Ends, ends.len());
+    }
+
+    fn add_policy<'a>(
+        &mut self,
+        rows: impl IntoIterator<Item = &'a PlanRow>,
+        sets: impl IntoIterator<Item = &'a PlanSet>,
+    ) {
+        self.add(Table::Policies, rows.into_iter().map(|row| 1 + row.peers.len()).sum());
+        self.add(Table::Intervals, sets.into_iter().map(in_array).sum());
     }
 
     pub(crate) fn fit(self) -> bool {
@@ -128,31 +140,6 @@ impl Sum for Needs {
     }
 }
 
-/// What becomes entries of tables: of a plan, or of a part of one.
-#[derive(Clone, Copy, Default)]
-struct Entries<'a> {
-    addresses: &'a [PlanAddress],
-    rows: &'a [PlanRow],
-    sets: &'a [PlanSet],
-    rules: &'a [PlanRule],
-    ports: &'a [PlanPort],
-    workloads: &'a [PlanWorkload],
-}
-
-impl<'a> From<&'a Plan> for Entries<'a> {
-    fn from(plan: &'a Plan) -> Self {
-        let Plan { addresses, rows, sets, rules, ports, workloads, .. } = plan;
-        Self { addresses, rows, sets, rules, ports, workloads }
-    }
-}
-
-impl<'a> From<&'a Block> for Entries<'a> {
-    fn from(block: &'a Block) -> Self {
-        let Block { addresses, rows, sets, rules, identities: _ } = block;
-        Self { addresses, rows, sets, rules, ..Self::default() }
-    }
-}
-
 /// Intervals of a list that go into the table of intervals: a short list is in the policy entries that name it.
 pub(crate) fn in_array(set: &PlanSet) -> usize {
     const INLINE: usize = 3;
@@ -162,16 +149,6 @@ pub(crate) fn in_array(set: &PlanSet) -> usize {
 
 fn is_host(prefix: &IpNet) -> bool {
     prefix.prefix_len() == prefix.max_prefix_len()
-}
-
-/// At most: one for each pair of identity and class that differ, and one for each address behind the node. What has an entry is
-/// told from an identity by the highest bit, so one with that bit would need an entry too.
-fn ends(plan: Entries<'_>) -> usize {
-    const INDEXED: u32 = 1 << 31;
-    let pairs = plan.addresses.iter().map(|address| (address.identity.0, address.class.0));
-    let differ = |(identity, class): &(u32, u32)| identity != class || !(1..INDEXED).contains(identity);
-    let shared: BTreeSet<(u32, u32)> = pairs.filter(differ).collect();
-    shared.len() + plan.workloads.iter().map(|workload| workload.addresses.len()).sum::<usize>()
 }
 
 impl fmt::Display for Table {
@@ -210,14 +187,27 @@ pub struct CapacityError {
 impl Block {
     /// What it needs.
     pub fn needs(&self) -> Needs {
-        Needs::of(self.into())
+        let Self { addresses, rows, sets, rules, identities: _ } = self;
+        let mut needs = Needs::default();
+        needs.add_addresses(addresses);
+        needs.add_policy(rows, sets);
+        needs.add(Table::Rules, rules.len());
+        needs
     }
 }
 
 impl Plan {
     /// What it needs.
     pub fn needs(&self) -> Needs {
-        Needs::of(self.into())
+        let Self { addresses, rows, sets, rules, ports, workloads, .. } = self;
+        let mut needs = Needs::default();
+        needs.add_addresses(addresses);
+        needs.add_policy(rows, sets);
+        needs.add(Table::Rules, rules.len());
+        needs.add(Table::Ports, ports.len());
+        // One for each address behind the node.
+        needs.add(Table::Ends, workloads.iter().map(|workload| workload.addresses.len()).sum());
+        needs
     }
 
     /// Whether it fits every table; if not, the first that is too small.

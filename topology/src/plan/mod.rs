@@ -3,6 +3,8 @@
 mod blocks;
 mod capacity;
 mod index;
+mod joined;
+mod runs;
 mod text;
 
 use std::collections::BTreeSet;
@@ -24,6 +26,8 @@ pub use blocks::{Block, BlockPlan};
 pub(crate) use capacity::in_array;
 pub use capacity::{CapacityError, Needs, Table};
 pub use index::{PlanIndex, PolicyIndex};
+pub use joined::Joined;
+pub use runs::{Editing, Iter, Keyed, Runs};
 
 /// A fabric-wide, monotonic number of one complete desired state. The first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,7 +42,8 @@ impl fmt::Display for Generation {
 
 /// What one node enforces. It does not say its generation: equal plans of two generations are equal bytes.
 ///
-/// All lists are sorted by their first field and without duplicates, so that equal meaning is equal content.
+/// All lists are sorted by their first field and without duplicates, so that equal meaning is equal content. The long ones are in runs,
+/// which the plans of a node share as far as they say the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The node.
@@ -54,15 +59,15 @@ pub struct Plan {
     /// The workloads it enforces for.
     pub workloads: Vec<PlanWorkload>,
     /// What the fabric knows of addresses; the longest prefix that holds an address decides. No prefix: world.
-    pub addresses: Vec<PlanAddress>,
+    pub addresses: Runs<PlanAddress>,
     /// Policy of every identity among `workloads`, by subject and direction; exactly one row for each.
-    pub rows: Vec<PlanRow>,
+    pub rows: Runs<PlanRow>,
     /// The decision lists that rows name.
-    pub sets: Vec<PlanSet>,
+    pub sets: Runs<PlanSet>,
     /// The rules that decisions name.
-    pub rules: Vec<PlanRule>,
+    pub rules: Runs<PlanRule>,
     /// The labels of the identities that `addresses` name, for display.
-    pub identities: Vec<PlanIdentity>,
+    pub identities: Runs<PlanIdentity>,
 }
 
 /// A port to enforce at.
@@ -228,8 +233,7 @@ impl Plan {
 
     /// What is said of `prefix` itself, whatever else holds its addresses. [`Plan::addresses`] are sorted.
     pub fn entry(&self, prefix: &IpNet) -> Option<&PlanAddress> {
-        let place = self.addresses.binary_search_by(|entry| entry.prefix.cmp(prefix)).ok()?;
-        self.addresses.get(place)
+        self.addresses.with_key(prefix)
     }
 
     /// What the tables say of a new connection between a `subject` and a `peer`: the plan's own reading, to be

@@ -7,7 +7,7 @@ use selvedge_proto::plan::{EncodedPlan, encode_plan};
 use selvedge_proto::{Summary, Target};
 use selvedge_topology::model::{NodeRole, PortRole};
 use selvedge_topology::names::NodeName;
-use selvedge_topology::plan::{Plan, PlanPort};
+use selvedge_topology::plan::{Plan, PlanPort, Runs};
 
 use super::*;
 
@@ -23,11 +23,11 @@ fn plan(node: &NodeName, rng: &mut Rng) -> EncodedPlan {
         ports: (0..10).filter(|_| rng.bool()).map(port).collect(),
         demands: Default::default(),
         workloads: Vec::new(),
-        addresses: Vec::new(),
-        rows: Vec::new(),
-        sets: Vec::new(),
-        rules: Vec::new(),
-        identities: Vec::new(),
+        addresses: Runs::default(),
+        rows: Runs::default(),
+        sets: Runs::default(),
+        rules: Runs::default(),
+        identities: Runs::default(),
     };
     encode_plan(&plan.into()).unwrap()
 }

@@ -175,7 +175,7 @@ fn a_demand_on_a_kind_of_device_is_one_on_each_of_its_ports() {
 #[test]
 fn a_plan_that_can_not_be_lowered_is_refused_before_its_ports_are_looked_at() {
     let mut plan = Sample::new().plan;
-    plan.sets.clear();
+    plan.sets.edit().clear();
     let refusal = judge(None, offer(&plan, 1, FIRST), &machine(&[])).unwrap_err();
     assert!(matches!(refusal, Refusal::Plan(LowerError::UnknownSet { .. })), "{refusal}");
 }

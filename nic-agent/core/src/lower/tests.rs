@@ -177,7 +177,7 @@ fn an_address_counts_as_one_that_needs_an_entry_of_its_own_where_buckets_have_no
     for (identity, class) in [(1, 1), (256, 256), (256, 1 << 31), (0, 0), (2, 0), (1 << 31, 1 << 31)] {
         let prefix = "10.9.0.1/32".parse().unwrap();
         let (identity, class) = (Identity(identity), Class(class));
-        plan.addresses = vec![PlanAddress { prefix, identity, class }];
+        plan.addresses = [PlanAddress { prefix, identity, class }].into();
         let entry = AddressEntry { identity: identity.0, class: class.0, ifindex: 0 };
         let needed = usize::from(End::elsewhere(&entry).is_none());
         assert_eq!(Table::Ends.needed(&plan), needed, "{entry:?}");
@@ -219,9 +219,9 @@ fn a_plan_larger_than_a_table_is_refused_with_the_table_and_both_numbers() {
         (many(24, MAX_PREFIXES + 1), Table::Ipv4Prefixes),
         (lengths, Table::PrefixLengths),
     ] {
-        plan.addresses = addresses;
+        plan.addresses = addresses.into();
         assert_refused(&plan, table);
-        plan.addresses.pop();
+        plan.addresses.edit().pop();
         assert_eq!(check(&plan), Ok(()), "one less fits");
     }
 }

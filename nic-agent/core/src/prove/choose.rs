@@ -7,7 +7,7 @@ use selvedge_abi::Reason;
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::{L4Key, L4Range, Protocol};
 use selvedge_topology::model::{Direction, PortRole};
-use selvedge_topology::plan::{Decision, Outcome, Plan, PlanRow, PlanSet, PolicyIndex, SetId};
+use selvedge_topology::plan::{Decision, Outcome, Plan, PlanRow, PlanSet, PolicyIndex, Runs, SetId};
 
 use super::ends::{End, Ends, Place, Wanted};
 use super::keys::{any_key, ends_of, keys, starts};
@@ -82,7 +82,7 @@ pub(super) fn choose(
 }
 
 pub(super) struct Chooser<'p> {
-    pub(super) rows: &'p [PlanRow],
+    pub(super) rows: &'p Runs<PlanRow>,
     pub(super) index: PolicyIndex<'p>,
     pub(super) ends: Ends,
     /// Every class that an address or a row names.

@@ -290,7 +290,7 @@ mod tests {
                     identity: Identity::WORLD,
                     class,
                 };
-                plan.addresses.push(entry);
+                plan.addresses.edit().push(entry);
             }
         });
         assert_eq!(of(&ends, RANGE), ["10.0.0.3", "fd00:1::"]);
@@ -312,7 +312,7 @@ mod tests {
                     identity: Identity::WORLD,
                     class,
                 };
-                plan.addresses.push(entry);
+                plan.addresses.edit().push(entry);
             }
         });
         assert_eq!(of(&ends, Class(7)), Vec::<String>::new());

@@ -56,9 +56,10 @@ impl Part {
             .enumerate()
             .flat_map(|(row, of)| of.peers.iter().map(move |(class, _)| (row, *class)))
             .collect();
+        let (first, count) = in_turn(named.len(), turn);
         let mut part = Self {
             of,
-            entries: in_turn(&named, turn).copied().collect(),
+            entries: named[first..].iter().chain(&named).take(count).copied().collect(),
             defaults: Vec::new(),
             classes: BTreeSet::from([Identity::WORLD.into()]),
             prefixes: change.addresses.clone(),
@@ -73,7 +74,8 @@ impl Part {
             }
         }
         part.classes.extend(part.entries.iter().map(|(_, class)| *class));
-        for entry in in_turn(&plan.addresses, turn) {
+        let (first, count) = in_turn(plan.addresses.len(), turn);
+        for entry in plan.addresses.iter_from(first).chain(&plan.addresses).take(count) {
             part.prefixes.insert(entry.prefix);
             part.classes.insert(entry.class);
         }
@@ -154,10 +156,8 @@ fn classes(plan: &Plan) -> Vec<Class> {
     classes
 }
 
-/// Those of `all` whose turn it is.
-fn in_turn<T>(all: &[T], turn: u64) -> impl Iterator<Item = &T> {
-    let count = all.len().min(SAMPLE);
-    let first = turn.wrapping_mul(SAMPLE as u64) % all.len().max(1) as u64;
-    let (before, after) = all.split_at(first as usize);
-    after.iter().chain(before).take(count)
+/// Of so many the first whose turn it is, and how many from there on, going on with the first of all behind the last.
+fn in_turn(all: usize, turn: u64) -> (usize, usize) {
+    let first = turn.wrapping_mul(SAMPLE as u64) % all.max(1) as u64;
+    (first as usize, all.min(SAMPLE))
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use selvedge_abi::{Event, EventKind, Reason};
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::model::{Direction, RuleId};
-use selvedge_topology::plan::{Outcome, PlanAddress, PlanRow, PlanSet, PlanWorkload, SetId};
+use selvedge_topology::plan::{Outcome, PlanAddress, PlanRow, PlanSet, PlanWorkload, Runs, SetId};
 
 use super::*;
 use crate::testing::{APP, RANGE, Sample, WEB, machine, name, rule, set};
@@ -75,14 +75,14 @@ fn every_class_of_a_small_plan_is_tried_or_no_packet_can_be_of_it() {
 fn large() -> Plan {
     let mut plan = Sample::new().plan;
     plan.workloads.clear();
-    plan.addresses.clear();
-    plan.rows.clear();
+    plan.addresses.edit().clear();
+    plan.rows.edit().clear();
     plan.sets = (0..8).map(list).collect();
     plan.rules = (0..64).map(|id| rule(id + 1)).collect();
     for number in 0..20_u8 {
         let (address, identity) =
             (std::net::IpAddr::from([10, 1, 0, number]), Identity(256 + u32::from(number)));
-        plan.addresses.push(PlanAddress { prefix: address.into(), identity, class: identity.into() });
+        plan.addresses.edit().push(PlanAddress { prefix: address.into(), identity, class: identity.into() });
         plan.workloads.push(PlanWorkload {
             name: name(&format!("x{number}")),
             identity,
@@ -93,13 +93,13 @@ fn large() -> Plan {
     let ranges: Vec<Class> = (0..60).map(|number| Class(0x8000_0000 + number)).collect();
     for (number, class) in (0_u8..).zip(&ranges) {
         let prefix = format!("10.{}.0.0/16", 2 + number).parse().unwrap();
-        plan.addresses.push(PlanAddress { prefix, identity: Identity::WORLD, class: *class });
+        plan.addresses.edit().push(PlanAddress { prefix, identity: Identity::WORLD, class: *class });
     }
     for subject in (256..276).map(Identity) {
         for (turn, direction) in Direction::BOTH.into_iter().enumerate() {
             let of = |number: usize| SetId(((subject.0 as usize + turn + number) % 8) as u64);
             let peers = ranges.iter().enumerate().map(|(number, class)| (*class, of(number + 1))).collect();
-            plan.rows.push(PlanRow { subject, direction, default: of(0), peers });
+            plan.rows.edit().push(PlanRow { subject, direction, default: of(0), peers });
         }
     }
     plan
@@ -235,8 +235,12 @@ fn what_the_node_sends_is_tried_where_it_leaves() {
     let host: std::net::IpAddr = "10.9.9.9".parse().unwrap();
     let machine: std::net::IpAddr = "10.9.9.10".parse().unwrap();
     let batch = Identity(258);
-    plan.addresses.push(PlanAddress { prefix: host.into(), identity: Identity::HOST, class: Class(1) });
-    plan.addresses.push(PlanAddress { prefix: machine.into(), identity: batch, class: batch.into() });
+    plan.addresses.edit().push(PlanAddress {
+        prefix: host.into(),
+        identity: Identity::HOST,
+        class: Class(1),
+    });
+    plan.addresses.edit().push(PlanAddress { prefix: machine.into(), identity: batch, class: batch.into() });
     plan.workloads.push(PlanWorkload {
         name: name("batch"),
         identity: batch,
@@ -244,7 +248,7 @@ fn what_the_node_sends_is_tried_where_it_leaves() {
         addresses: [machine].into(),
     });
     let default = plan.rows[0].default;
-    plan.rows.extend(Direction::BOTH.map(|direction| PlanRow {
+    plan.rows.edit().extend(Direction::BOTH.map(|direction| PlanRow {
         subject: batch,
         direction,
         default,
@@ -269,7 +273,7 @@ fn what_the_node_sends_is_tried_where_it_leaves() {
 #[test]
 fn a_plan_for_a_node_without_workloads_needs_no_packet() {
     let mut plan = Sample::new().plan;
-    (plan.workloads, plan.rows) = (Vec::new(), Vec::new());
+    (plan.workloads, plan.rows) = (Vec::new(), Runs::default());
     let (trial, _) = try_all(&plan, LIMIT);
     assert_eq!((trial.cases.len(), trial.coverage), (0, Coverage::default()));
 }

@@ -2,26 +2,24 @@ use selvedge_proto::plan::encode_plan;
 use selvedge_topology::demands::Demands;
 use selvedge_topology::identity::Identity;
 use selvedge_topology::model::NodeRole;
-use selvedge_topology::plan::{Block, BlockPlan, PlanIdentity};
+use selvedge_topology::plan::{Block, BlockPlan, PlanIdentity, Runs};
 use selvedge_topology::timeouts::Timeouts;
 
 use super::*;
 
 fn plan(role: NodeRole) -> Plan {
-    let (ports, workloads, addresses, rows) = (vec![], vec![], vec![], vec![]);
-    let (sets, rules, identities) = (vec![], vec![], vec![]);
     Plan {
         demands: Demands::default(),
         node: "n".parse().unwrap(),
         role,
         timeouts: Timeouts::default(),
-        ports,
-        workloads,
-        addresses,
-        rows,
-        sets,
-        rules,
-        identities,
+        ports: vec![],
+        workloads: vec![],
+        addresses: Runs::default(),
+        rows: Runs::default(),
+        sets: Runs::default(),
+        rules: Runs::default(),
+        identities: Runs::default(),
     }
 }
 

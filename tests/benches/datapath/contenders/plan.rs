@@ -55,9 +55,9 @@ pub(super) fn plan(world: &World) -> Result<Plan> {
         workloads: workloads(world)?,
         addresses: addresses.into_iter().map(entry).collect(),
         rows: rows.collect(),
-        sets: sets(world.denials == Denials::Logged),
+        sets: sets(world.denials == Denials::Logged).into(),
         rules: [(DENY, Action::Deny), (ALLOW, Action::Allow)].map(|(id, action)| rule(id, action)).into(),
-        identities: Vec::new(),
+        identities: Vec::new().into(),
     })
 }
 

@@ -23,7 +23,7 @@ fn plan(port: u32) -> Plan {
         [(0, Outcome::Denied, 100), (http, Outcome::Allowed, 7), (http + 1, Outcome::Denied, 100)];
     plan.sets[1] = set(2, &intervals);
     plan.sets[0] = set(1, &[(0, Outcome::Denied, 100)]);
-    for set in &mut plan.sets {
+    for set in plan.sets.iter_mut() {
         set.intervals.iter_mut().for_each(|interval| interval.decision.logged = false);
     }
     assert_eq!(plan.rows[0].peers[0].0, WEB.into());

@@ -107,7 +107,17 @@ pub(super) fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
     }
     let rules = some(u, &[1, 2, 3, 4, 5_u32], 5)?.into_iter().map(rule).collect();
     let role = *u.choose(&[NodeRole::Host, NodeRole::Switch])?;
-    Ok(Plan { demands, role, ports, workloads, addresses, rows, sets, rules, ..Sample::new().plan })
+    Ok(Plan {
+        demands,
+        role,
+        ports,
+        workloads,
+        addresses: addresses.into(),
+        rows: rows.into(),
+        sets: sets.into(),
+        rules,
+        ..Sample::new().plan
+    })
 }
 
 fn sets(u: &mut Unstructured<'_>) -> Result<Vec<PlanSet>> {
