@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::iter::FlatMap;
-use std::ops::{Deref, DerefMut, Index, IndexMut};
+use std::ops::{Deref, DerefMut, Index, IndexMut, Range};
 use std::sync::Arc;
 use std::{fmt, slice};
 
@@ -124,6 +124,16 @@ impl<T> Runs<T> {
         let first = self.run_of(place).unwrap_or_default();
         let before = self.runs.get(first).map_or(0, |run| run.before);
         self.runs[first..].iter().flat_map(|run| run.entries.iter()).skip(place - before)
+    }
+
+    /// The first place in a range of them where `holds` does not hold; it does at all before that, and at none behind.
+    pub fn partition_point(&self, places: Range<usize>, holds: impl Fn(&T) -> bool) -> usize {
+        let Range { start: mut first, mut end } = places;
+        while first < end {
+            let middle = first + (end - first) / 2;
+            if self.get(middle).is_some_and(&holds) { first = middle + 1 } else { end = middle }
+        }
+        first
     }
 
     fn run_of(&self, place: usize) -> Option<usize> {

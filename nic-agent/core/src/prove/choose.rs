@@ -67,7 +67,7 @@ pub(super) fn choose(
             return part.choose(plan, machine);
         }
     }
-    let mut chooser = Chooser::new(plan, machine, Wanted::All, &BTreeSet::new());
+    let mut chooser = Chooser::whole(plan, machine);
     if chooser.coverage.of <= limit as u64 {
         chooser.everything();
     } else {
@@ -110,7 +110,7 @@ impl<'p> Chooser<'p> {
         let outside = plan.ports.iter().filter(|port| port.role != PortRole::Workload);
         let outside = outside.filter_map(|port| machine.port(&port.name)).map(|port| port.index).next();
         let used = vec![false; ends.all.len()];
-        let mut chooser = Self {
+        Self {
             rows: &plan.rows,
             index,
             ends,
@@ -123,10 +123,15 @@ impl<'p> Chooser<'p> {
             inside: INSIDE,
             cases: Vec::new(),
             coverage: Coverage::default(),
-        };
-        chooser.coverage.of = plan.rows.iter().map(|row| size(&chooser.index, row, &chooser.classes)).sum();
-        chooser.inside = (LIMIT as u64 / chooser.coverage.of.max(1)).clamp(1, INSIDE as u64) as usize;
-        chooser
+        }
+    }
+
+    /// For all of a plan.
+    fn whole(plan: &'p Plan, machine: &Machine) -> Self {
+        let mut whole = Self::new(plan, machine, Wanted::All, &BTreeSet::new());
+        whole.coverage.of = plan.rows.iter().map(|row| size(&whole.index, row, &whole.classes)).sum();
+        whole.inside = (LIMIT as u64 / whole.coverage.of.max(1)).clamp(1, INSIDE as u64) as usize;
+        whole
     }
 
     pub(super) fn set(&self, row: usize, peer: Class) -> Option<&'p PlanSet> {
@@ -353,9 +358,9 @@ pub(super) fn size(index: &PolicyIndex<'_>, row: &PlanRow, classes: &[Class]) ->
 }
 
 /// Those of `classes` that a row's default is for.
-pub(super) fn unnamed<'a>(row: &PlanRow, classes: &'a [Class]) -> impl Iterator<Item = Class> + use<'a> {
-    let named: BTreeSet<Class> = row.peers.iter().map(|(class, _)| *class).collect();
-    classes.iter().copied().filter(move |class| !named.contains(class))
+pub(super) fn unnamed<'a>(row: &'a PlanRow, classes: &'a [Class]) -> impl Iterator<Item = Class> + use<'a> {
+    let is_named = |class: &Class| row.peers.binary_search_by_key(class, |(named, _)| *named).is_ok();
+    classes.iter().copied().filter(move |class| !is_named(class))
 }
 
 /// What the plan says: egress of a source behind this node, then ingress of a destination behind this node.

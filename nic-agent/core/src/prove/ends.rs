@@ -1,14 +1,16 @@
 //! Who a packet can be of: for each prefix of a plan one address that nothing narrower holds.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+use std::ops::Range;
 
 use ipnet::IpNet;
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::model::PortRole;
 use selvedge_topology::plan::Plan;
 
+use super::classes::Recent;
+use super::ground::{Ground, Said, Span};
 use super::packet::family;
 use crate::machine::{IfIndex, Machine};
 
@@ -58,60 +60,69 @@ pub(super) struct Ends {
 pub(super) enum Wanted<'a> {
     /// One of each prefix of the plan.
     All,
-    /// One of each prefix of some classes, and of some prefixes, whether or not the plan has these.
-    Some { classes: &'a BTreeSet<Class>, prefixes: &'a BTreeSet<IpNet> },
+    /// Of some classes as many as are enough, and one of each of some prefixes, whether or not the plan has these.
+    Some {
+        classes: &'a BTreeSet<Class>,
+        prefixes: &'a BTreeSet<IpNet>,
+        /// The place in the plan's addresses from which on those of the classes are taken.
+        from: usize,
+    },
 }
 
-/// An inclusive range of addresses as numbers, in one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    first: u128,
-    last: u128,
-    entry: Entry,
-}
-
-/// What is said of the addresses of a span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entry {
-    /// Who has them.
-    Known(Identity, Class),
-    /// No packet may have them.
-    Unusable,
-    /// Nothing by itself: they are whose what is around them is.
-    Gone,
-}
+/// Addresses of a class and family that are enough, of those that are not behind this node: any of them shows what is decided of the
+/// class.
+const ENOUGH: usize = 4;
 
 impl Ends {
     pub(super) fn new(plan: &Plan, machine: &Machine, wanted: Wanted<'_>) -> Self {
+        debug_assert!(
+            plan.addresses.iter().is_sorted_by(|a, b| a.prefix < b.prefix),
+            "a plan's lists are sorted"
+        );
+        let grounds = [0, 1].map(|family| Ground::new(plan, family, wanted.prefixes()));
         let local = local(plan, machine);
+        let end = |span: &Span| {
+            let address = grounds[usize::from(!span.is_v4())].address(span)?;
+            let Said { identity, class } = span.said;
+            let place = local.get(&address).copied().unwrap_or(Place::Away);
+            Some(End { address, identity, class, place })
+        };
         let mut ends = Self::default();
-        for family in 0..2 {
-            let spans = spans(plan, family, wanted);
-            let asked = places(&spans, wanted.prefixes().copied());
-            let here = places(&spans, local.keys().copied().map(IpNet::from));
-            let mut around: Vec<&Span> = Vec::new();
-            for (index, span) in spans.iter().enumerate() {
-                around
-                    .truncate(around.iter().rposition(|around| around.holds(span)).map_or(0, |top| top + 1));
-                let said = match span.entry {
-                    Entry::Gone => around.last().map_or(Entry::Unusable, |around| around.entry),
-                    said => {
-                        around.push(span);
-                        said
+        match wanted {
+            Wanted::All => {
+                for ground in &grounds {
+                    let Range { start, end: behind } = ground.known;
+                    let known = plan.addresses.iter_from(start).take(behind - start).map(Span::known);
+                    let spans = ground.world.into_iter().chain(known);
+                    spans.filter_map(|span| end(&span)).for_each(|end| ends.add(end));
+                }
+            }
+            Wanted::Some { classes, prefixes, from } => {
+                let here = local.keys().copied().map(IpNet::from).filter_map(|prefix| plan.entry(&prefix));
+                let mut spans: Vec<Span> = here.map(Span::known).collect();
+                let mut classes = classes.clone();
+                if classes.contains(&Said::WORLD.class) {
+                    let worlds = grounds.iter().filter_map(|ground| ground.world);
+                    spans.extend(worlds);
+                    if grounds.iter().all(|ground| ground.world.is_some()) {
+                        classes.remove(&Said::WORLD.class);
                     }
-                };
-                let Entry::Known(identity, class) = said else { continue };
-                let is_asked = asked.binary_search(&index).is_ok();
-                if !is_asked && !wanted.includes(class) && here.binary_search(&index).is_err() {
-                    continue;
                 }
-                let Some(number) = free(span, &spans[index + 1..]) else { continue };
-                let address = address(number, span.is_v4());
-                let place = local.get(&address).copied().unwrap_or(Place::Away);
-                if is_asked {
-                    ends.of_prefixes.push(ends.all.len());
+                spans.extend(enough(plan, &classes, from, |span| {
+                    end(span).is_some_and(|end| !end.is_local())
+                }));
+                let asked = prefixes.iter().map(|prefix| match plan.entry(prefix) {
+                    Some(entry) => Span::known(entry),
+                    None => Span::of(prefix, around(plan, prefix)),
+                });
+                let spans = spans.into_iter().map(|span| (span, false)).chain(asked.map(|span| (span, true)));
+                let each = spans.filter_map(|(span, is_asked)| {
+                    Some(((!span.is_v4(), span.order()), (end(&span)?, is_asked)))
+                });
+                for (end, is_asked) in each.collect::<BTreeMap<_, _>>().into_values() {
+                    ends.of_prefixes.extend(is_asked.then_some(ends.all.len()));
+                    ends.add(end);
                 }
-                ends.add(End { address, identity, class, place });
             }
         }
         ends
@@ -135,24 +146,43 @@ impl<'a> Wanted<'a> {
         };
         prefixes.into_iter().flatten()
     }
-
-    fn includes(self, class: Class) -> bool {
-        match self {
-            Self::All => true,
-            Self::Some { classes, .. } => classes.contains(&class),
-        }
-    }
 }
 
-/// The indexes of those prefixes among `spans`; sorted.
-fn places(spans: &[Span], prefixes: impl Iterator<Item = IpNet>) -> Vec<usize> {
-    let places = prefixes.filter_map(|prefix| {
-        let span = Span::of(&prefix, Entry::Gone);
-        spans.binary_search_by_key(&span.order(), Span::order).ok()
-    });
-    let mut places: Vec<usize> = places.collect();
-    places.sort_unstable();
-    places
+/// Prefixes of each of `classes` until there are [`ENOUGH`] that are of use, one after the other from a place on.
+fn enough(
+    plan: &Plan,
+    classes: &BTreeSet<Class>,
+    from: usize,
+    is_of_use: impl Fn(&Span) -> bool,
+) -> Vec<Span> {
+    let classes: Vec<Class> = classes.iter().copied().collect();
+    let families = [plan.addresses.first(), plan.addresses.iter().next_back()];
+    let families: BTreeSet<usize> =
+        families.into_iter().flatten().map(|entry| family(entry.prefix.addr())).collect();
+    let mut missing = vec![[ENOUGH; 2]; classes.len()];
+    let (mut spans, mut short, mut recent) = (Vec::new(), classes.len() * families.len(), Recent::new());
+    for entry in plan.addresses.iter_from(from).chain(plan.addresses.iter().take(from)) {
+        if short == 0 {
+            break;
+        }
+        let Some(number) = recent.of(entry.class, || classes.binary_search(&entry.class).ok()) else {
+            continue;
+        };
+        let missing = &mut missing[number][family(entry.prefix.addr())];
+        let span = Span::known(entry);
+        if *missing > 0 && is_of_use(&span) {
+            spans.push(span);
+            *missing -= 1;
+            short -= usize::from(*missing == 0);
+        }
+    }
+    spans
+}
+
+/// Who has the addresses of a prefix that the plan does not name: whoever has those around it.
+fn around(plan: &Plan, prefix: &IpNet) -> Said {
+    let wider = std::iter::successors(prefix.supernet(), IpNet::supernet);
+    wider.into_iter().find_map(|wider| plan.entry(&wider)).map_or(Said::WORLD, Said::of)
 }
 
 /// The addresses behind this node and where.
@@ -170,95 +200,6 @@ fn local(plan: &Plan, machine: &Machine) -> HashMap<IpAddr, Place> {
     workloads.collect()
 }
 
-/// IPv4 addresses are numbered as IPv6 would map them, so that a number says its family.
-const MAPPED: u128 = 0xffff_0000_0000;
-
-impl Span {
-    fn of(prefix: &IpNet, entry: Entry) -> Self {
-        Self::new(prefix.network(), prefix.prefix_len(), entry)
-    }
-
-    fn new(network: IpAddr, length: u8, entry: Entry) -> Self {
-        let (number, bits) = match network {
-            IpAddr::V4(network) => (MAPPED | u128::from(network.to_bits()), 32 - u32::from(length)),
-            IpAddr::V6(network) => (network.to_bits(), 128 - u32::from(length)),
-        };
-        let hosts = 1_u128.checked_shl(bits).map_or(u128::MAX, |size| size - 1);
-        Self { first: number & !hosts, last: number | hosts, entry }
-    }
-
-    /// Each before those inside it.
-    fn order(&self) -> (u128, Reverse<u128>) {
-        (self.first, Reverse(self.last))
-    }
-
-    fn holds(&self, other: &Self) -> bool {
-        self.first <= other.first && other.last <= self.last
-    }
-
-    fn is_v4(&self) -> bool {
-        self.first >> 32 == MAPPED >> 32
-    }
-}
-
-fn address(number: u128, v4: bool) -> IpAddr {
-    if v4 { Ipv4Addr::from_bits(number as u32).into() } else { Ipv6Addr::from_bits(number).into() }
-}
-
-/// The plan's prefixes of a family with the world around them, the addresses that no packet may have, and what is wanted and not of the
-/// plan; each before those inside it.
-fn spans(plan: &Plan, of: usize, wanted: Wanted<'_>) -> Vec<Span> {
-    let (everywhere, unusable): (IpAddr, &[(IpAddr, u8)]) = if of == 0 {
-        (Ipv4Addr::UNSPECIFIED.into(), &UNUSABLE_V4)
-    } else {
-        (Ipv6Addr::UNSPECIFIED.into(), &UNUSABLE_V6)
-    };
-    let unusable: Vec<Span> =
-        unusable.iter().map(|(network, length)| Span::new(*network, *length, Entry::Unusable)).collect();
-    let of_family = plan.addresses.iter().filter(|entry| family(entry.prefix.addr()) == of);
-    let known = of_family.map(|entry| Span::of(&entry.prefix, Entry::Known(entry.identity, entry.class)));
-    let gone = wanted.prefixes().filter(|prefix| family(prefix.addr()) == of && plan.entry(prefix).is_none());
-    let is_usable = |span: &Span| !unusable.iter().any(|hole| hole.holds(span));
-    let mut spans: Vec<Span> = known.filter(is_usable).collect();
-    let world = Span::new(everywhere, 0, Entry::Known(Identity::WORLD, Identity::WORLD.into()));
-    if !spans.iter().any(|span| span.holds(&world)) {
-        spans.push(world);
-    }
-    spans.extend(gone.map(|prefix| Span::of(prefix, Entry::Gone)).filter(is_usable));
-    spans.extend(unusable.iter().copied());
-    // Stable: what is gone is within what is of the same addresses, the whole world.
-    spans.sort_by_key(Span::order);
-    spans
-}
-
-/// Networks whose addresses are of no packet that policy decides on: this network, loopback, link-local, multicast, reserved.
-const UNUSABLE_V4: [(IpAddr, u8); 4] = [
-    (IpAddr::V4(Ipv4Addr::new(0, 0, 0, 0)), 8),
-    (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
-    (IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0)), 16),
-    (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 3),
-];
-/// Likewise: unspecified, loopback and v4-mapped, link-local, multicast.
-const UNUSABLE_V6: [(IpAddr, u8); 3] = [
-    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 80),
-    (IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
-    (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
-];
-
-/// The lowest address of `span` that none of those `after` it in order holds. Spans are disjoint or nested.
-fn free(span: &Span, after: &[Span]) -> Option<u128> {
-    let mut at = span.first;
-    let mut rest = after;
-    while let Some(next) = rest.first().filter(|next| next.first <= at) {
-        if next.last >= span.last {
-            return None;
-        }
-        at = next.last + 1;
-        rest = &rest[rest.partition_point(|inside| inside.first < at)..];
-    }
-    Some(at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +208,7 @@ mod tests {
     fn ends(change: impl FnOnce(&mut Plan)) -> Ends {
         let mut plan = Sample::new().plan;
         change(&mut plan);
+        plan.addresses.edit().sort();
         Ends::new(&plan, &machine(&["eth0", "w1"]), Wanted::All)
     }
 
@@ -323,7 +265,7 @@ mod tests {
     fn of_some_prefixes_and_classes_no_others_are_taken_and_what_is_gone_is_whose_what_is_around_it_is() {
         let (classes, gone) = (BTreeSet::from([WEB.into()]), ["10.9.0.0/16", "11.0.0.1/32", "127.0.0.1/32"]);
         let prefixes: BTreeSet<IpNet> = gone.iter().map(|prefix| prefix.parse().unwrap()).collect();
-        let wanted = Wanted::Some { classes: &classes, prefixes: &prefixes };
+        let wanted = Wanted::Some { classes: &classes, prefixes: &prefixes, from: 2 };
         let ends = Ends::new(&Sample::new().plan, &machine(&["eth0", "w1"]), wanted);
         let world = Identity::WORLD.into();
         let all: Vec<(String, Class)> =

@@ -13,7 +13,9 @@
 //! such packets. Its addresses are taken in turn from all that have the identity or class, so that each has its turn.
 
 mod choose;
+mod classes;
 mod ends;
+mod ground;
 mod keys;
 mod packet;
 mod part;

@@ -13,6 +13,7 @@ use selvedge_topology::plan::{Plan, PolicyIndex};
 
 use super::Case;
 use super::choose::{Chooser, Coverage, size, unnamed};
+use super::classes::named;
 use super::ends::Wanted;
 use super::keys::any_key;
 use crate::change::Change;
@@ -42,28 +43,31 @@ pub(super) struct Part {
     prefixes: BTreeSet<IpNet>,
     /// Keys to be tried besides those at which intervals begin.
     keys: BTreeSet<L4Key>,
+    /// The first of the plan's addresses whose turn it is.
+    from: usize,
 }
 
 impl Part {
     /// What `change` touched, and the `turn`-th sample of the rest.
     pub(super) fn of(plan: &Plan, change: &Change, turn: u64) -> Self {
         let index = PolicyIndex::new(plan);
-        let all = classes(plan);
+        let all = named(plan);
         let of = plan.rows.iter().map(|row| size(&index, row, &all)).sum();
-        let named: Vec<(usize, Class)> = plan
+        let entries: Vec<(usize, Class)> = plan
             .rows
             .iter()
             .enumerate()
             .flat_map(|(row, of)| of.peers.iter().map(move |(class, _)| (row, *class)))
             .collect();
-        let (first, count) = in_turn(named.len(), turn);
+        let turn_of = |all: usize| (turn.wrapping_mul(SAMPLE as u64) % all.max(1) as u64) as usize;
         let mut part = Self {
             of,
-            entries: named[first..].iter().chain(&named).take(count).copied().collect(),
+            entries: entries[turn_of(entries.len())..].iter().chain(&entries).take(SAMPLE).copied().collect(),
             defaults: Vec::new(),
             classes: BTreeSet::from([Identity::WORLD.into()]),
             prefixes: change.addresses.clone(),
             keys: change.keys.clone(),
+            from: turn_of(plan.addresses.len()),
         };
         for (subject, direction, class) in &change.policies {
             // Nobody is the subject of a row that is no more.
@@ -74,8 +78,8 @@ impl Part {
             }
         }
         part.classes.extend(part.entries.iter().map(|(_, class)| *class));
-        let (first, count) = in_turn(plan.addresses.len(), turn);
-        for entry in plan.addresses.iter_from(first).chain(&plan.addresses).take(count) {
+        let count = plan.addresses.len().min(SAMPLE);
+        for entry in plan.addresses.iter_from(part.from).chain(&plan.addresses).take(count) {
             part.prefixes.insert(entry.prefix);
             part.classes.insert(entry.class);
         }
@@ -84,7 +88,7 @@ impl Part {
 
     /// Its packets.
     pub(super) fn choose(&self, plan: &Plan, machine: &Machine) -> (Vec<Case>, Coverage) {
-        let wanted = Wanted::Some { classes: &self.classes, prefixes: &self.prefixes };
+        let wanted = Wanted::Some { classes: &self.classes, prefixes: &self.prefixes, from: self.from };
         let mut chooser = Chooser::new(plan, machine, wanted, &self.keys);
         let classes: Vec<Class> = self.classes.iter().copied().collect();
         let policies: Vec<(usize, Vec<Class>)> = self
@@ -146,18 +150,45 @@ impl Chooser<'_> {
     }
 }
 
-/// Every class that an address or a row names, sorted.
-fn classes(plan: &Plan) -> Vec<Class> {
-    let addresses = plan.addresses.iter().map(|entry| entry.class);
-    let named = plan.rows.iter().flat_map(|row| &row.peers).map(|(class, _)| *class);
-    let mut classes: Vec<Class> = addresses.chain(named).chain([Identity::WORLD.into()]).collect();
-    classes.sort_unstable();
-    classes.dedup();
-    classes
-}
+#[cfg(test)]
+mod tests {
+    use selvedge_topology::plan::{PlanAddress, SetId};
 
-/// Of so many the first whose turn it is, and how many from there on, going on with the first of all behind the last.
-fn in_turn(all: usize, turn: u64) -> (usize, usize) {
-    let first = turn.wrapping_mul(SAMPLE as u64) % all.max(1) as u64;
-    (first as usize, all.min(SAMPLE))
+    use super::*;
+    use crate::testing::{APP, Sample, machine};
+
+    #[test]
+    fn policy_towards_the_node_itself_is_tried_however_many_other_addresses_there_are() {
+        let host = Class::from(Identity::HOST);
+        let mut plan = Sample::new().plan;
+        let entry = |address: String, number: u32| PlanAddress {
+            prefix: address.parse().unwrap(),
+            identity: Identity(number),
+            class: Class(number),
+        };
+        plan.addresses.edit().push(entry("10.1.0.1/32".into(), Identity::HOST.0));
+        plan.addresses
+            .edit()
+            .extend((0..1000).map(|n| entry(format!("10.2.{}.{}/32", n / 250, n % 250), 300 + n)));
+        plan.addresses.edit().sort();
+        let mut change = Change::default();
+        for direction in Direction::BOTH {
+            change.policies.insert((APP, direction, host));
+        }
+        for row in plan.rows.iter_mut() {
+            row.peers.insert(0, (host, SetId(2)));
+        }
+        // A turn in which the node's address is not among the sample.
+        let (cases, _) = Part::of(&plan, &change, 5).choose(&plan, &machine(&["eth0", "w1"]));
+        for direction in Direction::BOTH {
+            let asks = |case: &Case| {
+                case.asked.iter().flatten().any(|asked| asked.direction == direction && asked.peer == host)
+            };
+            assert!(
+                cases.iter().any(asks),
+                "{direction} policy towards the node was tried by none of {}",
+                cases.len()
+            );
+        }
+    }
 }

@@ -254,6 +254,7 @@ fn what_the_node_sends_is_tried_where_it_leaves() {
         default,
         peers: vec![],
     }));
+    plan.addresses.edit().sort();
     let (trial, tried) = try_all(&plan, LIMIT);
     let sent = |from| trial.cases.iter().filter(move |case| case.packet.source == from);
     let w1 = IfIndex(11);
