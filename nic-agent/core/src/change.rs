@@ -32,6 +32,13 @@ pub enum Touched {
     Only(Change),
 }
 
+impl Touched {
+    /// Whether it is known of something that it is other than the plan says.
+    pub fn is_something(&self) -> bool {
+        matches!(self, Self::Only(change) if *change != Change::default())
+    }
+}
+
 impl Change {
     /// What differs between two plans of a node, each with its lists sorted. Takes time by what they do not share.
     pub fn between(before: &Plan, after: &Plan) -> Self {

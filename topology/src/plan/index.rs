@@ -1,11 +1,11 @@
 //! A plan's own reading, indexed: the same answers as [`Plan::address`] and [`Plan::decide`], for thousands of questions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Decision, Plan, PlanAddress, PlanRow, PlanSet, SetId};
+use super::{Decision, Plan, PlanAddress, PlanRow, PlanSet};
 use crate::identity::{Class, Identity};
 use crate::l4::L4Key;
 use crate::model::Direction;
@@ -54,51 +54,38 @@ impl<'p> PlanIndex<'p> {
     }
 }
 
-/// A plan with its policy indexed, but not its addresses, which are many more.
-#[derive(Debug)]
+/// The policy of a plan, whose lists are sorted: that is index enough.
+#[derive(Clone, Copy, Debug)]
 pub struct PolicyIndex<'p> {
-    rows: HashMap<(Identity, Direction), Row<'p>>,
-    sets: HashMap<SetId, &'p PlanSet>,
-}
-
-#[derive(Debug)]
-struct Row<'p> {
-    /// Its place in the plan.
-    number: usize,
-    row: &'p PlanRow,
-    peers: BTreeMap<Class, SetId>,
+    plan: &'p Plan,
 }
 
 impl<'p> PolicyIndex<'p> {
-    /// Indexes the policy of `plan`.
+    /// That of `plan`.
     pub fn new(plan: &'p Plan) -> Self {
-        let rows = plan.rows.iter().enumerate().map(|(number, row)| {
-            let peers = row.peers.iter().copied().collect();
-            ((row.subject, row.direction), Row { number, row, peers })
-        });
-        Self { rows: rows.collect(), sets: plan.sets.iter().map(|set| (set.id, set)).collect() }
+        Self { plan }
     }
 
     /// The place in [`Plan::rows`] of the policy of a `subject`.
-    pub fn row(&self, subject: Identity, direction: Direction) -> Option<usize> {
-        self.rows.get(&(subject, direction)).map(|row| row.number)
+    pub fn row(self, subject: Identity, direction: Direction) -> Option<usize> {
+        self.plan.rows.place_of(&(subject, direction))
     }
 
-    /// The decision list for connections between a `subject` and a `peer`.
-    pub fn set(&self, subject: Identity, direction: Direction, peer: Class) -> Option<&'p PlanSet> {
-        let Row { row, peers, .. } = self.rows.get(&(subject, direction))?;
-        self.sets.get(peers.get(&peer).unwrap_or(&row.default)).copied()
+    /// The decision list of a `row` of the plan for a `peer`.
+    pub fn set(self, row: &PlanRow, peer: Class) -> Option<&'p PlanSet> {
+        let named = row.peers.binary_search_by_key(&peer, |(class, _)| *class);
+        self.plan.sets.with_key(&named.map_or(row.default, |place| row.peers[place].1))
     }
 
     /// As [`Plan::decide`].
     pub fn decide(
-        &self,
+        self,
         subject: Identity,
         direction: Direction,
         peer: Class,
         key: L4Key,
     ) -> Option<Decision> {
-        self.set(subject, direction, peer)?.decide(key)
+        self.set(self.plan.rows.with_key(&(subject, direction))?, peer)?.decide(key)
     }
 }
 

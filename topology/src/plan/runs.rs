@@ -203,9 +203,21 @@ impl<T: Clone> Drop for Editing<'_, T> {
 impl<T: Keyed> Runs<T> {
     /// The entry with that key.
     pub fn with_key(&self, key: &T::Key) -> Option<&T> {
+        let (run, place) = self.find(key)?;
+        run.entries.get(place)
+    }
+
+    /// The place of the entry with that key.
+    pub fn place_of(&self, key: &T::Key) -> Option<usize> {
+        let (run, place) = self.find(key)?;
+        Some(run.before + place)
+    }
+
+    fn find(&self, key: &T::Key) -> Option<(&Run<T>, usize)> {
         let run = self.runs.partition_point(|run| run.entries.last().is_some_and(|last| last.key() < *key));
-        let entries = &self.runs.get(run)?.entries;
-        entries.binary_search_by(|entry| entry.key().cmp(key)).ok().map(|place| &entries[place])
+        let run = self.runs.get(run)?;
+        let place = run.entries.binary_search_by(|entry| entry.key().cmp(key)).ok()?;
+        Some((run, place))
     }
 
     /// As it is when under each key of `edits` there is what that says. Both lists have each key once.

@@ -129,13 +129,13 @@ impl<'p> Chooser<'p> {
     /// For all of a plan.
     fn whole(plan: &'p Plan, machine: &Machine) -> Self {
         let mut whole = Self::new(plan, machine, Wanted::All, &BTreeSet::new());
-        whole.coverage.of = plan.rows.iter().map(|row| size(&whole.index, row, &whole.classes)).sum();
+        whole.coverage.of = plan.rows.iter().map(|row| size(whole.index, row, &whole.classes)).sum();
         whole.inside = (LIMIT as u64 / whole.coverage.of.max(1)).clamp(1, INSIDE as u64) as usize;
         whole
     }
 
     pub(super) fn set(&self, row: usize, peer: Class) -> Option<&'p PlanSet> {
-        self.index.set(self.rows[row].subject, self.rows[row].direction, peer)
+        self.index.set(&self.rows[row], peer)
     }
 
     fn everything(&mut self) {
@@ -156,7 +156,7 @@ impl<'p> Chooser<'p> {
             let default = unnamed(row, &self.classes).filter(|class| self.meet(row, *class)).take(USERS);
             let named = row.peers.iter().map(|(class, _)| *class).filter(|class| self.meet(row, *class));
             for class in default.chain(named) {
-                let Some(set) = self.index.set(row.subject, row.direction, class) else { continue };
+                let Some(set) = self.index.set(row, class) else { continue };
                 let known = users.entry(set.id).or_default();
                 if known.len() < USERS {
                     known.push((number, class));
@@ -349,9 +349,8 @@ impl<'p> Chooser<'p> {
 }
 
 /// The number of classes of a row, of all `classes`, without walking them.
-pub(super) fn size(index: &PolicyIndex<'_>, row: &PlanRow, classes: &[Class]) -> u64 {
-    let intervals =
-        |class| index.set(row.subject, row.direction, class).map_or(0, |set| set.intervals.len() as u64);
+pub(super) fn size(index: PolicyIndex<'_>, row: &PlanRow, classes: &[Class]) -> u64 {
+    let intervals = |class| index.set(row, class).map_or(0, |set| set.intervals.len() as u64);
     let named: u64 = row.peers.iter().map(|(class, _)| intervals(*class)).sum();
     let others = unnamed(row, classes).next().map_or(0, intervals);
     named + others * (classes.len() as u64).saturating_sub(row.peers.len() as u64)

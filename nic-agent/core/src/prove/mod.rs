@@ -101,8 +101,7 @@ pub fn trial(
     };
     let ports = lower::ports(plan, machine).into_values().collect();
     let (cases, coverage) = choose::choose(plan, machine, generation.0, (touched, limit));
-    let names = plan.rules.iter().map(|rule| (rule.id, rule.display.clone())).collect();
-    Trial { config, ports, cases, coverage, names }
+    Trial { config, ports, cases, coverage, names: plan.rules.clone() }
 }
 
 impl Trial {

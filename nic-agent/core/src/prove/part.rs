@@ -52,7 +52,7 @@ impl Part {
     pub(super) fn of(plan: &Plan, change: &Change, turn: u64) -> Self {
         let index = PolicyIndex::new(plan);
         let all = named(plan);
-        let of = plan.rows.iter().map(|row| size(&index, row, &all)).sum();
+        let of = plan.rows.iter().map(|row| size(index, row, &all)).sum();
         let entries: Vec<(usize, Class)> = plan
             .rows
             .iter()

@@ -1,11 +1,11 @@
 //! What should become of a packet, what did, and how that is said.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use selvedge_abi::{Event, EventKind, Reason};
 use selvedge_topology::identity::Identity;
 use selvedge_topology::model::RuleId;
+use selvedge_topology::plan::{PlanRule, Runs};
 
 use super::written::Miswritten;
 use super::{Case, Packet};
@@ -136,11 +136,12 @@ impl Expected {
     }
 }
 
-/// The names of a plan's rules.
-pub type RuleNames = BTreeMap<RuleId, String>;
+/// A plan's rules, for their names.
+pub type RuleNames = Runs<PlanRule>;
 
 pub(super) fn name(id: RuleId, names: &RuleNames) -> RuleName {
-    RuleName(names.get(&id).cloned().unwrap_or_else(|| format!("rule {id}, which the plan has not")))
+    let name = names.with_key(&id).map(|rule| rule.display.clone());
+    RuleName(name.unwrap_or_else(|| format!("rule {id}, which the plan has not")))
 }
 
 fn named(rules: impl IntoIterator<Item = RuleId>, names: &RuleNames) -> Vec<RuleName> {

@@ -203,16 +203,18 @@ struct Half<'a> {
 }
 
 fn half<'a>(plan: &Plan, observed: &'a Observed, standing: &Standing) -> Result<Half<'a>, LowerError> {
-    lower::check(plan)?;
     let Observed { machine, tables, .. } = observed;
     let lower = |slot| {
         let lowered = lower::lower_touched(plan, machine, slot, tables.slot(slot), standing.touched(slot))?;
         Ok(Half { slot, lowered })
     };
     let active = Slot::in_use(&tables.config);
-    let stays: Half<'_> = lower(active)?;
-    if stays.lowered.wanted == *stays.lowered.found {
-        return Ok(stays);
+    // Of a half that was proven to hold something else it need not be found out.
+    if !standing.touched(active).is_something() {
+        let stays: Half<'_> = lower(active)?;
+        if stays.lowered.wanted == *stays.lowered.found {
+            return Ok(stays);
+        }
     }
     lower(active.other())
 }
