@@ -47,7 +47,7 @@ impl Store {
 }
 
 /// Makes a request again for as long as etcd refuses it only for the moment.
-pub(super) async fn patiently<T, F: Future<Output = Result<T, Error>>>(
+async fn patiently<T, F: Future<Output = Result<T, Error>>>(
     mut request: impl FnMut() -> F,
 ) -> Result<T, Error> {
     let mut wait = FIRST_WAIT;
