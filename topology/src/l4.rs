@@ -83,6 +83,11 @@ impl L4Key {
     pub(crate) const fn next(self) -> Option<Self> {
         Self::from_number(self.0 + 1)
     }
+
+    /// The next lower key.
+    pub(crate) fn previous(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Self)
+    }
 }
 
 impl fmt::Display for L4Key {

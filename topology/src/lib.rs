@@ -8,6 +8,7 @@
 pub mod claims;
 pub mod compile;
 pub mod demands;
+pub mod diff;
 pub mod documents;
 pub mod failsafe;
 pub mod identity;

@@ -1,10 +1,11 @@
 //! From what documents changed to what that touches: classes, rows, nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::cidrs::Cidrs;
 use super::nodes::{NodePart, enforced_at};
 use super::peers::{Edit, Edited, Member};
 use super::rows::{Rows, Subject};
@@ -44,7 +45,12 @@ struct Touched {
 
 impl Compiler {
     /// Everything is new.
-    pub(super) fn begin(&mut self, model: &Model, identities: &IdentityTable) -> Result<(), Halt> {
+    pub(super) fn begin(
+        &mut self,
+        model: &Model,
+        identities: &IdentityTable,
+        workloads: Vec<&WorkloadName>,
+    ) -> Result<(), Halt> {
         let mut edit = Edit::default();
         for address in model.fabric.nodes.values().flat_map(|node| &node.addresses) {
             self.peers.enter((Identity::HOST, Member::Host), *address, &mut edit)?;
@@ -52,7 +58,7 @@ impl Compiler {
         }
         self.peers.end(edit)?;
         let before = Before {
-            workloads: model.workloads.keys().map(|name| (name, None)).collect(),
+            workloads: workloads.into_iter().map(|name| (name, None)).collect(),
             policies: model.policies.keys().map(|name| (name, None)).collect(),
             groups: BTreeMap::new(),
         };
@@ -309,17 +315,43 @@ fn number(workload: &Workload, identities: &IdentityTable) -> Result<Identity, C
     identity.ok_or_else(|| CompileError::NoIdentity { workload: workload.name.clone() })
 }
 
-/// All pairs of an identity and the narrowest CIDR that holds some of its addresses.
-pub(super) fn pairs(
-    model: &Model,
+/// Workloads enough that every pair of an identity and a narrowest CIDR is an address of some.
+pub(super) fn one_of_each<'m>(
+    model: &'m Model,
     identities: &IdentityTable,
-) -> Result<BTreeSet<(Identity, IpNet)>, CompileError> {
-    let mut cidrs = super::cidrs::Cidrs::default();
+) -> Result<Vec<&'m WorkloadName>, CompileError> {
+    let cidrs = named_cidrs(model);
+    let mut pairs = HashSet::new();
+    let mut telling = Vec::new();
+    for workload in model.workloads.values() {
+        let identity = number(workload, identities)?;
+        // No short cut: each address is to be entered.
+        let new =
+            workload.addresses.iter().filter(|address| pairs.insert((identity, cidrs.narrowest(**address))));
+        if new.count() > 0 {
+            telling.push(&workload.name);
+        }
+    }
+    Ok(telling)
+}
+
+/// The CIDRs that rules name.
+pub(crate) fn named_cidrs(model: &Model) -> Cidrs {
+    let mut cidrs = Cidrs::default();
     for policy in model.policies.values() {
         for cidr in cidrs_of(policy, |name| model.cidr_groups.get(name)) {
             cidrs.name(cidr);
         }
     }
+    cidrs
+}
+
+/// All pairs of an identity and the narrowest CIDR that holds some of its addresses.
+pub(super) fn pairs(
+    model: &Model,
+    identities: &IdentityTable,
+) -> Result<BTreeSet<(Identity, IpNet)>, CompileError> {
+    let cidrs = named_cidrs(model);
     let mut pairs = BTreeSet::new();
     let nodes = model.fabric.nodes.values().flat_map(|node| &node.addresses);
     for cidr in nodes.filter_map(|address| cidrs.narrowest(*address)) {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 /// CIDRs by network, and how many there are of each length: a lookup probes the lengths that are there, longest first.
 #[derive(Debug, Default)]
-pub(super) struct Cidrs {
+pub(crate) struct Cidrs {
     named: BTreeMap<IpNet, usize>,
     lengths: BTreeMap<(bool, u8), usize>,
 }
@@ -42,12 +42,12 @@ impl Cidrs {
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> impl Iterator<Item = IpNet> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = IpNet> {
         self.named.keys().copied()
     }
 
     /// The narrowest that holds `address`.
-    pub(super) fn narrowest(&self, address: IpAddr) -> Option<IpNet> {
+    pub(crate) fn narrowest(&self, address: IpAddr) -> Option<IpNet> {
         self.holding(address, u8::MAX)
     }
 

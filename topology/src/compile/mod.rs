@@ -18,14 +18,17 @@ mod rows;
 mod sets;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 pub use change::Before;
+pub(crate) use change::named_cidrs;
+pub(crate) use cidrs::Cidrs;
 
-use crate::identity::{Identity, IdentityTable};
-use crate::model::{AgentPresence, Model};
+use crate::identity::{Class, Identity, IdentityTable};
+use crate::model::{AgentPresence, Model, Node};
 use crate::names::{NodeName, WorkloadName};
 use crate::plan::{Block, BlockPlan, CapacityError, Needs, Plan, SetId};
 
@@ -115,14 +118,32 @@ pub struct Compiler {
 impl Compiler {
     /// Compiles `model` from nothing.
     pub fn new(model: &Model, identities: &IdentityTable) -> Result<Self, CompileError> {
-        let mut compiler = Self::empty(model, Numbers::default());
-        match compiler.begin(model, identities) {
+        let enabled = |node: &&Node| node.agent == AgentPresence::Enabled;
+        let nodes: Vec<&Node> = model.fabric.nodes.values().filter(enabled).collect();
+        Self::of(model, identities, &nodes, || model.workloads.keys().collect())
+    }
+
+    /// Compiles what policy says, and no plan of any node.
+    pub(crate) fn without_nodes(model: &Model, identities: &IdentityTable) -> Result<Self, CompileError> {
+        // One workload of each class tells as much of policy as all of them.
+        let tell = change::one_of_each(model, identities)?;
+        Self::of(model, identities, &[], || tell.clone())
+    }
+
+    fn of<'m>(
+        model: &'m Model,
+        identities: &IdentityTable,
+        nodes: &[&Node],
+        workloads: impl Fn() -> Vec<&'m WorkloadName>,
+    ) -> Result<Self, CompileError> {
+        let mut compiler = Self::empty(model, nodes, Numbers::default());
+        match compiler.begin(model, identities, workloads()) {
             Ok(()) => return Ok(compiler),
             Err(Halt::Error(error)) => return Err(error),
             Err(Halt::Crowded) => {}
         }
-        let mut compiler = Self::empty(model, Numbers::of_all(change::pairs(model, identities)?));
-        match compiler.begin(model, identities) {
+        let mut compiler = Self::empty(model, nodes, Numbers::of_all(change::pairs(model, identities)?));
+        match compiler.begin(model, identities, workloads()) {
             Ok(()) => Ok(compiler),
             Err(Halt::Error(error)) => Err(error),
             Err(Halt::Crowded) => unreachable!("every pair has a number"),
@@ -176,19 +197,28 @@ impl Compiler {
         self.nodes.values().map(|part| &*part.own)
     }
 
+    /// What each kind of workloads that nodes enforce for does with all others, by identity.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = (Identity, &Block)> {
+        self.subjects.iter().map(|(identity, subject)| (*identity, &*subject.block))
+    }
+
+    /// What policy takes an address for: of a workload, a node or, with `Identity::WORLD`, of nobody.
+    pub(crate) fn class(&self, identity: Identity, address: IpAddr) -> Class {
+        self.peers.class(identity, address)
+    }
+
     fn parts_of<'c>(&'c self, part: &'c NodePart) -> Parts<'c> {
         let subjects = part.subjects.keys().filter_map(|subject| Some(&self.subjects.get(subject)?.block));
         let peers = part.peers.iter().filter_map(|block| self.peers.block(*block));
         Parts { own: &part.own, shared: subjects.chain(peers).collect() }
     }
 
-    fn empty(model: &Model, numbers: Numbers) -> Self {
-        let nodes = model.fabric.nodes.values().filter(|node| node.agent == AgentPresence::Enabled);
+    fn empty(model: &Model, nodes: &[&Node], numbers: Numbers) -> Self {
         Self {
             peers: Peers::new(numbers),
             subjects: BTreeMap::new(),
             lists: Lists::default(),
-            nodes: nodes.map(|node| (node.name.clone(), NodePart::new(node, &model.fabric))).collect(),
+            nodes: nodes.iter().map(|node| (node.name.clone(), NodePart::new(node, &model.fabric))).collect(),
         }
     }
 }

@@ -387,8 +387,15 @@ impl Peers {
 
     /// What `address` of `identity` is in the plan of the node that has it.
     pub(super) fn address(&self, identity: Identity, address: IpAddr) -> PlanAddress {
+        PlanAddress { prefix: IpNet::from(address), identity, class: self.class(identity, address) }
+    }
+
+    /// The class of an address of `identity`.
+    pub(super) fn class(&self, identity: Identity, address: IpAddr) -> Class {
         let cidr = self.cidrs.narrowest(address);
-        let class = cidr.and_then(|cidr| self.numbers.known(identity, cidr)).unwrap_or(identity.into());
-        PlanAddress { prefix: IpNet::from(address), identity, class }
+        if identity == Identity::WORLD {
+            return self.class_of(cidr);
+        }
+        cidr.and_then(|cidr| self.numbers.known(identity, cidr)).unwrap_or(identity.into())
     }
 }

@@ -46,8 +46,8 @@ fn plans(compiler: &Compiler) -> Vec<BlockPlan> {
 /// As if numbers of classes had collided.
 fn crowded(model: &Model, identities: &IdentityTable) -> Compiler {
     let numbers = Numbers::of_all(change::pairs(model, identities).unwrap());
-    let mut compiler = Compiler::empty(model, numbers);
-    compiler.begin(model, identities).unwrap();
+    let mut compiler = Compiler::empty(model, &model.fabric.nodes.values().collect::<Vec<_>>(), numbers);
+    compiler.begin(model, identities, model.workloads.keys().collect()).unwrap();
     compiler
 }
 

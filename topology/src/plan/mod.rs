@@ -149,7 +149,7 @@ pub struct PlanInterval {
 }
 
 /// What happens to a new connection, and which rule says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Decision {
     /// What happens.
     pub outcome: Outcome,
