@@ -120,6 +120,66 @@ impl L4Range {
     pub fn contains(&self, key: L4Key) -> bool {
         self.first <= key && key <= self.last
     }
+
+    /// Its parts, in order: of protocols that are in it whole, one for all that follow each other; of any other, one each.
+    fn parts(self) -> impl Iterator<Item = Self> {
+        let whole = |number: u8| Self {
+            first: L4Key::new(Protocol(number), 0),
+            last: L4Key::new(Protocol(number), u16::MAX),
+        };
+        let mut rest = Some(self);
+        std::iter::from_fn(move || {
+            let Self { first, last } = rest?;
+            let mut end = whole(first.protocol().0).last;
+            if first.low() == 0 && end <= last {
+                let partial = u8::from(last.low() != u16::MAX);
+                end = whole(last.protocol().0 - partial).last;
+            }
+            let part = Self { first, last: end.min(last) };
+            rest = part.last.next().filter(|next| *next <= last).map(|first| Self { first, last });
+            Some(part)
+        })
+    }
+}
+
+impl fmt::Display for L4Range {
+    /// `any`, `TCP`, `8080/TCP`, `8080-8090/TCP`, `ICMP 8`, `ICMP 8/0`, `ICMP 8/1-9/4`, `protocol 47`, `protocols 0-5`; where it begins
+    /// or ends inside a protocol, one after the other: `8091-65535/TCP, protocols 7-255`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::ALL {
+            return f.pad("any");
+        }
+        let parts: Vec<String> = self.parts().map(part_text).collect();
+        f.pad(&parts.join(", "))
+    }
+}
+
+/// One of [`L4Range::parts`].
+fn part_text(L4Range { first, last }: L4Range) -> String {
+    let (protocol, low, high) = (first.protocol(), first.low(), last.low());
+    if protocol != last.protocol() {
+        return format!("protocols {}-{}", protocol.0, last.protocol().0);
+    }
+    let whole = (low, high) == (0, u16::MAX);
+    let types = low & 0xff == 0 && high & 0xff == 0xff;
+    match protocol {
+        Protocol::TCP | Protocol::UDP | Protocol::SCTP | Protocol::ICMP | Protocol::ICMPV6 if whole => {
+            protocol.to_string()
+        }
+        Protocol::TCP | Protocol::UDP | Protocol::SCTP if low != high => format!("{low}-{high}/{protocol}"),
+        Protocol::ICMP | Protocol::ICMPV6 if types && low >> 8 == high >> 8 => {
+            format!("{protocol} {}", low >> 8)
+        }
+        Protocol::ICMP | Protocol::ICMPV6 if types => format!("{protocol} {}-{}", low >> 8, high >> 8),
+        Protocol::ICMP | Protocol::ICMPV6 if low != high => {
+            format!("{first}-{}/{}", high >> 8, high & 0xff)
+        }
+        Protocol::TCP | Protocol::UDP | Protocol::SCTP | Protocol::ICMP | Protocol::ICMPV6 => {
+            first.to_string()
+        }
+        // No other protocol has anything by which its packets differ.
+        Protocol(number) => format!("protocol {number}"),
+    }
 }
 
 /// A protocol that has ports.
@@ -239,6 +299,36 @@ impl fmt::Display for L4Match {
                     IcmpMatch::TypeCode(kind, code) => write!(f, "{protocol} {kind}/{code}"),
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_read_as_rules_are_written() {
+        let key = L4Key::new;
+        let icmp = |kind, code| L4Key::icmp(Protocol::ICMP, kind, code);
+        for (first, last, text) in [
+            (L4Key::FIRST, L4Key::LAST, "any"),
+            (key(Protocol::TCP, 0), key(Protocol::TCP, u16::MAX), "TCP"),
+            (key(Protocol::TCP, 22), key(Protocol::TCP, 22), "22/TCP"),
+            (key(Protocol::UDP, 8080), key(Protocol::UDP, 8090), "8080-8090/UDP"),
+            (icmp(8, 0), icmp(8, 0), "ICMP 8/0"),
+            (icmp(8, 0), icmp(8, 0xff), "ICMP 8"),
+            (icmp(8, 0), icmp(9, 0xff), "ICMP 8-9"),
+            (icmp(8, 1), icmp(9, 4), "ICMP 8/1-9/4"),
+            (key(Protocol::ICMPV6, 0), key(Protocol::ICMPV6, u16::MAX), "ICMPv6"),
+            (key(Protocol(47), 0), key(Protocol(47), u16::MAX), "protocol 47"),
+            (key(Protocol(0), 0), key(Protocol(5), u16::MAX), "protocols 0-5"),
+            (key(Protocol::TCP, 8091), L4Key::LAST, "8091-65535/TCP, protocols 7-255"),
+            (L4Key::FIRST, key(Protocol::TCP, 21), "protocols 0-5, 0-21/TCP"),
+            (key(Protocol::TCP, 23), key(Protocol::UDP, 52), "23-65535/TCP, protocols 7-16, 0-52/UDP"),
+            (key(Protocol(16), 0), key(Protocol::UDP, 52), "protocol 16, 0-52/UDP"),
+        ] {
+            assert_eq!(L4Range { first, last }.to_string(), text);
         }
     }
 }
