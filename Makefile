@@ -46,8 +46,8 @@ soak: setup ## random connection histories through oracle, classifier and kernel
 lint: setup ## formatting, clippy with warnings denied, licences and bans
 	@.ci/lint
 
-bench: setup ## how long compiling, proving a slot and a small change (as root) take; results in target/bench
-	cargo bench --locked -p selvedge-tests --bench compile --bench proof
+bench: setup ## how long compiling, saying what a change means, proving a slot and a small change (as root) take; results in target/bench
+	cargo bench --locked -p selvedge-tests --bench compile --bench diff --bench proof
 
 bench-datapath: ## ns per packet against the floor, nft, iptables and xdp-filter (as root); results in target/bench
 	@.ci/setup --bench

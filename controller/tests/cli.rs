@@ -206,6 +206,18 @@ async fn apply_and_diff_say_what_changes_and_exit_as_scripts_expect() {
     run(&["apply", "-f", path(&before)], "apply -f before", 0);
     run(&["diff", "-f", path(&before)], "diff -f before", 0);
     run(&["diff", "-f", path(&after)], "diff -f after", 1);
+    run(&["diff", "-f", path(&after), "--text", "-o", "wide"], "diff -f after --text -o wide", 1);
+    run(
+        &["diff", "-f", path(&after), "--fail-on", "opens,closes"],
+        "diff -f after --fail-on opens,closes",
+        0,
+    );
+    run(
+        &["diff", "-f", path(&after), "--against", "1", "--fail-on", "reattributes"],
+        "diff -f after --against 1 …",
+        1,
+    );
+    run(&["diff", "-f", path(&after), "--against", "7"], "diff -f after --against 7", 2);
     run(&["diff", "-f", path(&wrong)], "diff -f wrong", 2);
     run(&["apply", "-f", path(&wrong)], "apply -f wrong", 1);
     run(
@@ -215,8 +227,37 @@ async fn apply_and_diff_say_what_changes_and_exit_as_scripts_expect() {
     );
     run(&["version"], "version", 0);
     let etcd_version = seen.lines().find(|line| line.starts_with("etcd: ")).unwrap().to_owned();
-    insta::assert_snapshot!("apply_and_diff", seen.replace(&etcd_version, "etcd: VERSION"));
+    let seen = seen.replace(&etcd_version, "etcd: VERSION");
+    let named = [(&before, "before"), (&after, "after"), (&wrong, "wrong")];
+    let seen = named.iter().fold(seen, |seen, (directory, name)| seen.replace(path(directory), name));
+    insta::assert_snapshot!("apply_and_diff", seen);
     controller.shutdown().await;
+}
+
+#[test]
+fn documents_are_compared_with_documents_without_a_controller() {
+    let before = directory(POLICY);
+    let opened =
+        directory(&POLICY.replace("port: sql}", "port: sql}, {protocol: TCP, port: 5433, endPort: 5440}"));
+    let mut seen = String::new();
+    let mut run = |args: &[&str], shown: &str, code: i32| {
+        let run = local(args);
+        assert_eq!(run.code, code, "{shown}: {}{}", run.out, run.err);
+        seen += &format!("$ selvedge diff {shown}\n{}{}[exit code {code}]\n\n", run.out, run.err);
+    };
+    let (old, new) = (path(&before), path(&opened));
+    run(&["diff", "-f", new, "--against", old], "-f opened --against before", 1);
+    run(&["diff", "-f", new, "--against", old, "--fail-on", "closes"], "… --fail-on closes", 0);
+    run(
+        &["diff", "-f", old, "--against", new, "--fail-on", "closes"],
+        "-f before --against opened --fail-on closes",
+        1,
+    );
+    run(&["diff", "-f", old, "--against", old], "-f before --against before", 0);
+    run(&["diff", "-f", new, "--against", old, "-o", "json"], "-f opened --against before -o json", 1);
+    run(&["diff", "-f", new, "--against", "nowhere"], "-f opened --against nowhere", 2);
+    let seen = seen.replace(old, "before").replace(new, "opened");
+    insta::assert_snapshot!("diff_of_documents", seen);
 }
 
 #[test]

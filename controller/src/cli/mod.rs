@@ -39,7 +39,7 @@ pub use error::CliError;
 const EXAMPLES: &str = "\
 Examples:
   selvedge validate fabric/            # judge documents, without a controller
-  selvedge diff -f fabric/             # what applying them would change
+  selvedge diff -f fabric/             # what applying them would open and close
   selvedge apply -f fabric/ --wait     # make them the desired state, wait until every node enforces it
   selvedge status                      # how far each node is
   selvedge observe -f --verdict DENIED # who is denied what, as it happens";
@@ -65,7 +65,8 @@ enum Command {
     Apply(apply::Args),
     /// Delete documents from the desired state; all others stay.
     Delete(delete::Args),
-    /// Show what applying documents would change. Exit code 0: nothing; 1: something; 2: an error.
+    /// Show what documents would open, close and have other rules decide. Exit code 0: no document changed, or none
+    /// does what --fail-on names; 1: else; 2: an error.
     Diff(diff::Args),
     /// List things of the fabric.
     Get(get::Args),

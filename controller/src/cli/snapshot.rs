@@ -17,20 +17,29 @@ pub(super) struct Snapshot {
 
 /// The documents of the newest generation; empty where there is none.
 pub(super) async fn excerpts(client: &mut Client) -> Result<Vec<Excerpt>, CliError> {
-    let request = wire::DocumentsRequest { generation: 0 };
+    Ok(excerpts_of(client, 0).await?.1)
+}
+
+/// The documents of a generation, or of the newest (0), and its number; 0 and none where there is no generation.
+pub(super) async fn excerpts_of(
+    client: &mut Client,
+    generation: u64,
+) -> Result<(u64, Vec<Excerpt>), CliError> {
+    let request = wire::DocumentsRequest { generation };
     let mut answers = client.documents(request).await.map_err(refused)?.into_inner();
     let excerpt = |wire::SourceFile { name, text, line }| Excerpt {
         file: name.into(),
         line: line.max(1),
         text: text.into(),
     };
-    let mut excerpts = Vec::new();
-    while let Some(wire::DocumentsResponse { generation: _, files }) =
+    let (mut of, mut excerpts) = (generation, Vec::new());
+    while let Some(wire::DocumentsResponse { generation, files }) =
         answers.message().await.map_err(refused)?
     {
+        of = generation;
         excerpts.extend(files.into_iter().map(excerpt));
     }
-    Ok(excerpts)
+    Ok((of, excerpts))
 }
 
 /// Asks for everything.

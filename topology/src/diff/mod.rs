@@ -11,6 +11,8 @@ mod free;
 mod intervals;
 mod rectangles;
 mod rows;
+mod rules;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -18,19 +20,24 @@ use std::net::IpAddr;
 pub use ends::{Both, End, Place, Taken};
 pub use intervals::{Kind, Verdict};
 pub use rectangles::Pairs;
+pub use rules::Named;
 
 use ends::Ends;
 use intervals::{Changed, changed};
 use rows::{Differing, Index, List, Rows};
+use rules::Rules;
+use words::Words;
 
 use crate::compile::CompileError;
 use crate::identity::IdentityTable;
 use crate::l4::{L4Key, L4Range};
-use crate::model::{Direction, Established, Model};
+use crate::model::{Direction, Established, Model, RuleId};
 
 /// What a change means.
 pub struct Difference<'m> {
     ends: Ends<'m>,
+    words: Words<'m>,
+    rules: Rules,
     /// Sorted by kind: what opens, what closes, what is decided by others.
     pub changes: Vec<Change>,
 }
@@ -54,7 +61,7 @@ pub struct Change {
 pub fn difference<'m>(
     before: &'m Model,
     after: &'m Model,
-    identities: &IdentityTable,
+    identities: &'m IdentityTable,
 ) -> Result<Difference<'m>, CompileError> {
     let ends = Ends::of([before, after], identities)?;
     let mut found = Found::default();
@@ -62,13 +69,24 @@ pub fn difference<'m>(
     let index = Index::of(&ends.all);
     found.look(&ends.all, &rows, &index);
     let changes = found.changes();
-    Ok(Difference { ends, changes })
+    let words = Words::of(&ends.all, identities);
+    Ok(Difference { ends, words, rules: Rules::of([before, after]), changes })
 }
 
 impl<'m> Difference<'m> {
     /// The ends that [`Pairs`] name, by their number.
     pub fn ends(&self) -> &[End<'m>] {
         &self.ends.all
+    }
+
+    /// Ends in words: by labels that they have and no others.
+    pub fn words(&self, ends: &[usize]) -> String {
+        self.words.say(ends)
+    }
+
+    /// A rule that decisions name, of the model before (0) or after (1).
+    pub fn rule(&self, side: usize, rule: RuleId) -> Option<&Named> {
+        self.rules.get(side, rule)
     }
 
     /// Whether nothing changes for any packet.

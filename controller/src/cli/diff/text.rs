@@ -1,0 +1,113 @@
+//! What a change means, for people.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+use selvedge_topology::diff::Kind;
+use selvedge_topology::model::Established;
+
+use super::super::table::printable;
+use super::report::{Between, Report, Shown, ShownDecision, Somebody};
+
+/// Ranges of ports that a line has room for.
+const MAX_RANGES: usize = 6;
+
+/// What each kind is called, and its colour.
+const KINDS: [(Kind, &str, AnsiColor); 3] = [
+    (Kind::Opens, "opens", AnsiColor::Green),
+    (Kind::Closes, "closes", AnsiColor::Red),
+    (Kind::Reattributes, "re-attributes", AnsiColor::Yellow),
+];
+
+/// At most `limit` lines of each kind; in `full`, who decides where nothing opens or closes, too.
+pub(super) fn text(report: &Report, limit: usize, full: bool) -> String {
+    let mut out = String::new();
+    for (kind, name, colour) in KINDS {
+        let of_kind: Vec<&Shown> = report.changes.iter().filter(|change| change.kind == kind).collect();
+        let lines: usize = of_kind.iter().map(|change| change.between.len()).sum();
+        let mut left = limit;
+        for change in of_kind {
+            if left == 0 {
+                break;
+            }
+            left -= write_change(&mut out, change, name, colour.on_default(), left, full);
+        }
+        if lines > limit {
+            // Writing to a string can't fail.
+            let _ = writeln!(out, "{name}: {} more; --limit or -o json shows them", lines - limit);
+        }
+    }
+    let counts: Vec<String> = KINDS
+        .into_iter()
+        .filter(|(kind, ..)| report.pairs(*kind) > 0)
+        .map(|(kind, name, _)| format!("{name} {}", counted(report.pairs(kind), "pair")))
+        .collect();
+    let meaning =
+        if counts.is_empty() { "nothing changes for any packet".to_owned() } else { counts.join(", ") };
+    let documents = counted(report.documents, "document");
+    let _ = writeln!(out, "diff: {meaning}; {documents} changed against {}", printable(&report.against));
+    out
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Writes one change, and says how many lines of whom it is between that takes.
+fn write_change(
+    out: &mut String,
+    change: &Shown,
+    name: &str,
+    style: Style,
+    left: usize,
+    full: bool,
+) -> usize {
+    let mut ports = change.ports.iter().take(MAX_RANGES).cloned().collect::<Vec<_>>().join(", ");
+    if change.ports.len() > MAX_RANGES {
+        let _ = write!(ports, " and {} more ranges", change.ports.len() - MAX_RANGES);
+    }
+    let established = match change.established {
+        Some(Established::Drain) => "; established connections go on until they end",
+        Some(Established::Cut) | None => "",
+    };
+    let _ = writeln!(out, "{style}{name} {ports}{style:#}{established}");
+    let shown = change.between.len().min(left);
+    for Between { sources, destinations, pairs, example, .. } in &change.between[..shown] {
+        let pairs = if *pairs > 1 { format!("  ({pairs} pairs)") } else { String::new() };
+        let _ = writeln!(out, "  {} -> {}{pairs}", printable(sources), printable(destinations));
+        if let Some(example) = example {
+            let _ = writeln!(out, "    e.g. {} -> {}", somebody(&example.from), somebody(&example.to));
+        }
+    }
+    let (before, after) = (&change.before, &change.after);
+    let ends = [("egress", &before.egress, &after.egress), ("ingress", &before.ingress, &after.ingress)];
+    for (end, before, after) in ends {
+        if said(before) != said(after) {
+            let _ = writeln!(out, "    {end}: {} -> {}", decision(before.as_ref()), decision(after.as_ref()));
+        } else if full && let Some(same) = after {
+            let _ = writeln!(out, "    {end}: {} as before", decision(Some(same)));
+        }
+    }
+    shown
+}
+
+fn somebody(Somebody { workload, address }: &Somebody) -> String {
+    match workload {
+        Some(workload) => format!("{workload} ({address})"),
+        None => address.to_string(),
+    }
+}
+
+/// A decision without its place, which is another in another directory.
+fn said(decision: &Option<ShownDecision>) -> Option<(&str, &str, bool)> {
+    decision.as_ref().map(|decision| (&*decision.verdict, &*decision.rule, decision.logged))
+}
+
+fn decision(decision: Option<&ShownDecision>) -> String {
+    let Some(ShownDecision { verdict, rule, place, logged }) = decision else {
+        return "not asked".to_owned();
+    };
+    let place = place.as_ref().map(|place| format!(" ({})", printable(place))).unwrap_or_default();
+    let logged = if *logged { ", logged" } else { "" };
+    format!("{verdict} by {}{place}{logged}", printable(rule))
+}
