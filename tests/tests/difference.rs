@@ -9,13 +9,14 @@ use std::net::IpAddr;
 use arbitrary::{Result, Unstructured};
 use selvedge_tests::cases::each;
 use selvedge_tests::random::{addresses, documents};
-use selvedge_topology::diff::{Change, Difference, Kind, Verdict, difference};
+use selvedge_topology::compile::compile;
+use selvedge_topology::diff::{Change, Difference, Kind, Verdict, difference, nodes};
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::l4::{L4Key, Protocol};
 use selvedge_topology::model::{Established, Model};
 use selvedge_topology::oracle::{FlowOutcome, FlowVerdict, Judgement, flow};
-use selvedge_topology::plan::{Decision, Outcome};
+use selvedge_topology::plan::{Decision, Outcome, Table};
 
 fn read(text: &str) -> Option<Model> {
     load(&[SourceFile { name: "random.yaml".into(), text: text.to_owned() }]).model
@@ -191,6 +192,40 @@ fn a_difference_is_what_the_oracle_says_of_both_models() {
     ] {
         assert!(count >= floor, "only {count} {what}, at least {floor} are wanted");
     }
+}
+
+#[test]
+fn what_nodes_come_to_need_is_what_their_plans_need() {
+    let (mut compared, mut untouched) = (0, 0);
+    each(100, |u| {
+        let (before, other) = (documents(u)?, documents(u)?);
+        let (Some(old), Some(new)) = (read(&before), read(&edited(u, &before, &other)?)) else {
+            return Ok(());
+        };
+        let mut identities = IdentityTable::default();
+        identities.allocate(&old).unwrap();
+        identities.allocate(&new).unwrap();
+        let found = nodes(&old, &new, &identities, &BTreeMap::new()).unwrap();
+        let plans = [&old, &new].map(|model| compile(model, &identities).unwrap());
+        let names: BTreeSet<_> = plans.iter().flat_map(BTreeMap::keys).collect();
+        for node in names {
+            for table in Table::ALL {
+                let needed =
+                    plans.each_ref().map(|plans| plans.get(node).map_or(0, |plan| table.needed(plan)));
+                let said = found.rooms.iter().find(|room| room.node == *node && room.table == table);
+                assert_eq!(
+                    said.map(|room| room.needed),
+                    (needed[0] != needed[1]).then_some(needed),
+                    "{before}"
+                );
+                compared += 1;
+                untouched += usize::from(!found.touched.contains(node));
+            }
+        }
+        Ok(())
+    });
+    println!("{compared} tables compared, {untouched} of nodes that are not touched");
+    assert!(compared >= 1_000 && untouched >= 200, "{compared}, {untouched}");
 }
 
 #[test]

@@ -3,18 +3,21 @@
 mod report;
 mod text;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use selvedge_topology::diff::difference;
+use selvedge_topology::diff::{difference, nodes};
 use selvedge_topology::documents::{Loaded, load, load_excerpts};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
+use selvedge_topology::names::NodeName;
+use selvedge_topology::placement::SeenNode;
 
 use super::client::connect;
 use super::output::Format;
-use super::{Answer, CliError, findings, output, snapshot, source};
+use super::{Answer, CliError, findings, output, snapshot, source, status};
 use crate::state::{changes, unified_diff};
 
 const EXAMPLES: &str = "\
@@ -82,7 +85,7 @@ pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
         findings::show(&wanted.diagnostics)?;
         return Err(CliError::Invalid { consequence: "; nothing was compared" });
     };
-    let (name, applied) = before(server, args.against.as_ref()).await?;
+    let Before { name, loaded: applied, seen } = before(server, args.against.as_ref()).await?;
     let documents = changes(&applied.documents, &wanted.documents);
     if args.text || applied.model.is_none() {
         output::print(&unified_diff(&documents))?;
@@ -93,7 +96,8 @@ pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
     };
     let identities = number([old, model])?;
     let difference = difference(old, model, &identities).map_err(CliError::Compile)?;
-    let report = report::Report::of(&difference, &name, documents.len());
+    let nodes = nodes(old, model, &identities, &seen).map_err(CliError::Compile)?;
+    let report = report::Report::of(&difference, &nodes, &name, documents.len());
     output::print(&match args.output {
         Format::Json => output::json(&report)?,
         Format::Yaml => output::yaml(&report)?,
@@ -110,8 +114,16 @@ pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
     Ok(if gates.iter().any(fails) { Answer::No } else { Answer::Yes })
 }
 
-/// What is compared with: its name, and its documents. Without a model where nothing was ever applied.
-async fn before(server: &str, against: Option<&Against>) -> Result<(String, Loaded), CliError> {
+/// What is compared with.
+struct Before {
+    name: String,
+    /// Without a model where nothing was ever applied.
+    loaded: Loaded,
+    /// What nodes report; nothing without a controller.
+    seen: BTreeMap<NodeName, SeenNode>,
+}
+
+async fn before(server: &str, against: Option<&Against>) -> Result<Before, CliError> {
     let generation = match against {
         Some(Against::Documents(path)) => {
             let loaded = load(&source::read(std::slice::from_ref(path))?);
@@ -119,18 +131,22 @@ async fn before(server: &str, against: Option<&Against>) -> Result<(String, Load
                 findings::show(&loaded.diagnostics)?;
                 return Err(CliError::Invalid { consequence: "; nothing was compared" });
             }
-            return Ok((path.display().to_string(), loaded));
+            return Ok(Before { name: path.display().to_string(), loaded, seen: BTreeMap::new() });
         }
         Some(Against::Generation(generation)) => *generation,
         None => 0,
     };
-    let (generation, excerpts) = snapshot::excerpts_of(&mut connect(server).await?, generation).await?;
+    let mut client = connect(server).await?;
+    let (generation, excerpts) = snapshot::excerpts_of(&mut client, generation).await?;
     let loaded = load_excerpts(&excerpts);
     if loaded.model.is_none() && !excerpts.is_empty() {
         let first = loaded.diagnostics.first().map(|finding| finding.message.clone());
         return Err(CliError::Skew { first: first.unwrap_or_default() });
     }
-    Ok((format!("generation {generation}"), loaded))
+    let status = status::fetch(&mut client, 0, None).await?;
+    let reports = status.nodes.iter().filter_map(|node| node.report.as_ref());
+    let seen = reports.map(|report| (report.node.clone(), report.seen())).collect();
+    Ok(Before { name: format!("generation {generation}"), loaded, seen })
 }
 
 fn number(models: [&Model; 2]) -> Result<IdentityTable, CliError> {

@@ -9,6 +9,7 @@
 mod ends;
 mod free;
 mod intervals;
+mod nodes;
 mod rectangles;
 mod rows;
 mod rules;
@@ -19,6 +20,7 @@ use std::net::IpAddr;
 
 pub use ends::{Both, End, Place, Taken};
 pub use intervals::{Kind, Verdict};
+pub use nodes::{Nodes, Room, nodes};
 pub use rectangles::Pairs;
 pub use rules::Named;
 

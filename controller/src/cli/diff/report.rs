@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use selvedge_topology::diff::{Change, Difference, End, Kind, Named, Pairs, Place, Verdict};
+use selvedge_topology::diff::{Change, Difference, End, Kind, Named, Nodes, Pairs, Place, Room, Verdict};
 use selvedge_topology::model::Established;
-use selvedge_topology::names::WorkloadName;
+use selvedge_topology::names::{NodeName, WorkloadName};
 use selvedge_topology::oracle::FlowOutcome;
 use selvedge_topology::plan::{Decision, Outcome};
 use serde::Serialize;
@@ -23,8 +23,31 @@ pub(super) struct Report {
     pub(super) closes: usize,
     pub(super) reattributes: usize,
     pub(super) changes: Vec<Shown>,
+    pub(super) nodes: ShownNodes,
     /// The ends that changes name by number.
     ends: Vec<ShownEnd>,
+}
+
+/// What it means for nodes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ShownNodes {
+    /// Those whose tables need other room.
+    pub(super) touched: usize,
+    /// On those of them that need most.
+    pub(super) rooms: Vec<ShownRoom>,
+    /// Why it would be refused: plans that don't fit, and what is known to go unenforced.
+    pub(super) refused: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ShownRoom {
+    pub(super) node: NodeName,
+    pub(super) table: String,
+    pub(super) before: usize,
+    pub(super) after: usize,
+    pub(super) room: usize,
 }
 
 /// The same change of the same ports, between some ends.
@@ -97,7 +120,7 @@ struct ShownEnd {
 }
 
 impl Report {
-    pub(super) fn of(difference: &Difference<'_>, against: &str, documents: usize) -> Self {
+    pub(super) fn of(difference: &Difference<'_>, nodes: &Nodes, against: &str, documents: usize) -> Self {
         let pairs = |kind: Kind| {
             let of_kind = difference.changes.iter().filter(|change| change.kind == kind);
             let pairs: BTreeSet<(usize, usize)> =
@@ -111,6 +134,7 @@ impl Report {
             closes: pairs(Kind::Closes),
             reattributes: pairs(Kind::Reattributes),
             changes: difference.changes.iter().map(|change| shown(difference, change)).collect(),
+            nodes: shown_nodes(nodes),
             ends: difference
                 .ends()
                 .iter()
@@ -126,6 +150,22 @@ impl Report {
             Kind::Closes => self.closes,
             Kind::Reattributes => self.reattributes,
         }
+    }
+}
+
+fn shown_nodes(Nodes { touched, rooms, exceeding, holes, demands }: &Nodes) -> ShownNodes {
+    let room = |Room { node, table, needed: [before, after] }: &Room| ShownRoom {
+        node: node.clone(),
+        table: table.to_string(),
+        before: *before,
+        after: *after,
+        room: table.room(),
+    };
+    let refused = exceeding.iter().map(ToString::to_string).chain(holes.iter().map(ToString::to_string));
+    ShownNodes {
+        touched: touched.len(),
+        rooms: rooms.iter().map(room).collect(),
+        refused: refused.chain(demands.iter().map(ToString::to_string)).collect(),
     }
 }
 

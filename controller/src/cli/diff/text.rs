@@ -7,10 +7,12 @@ use selvedge_topology::diff::Kind;
 use selvedge_topology::model::Established;
 
 use super::super::table::printable;
-use super::report::{Between, Report, Shown, ShownDecision, Somebody};
+use super::report::{Between, Report, Shown, ShownDecision, ShownNodes, ShownRoom, Somebody};
 
 /// Ranges of ports that a line has room for.
 const MAX_RANGES: usize = 6;
+/// Lines about the room of tables.
+const MAX_ROOMS: usize = 4;
 
 /// What each kind is called, and its colour.
 const KINDS: [(Kind, &str, AnsiColor); 3] = [
@@ -37,6 +39,7 @@ pub(super) fn text(report: &Report, limit: usize, full: bool) -> String {
             let _ = writeln!(out, "{name}: {} more; --limit or -o json shows them", lines - limit);
         }
     }
+    write_nodes(&mut out, &report.nodes, if full { usize::MAX } else { MAX_ROOMS });
     let counts: Vec<String> = KINDS
         .into_iter()
         .filter(|(kind, ..)| report.pairs(*kind) > 0)
@@ -47,6 +50,19 @@ pub(super) fn text(report: &Report, limit: usize, full: bool) -> String {
     let documents = counted(report.documents, "document");
     let _ = writeln!(out, "diff: {meaning}; {documents} changed against {}", printable(&report.against));
     out
+}
+
+fn write_nodes(out: &mut String, nodes: &ShownNodes, limit: usize) {
+    if nodes.touched > 0 {
+        let _ = writeln!(out, "tables of {} need other room", counted(nodes.touched, "node"));
+    }
+    for ShownRoom { node, table, before, after, room } in nodes.rooms.iter().take(limit) {
+        let _ = writeln!(out, "    {node}: {table} {before} -> {after} of {room}");
+    }
+    let style = AnsiColor::Red.on_default().bold();
+    for reason in &nodes.refused {
+        let _ = writeln!(out, "{style}applying is refused:{style:#} {}", printable(reason));
+    }
 }
 
 fn counted(count: usize, what: &str) -> String {
