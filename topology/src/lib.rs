@@ -10,6 +10,7 @@ pub mod compile;
 pub mod demands;
 pub mod diff;
 pub mod documents;
+pub mod explain;
 pub mod failsafe;
 pub mod identity;
 pub mod l4;

@@ -18,11 +18,12 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::Serialize;
 
 use crate::l4::{L4Key, L4Match, Protocol};
 use crate::model::{
     Action, Attachment, DefaultAction, Direction, Endpoint, Entity, Established, Isolation, Logging, Model,
-    Peer, Place, Policy, PortRole, Rule, RuleId, Tracking, Workload,
+    Peer, Place, Policy, PortRole, Rule, RuleId, Tier, Tracking, Workload,
 };
 use crate::names::NodeName;
 use crate::plan::Outcome;
@@ -128,15 +129,83 @@ pub(crate) fn judge_by(
     peer: &Party<'_>,
     key: L4Key,
 ) -> Judgement {
+    walk(model, selecting, subject, direction, peer, key).judgement
+}
+
+/// How a workload's policy came to what it says.
+#[derive(Clone, Debug)]
+pub struct Walk<'m> {
+    /// The tiers in order, as far as they were walked.
+    pub stages: Vec<Stage<'m>>,
+    /// What it came to.
+    pub judgement: Judgement,
+}
+
+/// A tier, and what there is in it for a workload, a direction, a peer and a layer-4 key.
+#[derive(Clone, Debug)]
+pub struct Stage<'m> {
+    /// The tier.
+    pub tier: &'m Tier,
+    /// Its policies that select the workload for the direction.
+    pub policies: Vec<&'m Policy>,
+    /// The rules of them that match peer and key; of those with one action, the first is the one that counts.
+    pub matching: Vec<(&'m Policy, &'m Rule)>,
+}
+
+impl<'m> Stage<'m> {
+    /// The rule that the tier goes by: a deny, else an allow, else a pass; `None` where none matches.
+    pub fn deciding(&self) -> Option<(&'m Policy, &'m Rule)> {
+        [Action::Deny, Action::Allow, Action::Pass]
+            .into_iter()
+            .find_map(|action| self.matching.iter().copied().find(|(_, rule)| rule.action == action))
+    }
+
+    /// Whether the tier's default denies where it has no rule to go by.
+    pub fn denies_by_default(&self) -> bool {
+        self.tier.isolation == Isolation::Isolates && !self.policies.is_empty()
+    }
+
+    /// What the tier says; `None`: the next one is asked.
+    fn judgement(&self, direction: Direction) -> Option<Judgement> {
+        let Self { tier, policies, matching } = self;
+        let Some((policy, rule)) = self.deciding() else {
+            if !self.denies_by_default() {
+                return None;
+            }
+            let all_drain = policies.iter().all(|policy| policy.established == Established::Drain);
+            let established = if all_drain { Established::Drain } else { Established::Cut };
+            let display = display_tier_default(&tier.name, direction);
+            return Some(by_default(Outcome::denied(established), tier.default_rules.of(direction), display));
+        };
+        let outcome = match (rule.action, rule.tracking) {
+            (Action::Pass, _) => return None,
+            (Action::Deny, _) => Outcome::denied(policy.established),
+            (Action::Allow, Tracking::Stateful) => Outcome::Allowed,
+            (Action::Allow, Tracking::Stateless) => Outcome::AllowedStateless,
+        };
+        let logged =
+            matching.iter().any(|(_, other)| other.action == rule.action && other.log == Logging::Logged);
+        let display = display(&policy.name, direction, rule);
+        Some(Judgement { outcome, rule: rule.id, display, place: Some(rule.place.clone()), logged })
+    }
+}
+
+/// The walk behind [`judge`], where `selecting` are all policies that select `subject`.
+pub(crate) fn walk<'m>(
+    model: &'m Model,
+    selecting: &[&'m Policy],
+    subject: &Workload,
+    direction: Direction,
+    peer: &Party<'_>,
+    key: L4Key,
+) -> Walk<'m> {
+    let mut stages = Vec::new();
     for (index, tier) in model.fabric.tiers.iter().enumerate() {
-        let policies: Vec<(&Policy, &[Rule])> = selecting
-            .iter()
-            .filter(|policy| policy.tier == index)
-            .filter_map(|policy| Some((*policy, policy.rules(direction)?)))
-            .collect();
+        let in_tier = selecting.iter().copied().filter(|policy| policy.tier == index);
+        let policies: Vec<_> = in_tier.filter(|policy| policy.rules(direction).is_some()).collect();
         let mut matching: Vec<(&Policy, &Rule)> = policies
             .iter()
-            .flat_map(|(policy, rules)| rules.iter().map(move |rule| (*policy, rule)))
+            .flat_map(|policy| policy.rules(direction).into_iter().flatten().map(|rule| (*policy, rule)))
             .filter(|(_, rule)| rule.peers.iter().any(|candidate| peer_matches(model, candidate, peer)))
             .filter(|(_, rule)| {
                 rule.ports.iter().any(|port| port_matches(port, direction, subject, peer, key))
@@ -148,34 +217,20 @@ pub(crate) fn judge_by(
             rule.action == Action::Deny && policy.established == Established::Drain
         };
         matching.sort_by_key(|(policy, rule)| (drains(policy, rule), rule.tracking, &policy.name, rule.id));
-        let deciding = [Action::Deny, Action::Allow, Action::Pass]
-            .into_iter()
-            .find_map(|action| matching.iter().find(|(_, rule)| rule.action == action));
-        let Some((policy, rule)) = deciding else {
-            if tier.isolation == Isolation::Isolates && !policies.is_empty() {
-                let all_drain = policies.iter().all(|(policy, _)| policy.established == Established::Drain);
-                let established = if all_drain { Established::Drain } else { Established::Cut };
-                let display = display_tier_default(&tier.name, direction);
-                return by_default(Outcome::denied(established), tier.default_rules.of(direction), display);
-            }
-            continue;
-        };
-        let outcome = match (rule.action, rule.tracking) {
-            (Action::Pass, _) => continue,
-            (Action::Deny, _) => Outcome::denied(policy.established),
-            (Action::Allow, Tracking::Stateful) => Outcome::Allowed,
-            (Action::Allow, Tracking::Stateless) => Outcome::AllowedStateless,
-        };
-        let logged =
-            matching.iter().any(|(_, other)| other.action == rule.action && other.log == Logging::Logged);
-        let display = display(&policy.name, direction, rule);
-        return Judgement { outcome, rule: rule.id, display, place: Some(rule.place.clone()), logged };
+        let stage = Stage { tier, policies, matching };
+        let judgement = stage.judgement(direction);
+        stages.push(stage);
+        if let Some(judgement) = judgement {
+            return Walk { stages, judgement };
+        }
     }
     let outcome = match model.fabric.default_action {
         DefaultAction::Allow => Outcome::Allowed,
         DefaultAction::Deny => Outcome::denied(model.fabric.established),
     };
-    by_default(outcome, model.fabric.default_rules.of(direction), display_fabric_default(direction))
+    let display = display_fabric_default(direction);
+    let judgement = by_default(outcome, model.fabric.default_rules.of(direction), display);
+    Walk { stages, judgement }
 }
 
 fn by_default(outcome: Outcome, rule: RuleId, display: String) -> Judgement {
@@ -244,7 +299,8 @@ pub struct FlowVerdict {
 }
 
 /// What happens to a new connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FlowOutcome {
     /// Every end that is enforced for allows it.
     Allowed,
@@ -257,21 +313,44 @@ pub enum FlowOutcome {
 /// The fate of a new connection from `source` to `destination`: allowed if the source's egress allows it (where the
 /// source is enforced for) and the destination's ingress does (where the destination is).
 pub fn flow(model: &Model, source: IpAddr, destination: IpAddr, key: L4Key) -> FlowVerdict {
-    let end = |own: IpAddr, other: IpAddr, direction| {
-        let (workload, endpoint) = managed_at(model, own)?;
-        Some(judge(model, workload, direction, &Party::seen_from(model, &endpoint.node, other), key))
+    let says = |side: Option<Side<'_>>| {
+        side.map(|Side { subject, direction, peer }| judge(model, subject, direction, &peer, key))
     };
-    let egress = end(source, destination, Direction::Egress);
-    let ingress = end(destination, source, Direction::Ingress);
-    let mut judged = egress.iter().chain(&ingress).peekable();
-    let outcome = if judged.peek().is_none() {
+    let [egress, ingress] = sides(model, source, destination).map(says);
+    let outcome = fate(egress.iter().chain(&ingress).map(|judgement| judgement.outcome));
+    FlowVerdict { outcome, egress, ingress }
+}
+
+/// One end of a new connection: whose policy is asked, and about whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'m> {
+    /// The workload that is enforced for.
+    pub subject: &'m Workload,
+    /// Egress at the source, ingress at the destination.
+    pub direction: Direction,
+    /// The other end, as seen from the subject's node.
+    pub peer: Party<'m>,
+}
+
+/// Whose policy decides on a new connection: the source's egress and the destination's ingress, where these are enforced for.
+pub fn sides(model: &Model, source: IpAddr, destination: IpAddr) -> [Option<Side<'_>>; 2] {
+    let side = |own: IpAddr, other: IpAddr, direction| {
+        let (subject, endpoint) = managed_at(model, own)?;
+        Some(Side { subject, direction, peer: Party::seen_from(model, &endpoint.node, other) })
+    };
+    [side(source, destination, Direction::Egress), side(destination, source, Direction::Ingress)]
+}
+
+/// What becomes of a new connection about which those ends that are enforced for say `outcomes`.
+pub(crate) fn fate(outcomes: impl Iterator<Item = Outcome>) -> FlowOutcome {
+    let mut outcomes = outcomes.peekable();
+    if outcomes.peek().is_none() {
         FlowOutcome::Unenforced
-    } else if judged.all(|judgement| judgement.outcome.is_allowed()) {
+    } else if outcomes.all(Outcome::is_allowed) {
         FlowOutcome::Allowed
     } else {
         FlowOutcome::Denied
-    };
-    FlowVerdict { outcome, egress, ingress }
+    }
 }
 
 fn workload_at(model: &Model, address: IpAddr) -> Option<&Workload> {

@@ -8,6 +8,7 @@ use selvedge_hw_profiles::ProfileError;
 use selvedge_hw_profiles::recording::RecordingError;
 use selvedge_proto::{ChunkError, DecodeError};
 use selvedge_topology::compile::CompileError;
+use selvedge_topology::explain::{NoEnd, NoPorts};
 use selvedge_topology::identity::IdentityError;
 use selvedge_trust::pki::{PkiError, Subject};
 use selvedge_trust::token::TokenError;
@@ -165,6 +166,20 @@ pub enum CliError {
         name: String,
         /// What lists them.
         list: &'static str,
+    },
+    /// An end of a connection that is not there.
+    #[error(transparent)]
+    NoEnd(#[from] NoEnd),
+    /// Ports that are none.
+    #[error(transparent)]
+    NoPorts(#[from] NoPorts),
+    /// Ends between which there are no such connections.
+    #[error("there is no such connection from `{from}` to `{to}`: it takes two addresses of one family")]
+    NoPair {
+        /// Who would open it.
+        from: String,
+        /// To whom.
+        to: String,
     },
     /// A profile that is not there.
     #[error("there is no hardware profile `{name}`; `selvedge hw list` lists what there is")]

@@ -12,6 +12,7 @@ mod delete;
 mod describe;
 mod diff;
 mod error;
+mod explain;
 mod findings;
 mod get;
 mod graph;
@@ -42,6 +43,7 @@ Examples:
   selvedge diff -f fabric/             # what applying them would open and close
   selvedge apply -f fabric/ --wait     # make them the desired state, wait until every node enforces it
   selvedge status                      # how far each node is
+  selvedge explain web1 db1 -f fabric/ # which rule lets a connection through, or does not
   selvedge observe -f --verdict DENIED # who is denied what, as it happens";
 
 /// Says what a Selvedge fabric is to enforce, and shows what it does.
@@ -77,6 +79,9 @@ enum Command {
     /// Show who enforces which direction of which workload's policy, where, at what cost, and why not better.
     /// Exit code 0: everything managed is enforced at every point.
     Placement(placement::Args),
+    /// Explain why a new connection is allowed or denied, both ways. Exit code 0: policy allows all that was asked for; 1: it is
+    /// denied, or nobody enforces for either end; 2: an error.
+    Explain(explain::Args),
     /// Show flows: who was allowed and denied what, and why.
     Observe(observe::Args),
     /// Say which machines are of the fabric: enroll, revoke, list.
@@ -113,8 +118,8 @@ pub(crate) enum Answer {
 /// Runs a command and returns its exit code.
 pub fn run(cli: Cli) -> ExitCode {
     let failed = match cli.command {
-        // Like diff(1): 1 says that there is a difference.
-        Command::Diff(_) => ExitCode::from(2),
+        // Like diff(1): 1 says that there is a difference, or a denial.
+        Command::Diff(_) | Command::Explain(_) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     };
     match execute(cli) {
@@ -147,6 +152,7 @@ fn execute(Cli { server, command }: Cli) -> Result<Answer, CliError> {
         Command::Describe(args) => runtime.block_on(describe::run(&server, args)),
         Command::Status(args) => runtime.block_on(status::run(&server, &args)),
         Command::Placement(args) => runtime.block_on(placement::run(&server, &args)),
+        Command::Explain(args) => runtime.block_on(explain::run(&server, &args)),
         Command::Observe(args) => runtime.block_on(observe::run(&server, args)),
         Command::Node(args) => runtime.block_on(members::nodes(&server, args)),
         Command::Operator(args) => runtime.block_on(members::operators(&server, args)),

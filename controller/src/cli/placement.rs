@@ -51,7 +51,8 @@ pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
     Ok(if all { Answer::Yes } else { Answer::No })
 }
 
-fn entries(snapshot: &Snapshot, status: &status::Status) -> Result<Vec<Entry>, CliError> {
+/// The ledger, by what nodes report.
+pub(super) fn entries(snapshot: &Snapshot, status: &status::Status) -> Result<Vec<Entry>, CliError> {
     let plans = compile(&snapshot.model, &snapshot.identities).map_err(CliError::Compile)?;
     let reports = status.nodes.iter().filter_map(|node| node.report.as_ref());
     let seen: BTreeMap<NodeName, SeenNode> =
@@ -196,7 +197,7 @@ fn named(cost: &DeviceCost) -> String {
     cost.shed.iter().take(MAX_NAMED).map(one).collect::<Vec<_>>().join("; ")
 }
 
-fn hook(point: &Point) -> String {
+pub(super) fn hook(point: &Point) -> String {
     match (point.hook, point.guard) {
         (Some(hook), _) => hook.to_string(),
         (None, Guard::Gone) => "gone".to_owned(),
@@ -205,7 +206,7 @@ fn hook(point: &Point) -> String {
     }
 }
 
-fn word(direction: Direction) -> &'static str {
+pub(super) fn word(direction: Direction) -> &'static str {
     match direction {
         Direction::Ingress => "ingress",
         Direction::Egress => "egress",
