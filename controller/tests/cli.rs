@@ -255,8 +255,16 @@ fn documents_are_compared_with_documents_without_a_controller() {
     );
     run(&["diff", "-f", old, "--against", old], "-f before --against before", 0);
     run(&["diff", "-f", new, "--against", old, "-o", "json"], "-f opened --against before -o json", 1);
+    let more = directory(POLICY);
+    let added = "---\napiVersion: selvedge/v1\nkind: Workload\nmetadata: {name: web9}\nspec:\n  labels: {app: shop, role: web}\n  \
+                 addresses: [10.1.0.19]\n  attachment: {node: host1, port: w1}\n";
+    let file = more.path().join("web9.yaml");
+    std::fs::write(&file, added).unwrap();
+    let new_workload = path(&more);
+    run(&["diff", "-f", new_workload, "--against", old], "-f more --against before", 1);
+    run(&["diff", "-f", old, "--against", new_workload, "-o", "wide"], "-f before --against more -o wide", 1);
     run(&["diff", "-f", new, "--against", "nowhere"], "-f opened --against nowhere", 2);
-    let seen = seen.replace(old, "before").replace(new, "opened");
+    let seen = seen.replace(old, "before").replace(new, "opened").replace(new_workload, "more");
     insta::assert_snapshot!("diff_of_documents", seen);
 }
 

@@ -58,6 +58,12 @@ pub struct End<'m> {
 }
 
 impl<'m> End<'m> {
+    /// Whether these are addresses that nobody had before, or nobody has after.
+    pub fn comes_or_goes(&self) -> bool {
+        let [before, after] = self.taken.map(|taken| taken.identity);
+        before != after && (before == Identity::WORLD || after == Identity::WORLD)
+    }
+
     /// How many addresses it has, of workloads and nodes.
     pub fn len(&self) -> usize {
         self.members.iter().map(|members| members.count).sum()

@@ -55,7 +55,7 @@ pub struct Change {
     pub verdicts: Both<Verdict>,
     /// What becomes of established connections, where it closes.
     pub established: Option<Established>,
-    /// Between whom; each pair is in one of these.
+    /// Between whom; each pair is in one of these. Those with an end that comes or goes are not among others.
     pub pairs: Vec<Pairs>,
 }
 
@@ -70,7 +70,7 @@ pub fn difference<'m>(
     let rows = Rows::of(ends.compilers())?;
     let index = Index::of(&ends.all);
     found.look(&ends.all, &rows, &index);
-    let changes = found.changes();
+    let changes = found.changes(&ends.all);
     let words = Words::of(&ends.all, identities);
     Ok(Difference { ends, words, rules: Rules::of([before, after]), changes })
 }
@@ -79,6 +79,12 @@ impl<'m> Difference<'m> {
     /// The ends that [`Pairs`] name, by their number.
     pub fn ends(&self) -> &[End<'m>] {
         &self.ends.all
+    }
+
+    /// Whether each of `pairs` has an end that comes or goes: so has one, if any.
+    pub fn comes_or_goes(&self, pairs: &Pairs) -> bool {
+        let mut ends = pairs.from.iter().chain(&pairs.to);
+        ends.any(|end| self.ends.all[*end].comes_or_goes())
     }
 
     /// Ends in words: by labels that they have and no others.
@@ -178,11 +184,13 @@ impl Found {
         }
     }
 
-    fn changes(self) -> Vec<Change> {
+    fn changes(self, ends: &[End<'_>]) -> Vec<Change> {
         let Self { known: _, numbers, mut pairs } = self;
+        let passing = |(from, to): &(usize, usize)| ends[*from].comes_or_goes() || ends[*to].comes_or_goes();
         let sorted: BTreeMap<Changed, usize> = numbers.into_iter().collect();
         let found = sorted.into_iter().map(|(Changed { kind, verdicts, established, ranges }, number)| {
-            let pairs = rectangles::cover(std::mem::take(&mut pairs[number]));
+            let (passing, staying): (Vec<_>, Vec<_>) = pairs[number].drain(..).partition(passing);
+            let pairs = [staying, passing].into_iter().flat_map(rectangles::cover).collect::<Vec<_>>();
             Change { kind, ranges, verdicts, established, pairs }
         });
         found.filter(|change| !change.pairs.is_empty()).collect()

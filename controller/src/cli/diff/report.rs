@@ -24,6 +24,8 @@ pub(super) struct Report {
     pub(super) reattributes: usize,
     pub(super) changes: Vec<Shown>,
     pub(super) nodes: ShownNodes,
+    /// Addresses that nobody had before, or nobody has after.
+    pub(super) passing: Vec<ShownEnd>,
     /// The ends that changes name by number.
     ends: Vec<ShownEnd>,
 }
@@ -91,6 +93,8 @@ pub(super) struct Between {
     pub(super) destinations: String,
     from: Vec<usize>,
     to: Vec<usize>,
+    /// Whether an end of each pair comes or goes.
+    pub(super) passing: bool,
     pub(super) pairs: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) example: Option<Example>,
@@ -111,12 +115,12 @@ pub(super) struct Somebody {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ShownEnd {
-    name: String,
+pub(super) struct ShownEnd {
+    pub(super) name: String,
     /// Of workloads and nodes; 1 for addresses that nobody has.
-    addresses: usize,
+    pub(super) addresses: usize,
     /// Some of them.
-    workloads: Vec<WorkloadName>,
+    pub(super) workloads: Vec<WorkloadName>,
 }
 
 impl Report {
@@ -135,12 +139,8 @@ impl Report {
             reattributes: pairs(Kind::Reattributes),
             changes: difference.changes.iter().map(|change| shown(difference, change)).collect(),
             nodes: shown_nodes(nodes),
-            ends: difference
-                .ends()
-                .iter()
-                .enumerate()
-                .map(|(number, end)| shown_end(difference, number, end))
-                .collect(),
+            passing: passing(difference),
+            ends: ends(difference),
         }
     }
 
@@ -193,6 +193,7 @@ fn between(difference: &Difference<'_>, pairs: &Pairs) -> Between {
         destinations: difference.words(&pairs.to),
         from: pairs.from.clone(),
         to: pairs.to.clone(),
+        passing: difference.comes_or_goes(pairs),
         pairs: pairs.len(),
         example: example.map(|(from, to)| Example { from: somebody(from), to: somebody(to) }),
     }
@@ -228,6 +229,15 @@ fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Denied => "denied",
         Outcome::DeniedDraining => "denied, draining",
     }
+}
+
+fn ends(difference: &Difference<'_>) -> Vec<ShownEnd> {
+    difference.ends().iter().enumerate().map(|(number, end)| shown_end(difference, number, end)).collect()
+}
+
+fn passing(difference: &Difference<'_>) -> Vec<ShownEnd> {
+    let ends = difference.ends().iter().enumerate().filter(|(_, end)| end.comes_or_goes());
+    ends.map(|(number, end)| shown_end(difference, number, end)).collect()
 }
 
 fn shown_end(difference: &Difference<'_>, number: usize, end: &End<'_>) -> ShownEnd {

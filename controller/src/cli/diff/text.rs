@@ -6,8 +6,8 @@ use anstyle::{AnsiColor, Style};
 use selvedge_topology::diff::Kind;
 use selvedge_topology::model::Established;
 
-use super::super::table::printable;
-use super::report::{Between, Report, Shown, ShownDecision, ShownNodes, ShownRoom, Somebody};
+use super::super::table::{list, printable};
+use super::report::{Between, Report, Shown, ShownDecision, ShownEnd, ShownNodes, ShownRoom, Somebody};
 
 /// Ranges of ports that a line has room for.
 const MAX_RANGES: usize = 6;
@@ -25,8 +25,10 @@ const KINDS: [(Kind, &str, AnsiColor); 3] = [
 pub(super) fn text(report: &Report, limit: usize, full: bool) -> String {
     let mut out = String::new();
     for (kind, name, colour) in KINDS {
-        let of_kind: Vec<&Shown> = report.changes.iter().filter(|change| change.kind == kind).collect();
-        let lines: usize = of_kind.iter().map(|change| change.between.len()).sum();
+        let between = |change: &Shown| lines(change, full).count();
+        let of_kind = report.changes.iter().filter(|change| change.kind == kind && between(change) > 0);
+        let of_kind: Vec<&Shown> = of_kind.collect();
+        let lines: usize = of_kind.iter().map(|change| between(change)).sum();
         let mut left = limit;
         for change in of_kind {
             if left == 0 {
@@ -39,6 +41,15 @@ pub(super) fn text(report: &Report, limit: usize, full: bool) -> String {
             let _ = writeln!(out, "{name}: {} more; --limit or -o json shows them", lines - limit);
         }
     }
+    let style = AnsiColor::Cyan.on_default();
+    for ShownEnd { name, addresses, workloads } in report.passing.iter().take(limit) {
+        let addresses = format!("{addresses} address{}", if *addresses == 1 { "" } else { "es" });
+        let workloads = list(workloads);
+        let _ = writeln!(out, "{style}comes or goes{style:#} {}: {addresses}, {workloads}", printable(name));
+    }
+    if !report.passing.is_empty() && !full {
+        let _ = writeln!(out, "    what that opens and closes for them is counted, and shown with -o wide");
+    }
     write_nodes(&mut out, &report.nodes, if full { usize::MAX } else { MAX_ROOMS });
     let counts: Vec<String> = KINDS
         .into_iter()
@@ -50,6 +61,11 @@ pub(super) fn text(report: &Report, limit: usize, full: bool) -> String {
     let documents = counted(report.documents, "document");
     let _ = writeln!(out, "diff: {meaning}; {documents} changed against {}", printable(&report.against));
     out
+}
+
+/// Between whom it is, without those who come or go unless all is asked for.
+fn lines(change: &Shown, full: bool) -> impl Iterator<Item = &Between> {
+    change.between.iter().filter(move |between| full || !between.passing)
 }
 
 fn write_nodes(out: &mut String, nodes: &ShownNodes, limit: usize) {
@@ -87,8 +103,8 @@ fn write_change(
         Some(Established::Cut) | None => "",
     };
     let _ = writeln!(out, "{style}{name} {ports}{style:#}{established}");
-    let shown = change.between.len().min(left);
-    for Between { sources, destinations, pairs, example, .. } in &change.between[..shown] {
+    let shown = lines(change, full).count().min(left);
+    for Between { sources, destinations, pairs, example, .. } in lines(change, full).take(shown) {
         let pairs = if *pairs > 1 { format!("  ({pairs} pairs)") } else { String::new() };
         let _ = writeln!(out, "  {} -> {}{pairs}", printable(sources), printable(destinations));
         if let Some(example) = example {
