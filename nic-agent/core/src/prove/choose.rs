@@ -7,13 +7,14 @@ use selvedge_abi::Reason;
 use selvedge_topology::identity::{Class, Identity};
 use selvedge_topology::l4::{L4Key, L4Range, Protocol};
 use selvedge_topology::model::{Direction, PortRole};
-use selvedge_topology::plan::{Decision, Outcome, Plan, PlanRow, PlanSet, PolicyIndex, Runs, SetId};
+use selvedge_topology::plan::{Plan, PlanRow, PlanSet, PolicyIndex, SetId};
 
 use super::ends::{End, Ends, Place, Wanted};
+use super::expect::{Known, Route};
 use super::keys::{any_key, ends_of, keys, starts};
 use super::packet::Packet;
 use super::part::Part;
-use super::{Asked, Case, Expected};
+use super::{Case, Expected};
 use crate::change::Touched;
 use crate::machine::{IfIndex, Machine};
 use crate::reconcile::Hook;
@@ -82,13 +83,13 @@ pub(super) fn choose(
 }
 
 pub(super) struct Chooser<'p> {
-    pub(super) rows: &'p Runs<PlanRow>,
+    pub(super) rows: Vec<&'p PlanRow>,
     pub(super) index: PolicyIndex<'p>,
     pub(super) ends: Ends,
-    /// Every class that an address or a row names.
+    /// Every class that an address or a row names; none of a part.
     classes: Vec<Class>,
     /// A port that faces the fabric.
-    outside: Option<IfIndex>,
+    pub(super) outside: Option<IfIndex>,
     visited: HashSet<(usize, Class, usize)>,
     /// Ends that are in a packet.
     used: Vec<bool>,
@@ -105,16 +106,14 @@ pub(super) struct Chooser<'p> {
 impl<'p> Chooser<'p> {
     pub(super) fn new(plan: &'p Plan, machine: &Machine, wanted: Wanted<'_>, keys: &BTreeSet<L4Key>) -> Self {
         let (index, ends) = (PolicyIndex::new(plan), Ends::new(plan, machine, wanted));
-        let named = plan.rows.iter().flat_map(|row| &row.peers).map(|(class, _)| *class);
-        let classes: BTreeSet<Class> = ends.classes.keys().copied().chain(named).collect();
         let outside = plan.ports.iter().filter(|port| port.role != PortRole::Workload);
         let outside = outside.filter_map(|port| machine.port(&port.name)).map(|port| port.index).next();
         let used = vec![false; ends.all.len()];
         Self {
-            rows: &plan.rows,
+            rows: plan.rows.iter().collect(),
             index,
             ends,
-            classes: classes.into_iter().collect(),
+            classes: Vec::new(),
             outside,
             visited: HashSet::new(),
             used,
@@ -129,13 +128,17 @@ impl<'p> Chooser<'p> {
     /// For all of a plan.
     fn whole(plan: &'p Plan, machine: &Machine) -> Self {
         let mut whole = Self::new(plan, machine, Wanted::All, &BTreeSet::new());
+        let named = plan.rows.iter().flat_map(|row| &row.peers).map(|(class, _)| *class);
+        whole.classes = whole.ends.classes.keys().copied().chain(named).collect();
+        whole.classes.sort_unstable();
+        whole.classes.dedup();
         whole.coverage.of = plan.rows.iter().map(|row| size(whole.index, row, &whole.classes)).sum();
         whole.inside = (LIMIT as u64 / whole.coverage.of.max(1)).clamp(1, INSIDE as u64) as usize;
         whole
     }
 
     pub(super) fn set(&self, row: usize, peer: Class) -> Option<&'p PlanSet> {
-        self.index.set(&self.rows[row], peer)
+        self.index.set(self.rows[row], peer)
     }
 
     fn everything(&mut self) {
@@ -152,7 +155,7 @@ impl<'p> Chooser<'p> {
     /// Each interval of each list, and so each rule, by one of those that use it.
     fn every_interval(&mut self) {
         let mut users: BTreeMap<SetId, Vec<(usize, Class)>> = BTreeMap::new();
-        for (number, row) in self.rows.iter().enumerate() {
+        for (number, row) in self.rows.iter().copied().enumerate() {
             let default = unnamed(row, &self.classes).filter(|class| self.meet(row, *class)).take(USERS);
             let named = row.peers.iter().map(|(class, _)| *class).filter(|class| self.meet(row, *class));
             for class in default.chain(named) {
@@ -180,8 +183,8 @@ impl<'p> Chooser<'p> {
 
     /// Each class that a row names, or `limit` of them spread evenly: each is an entry that could be missing.
     fn policy_entries(&mut self, limit: usize) {
-        let rows = self.rows;
-        let named = rows
+        let named = self
+            .rows
             .iter()
             .enumerate()
             .flat_map(|(row, of)| of.peers.iter().map(move |(class, _)| (row, *class)));
@@ -225,12 +228,21 @@ impl<'p> Chooser<'p> {
             return false;
         }
         let before = self.cases.len();
-        if let Some(keys) = self.set(row, peer).and_then(|set| keys(set, interval)) {
+        let of = self.rows[row];
+        if let Some(set) = self.set(row, peer)
+            && let Some(keys) = keys(set, interval)
+        {
+            let known = Known { subject: of.subject, direction: of.direction, peer, set };
             for family in 0..2 {
+                let subjects = self.ends.subjects.get(&of.subject).map(|of| &of[family][..]);
+                let both = subjects.zip(self.ends.classes.get(&peer).map(|of| &of[family][..]));
                 for key in ends_of(keys, family).chain(self.inside(keys, family)) {
                     self.turn += 1;
-                    let case = self.pair(row, peer, family).and_then(|(s, p)| self.case(row, s, p, key));
-                    self.cases.extend(case);
+                    let pair = both.and_then(|both| self.pair(of.direction, both));
+                    let Some(((subject, peer), route)) = pair else { continue };
+                    (self.used[subject], self.used[peer]) = (true, true);
+                    let case = self.case_on(route, key, Some(known));
+                    self.cases.push(case);
                 }
             }
         }
@@ -248,48 +260,27 @@ impl<'p> Chooser<'p> {
         (0..count).map(|step| within[(self.turn + step) % within.len()]).collect()
     }
 
-    /// A workload of the row and a peer of the class, whose turn it is and that a packet can run between.
-    fn pair(&self, row: usize, peer: Class, family: usize) -> Option<(usize, usize)> {
-        let subjects = &self.ends.subjects.get(&self.rows[row].subject)?[family];
-        let peers = &self.ends.classes.get(&peer)?[family];
+    /// Of the workloads of a row and the peers of a class, those whose turn it is and that a packet can run between.
+    fn pair(
+        &self,
+        direction: Direction,
+        (subjects, peers): (&[usize], &[usize]),
+    ) -> Option<((usize, usize), Route)> {
         if subjects.is_empty() || peers.is_empty() {
             return None;
         }
-        let tries = (self.turn..self.turn + PAIRS).map(|turn| {
+        (self.turn..self.turn + PAIRS).find_map(|turn| {
             // Where both lists are long, every workload meets every peer in the end.
             let lap = turn / peers.len();
-            (subjects[(turn + lap) % subjects.len()], peers[turn % peers.len()])
-        });
-        let mut able = tries.filter(|(s, p)| self.route(row, *s, *p).is_some());
-        able.next()
-    }
-
-    /// Source, destination, and where the packet is judged; `None` where there is no such packet.
-    fn route(&self, row: usize, subject: usize, peer: usize) -> Option<(End, End, (Hook, IfIndex))> {
-        let (subject, peer) = (self.ends.all[subject], self.ends.all[peer]);
-        let (source, destination) = match self.rows[row].direction {
-            Direction::Ingress => (peer, subject),
-            Direction::Egress => (subject, peer),
-        };
-        let at = match (source.place, destination.place) {
-            (Place::Behind(port), _) => (Hook::Ingress, port),
-            (Place::Away, _) if source.identity != Identity::HOST => (Hook::Ingress, self.outside?),
-            // The node's own, as itself or as a workload. What stays in its stack leaves by no port.
-            (Place::Away | Place::Here(_), Place::Behind(port)) => (Hook::Egress, port),
-            (Place::Here(port), Place::Away) if destination.identity != Identity::HOST => {
-                (Hook::Egress, port)
-            }
-            (Place::Away | Place::Here(_) | Place::Mute, _) => return None,
-        };
-        (source.address != destination.address).then_some((source, destination, at))
+            let pair = (subjects[(turn + lap) % subjects.len()], peers[turn % peers.len()]);
+            Some((pair, self.route(direction, pair)?))
+        })
     }
 
     pub(super) fn case(&mut self, row: usize, subject: usize, peer: usize, key: L4Key) -> Option<Case> {
-        let (source, destination, (hook, port)) = self.route(row, subject, peer)?;
+        let route = self.route(self.rows[row].direction, (subject, peer))?;
         (self.used[subject], self.used[peer]) = (true, true);
-        let packet = Packet { source: source.address, destination: destination.address, key };
-        let asked = self.asked(&source, &destination, key);
-        Some(Case { packet, hook, port, expected: expect(&source, &destination, &asked), asked })
+        Some(self.case_on(route, key, None))
     }
 
     /// Every address that no packet had yet, or `limit` of them spread evenly.
@@ -306,7 +297,8 @@ impl<'p> Chooser<'p> {
     pub(super) fn case_of(&mut self, index: usize) -> Option<Case> {
         let end = self.ends.all[index];
         let family = usize::from(end.address.is_ipv6());
-        for row in (self.turn..self.turn + self.rows.len().min(PAIRS)).map(|turn| turn % self.rows.len()) {
+        let rows = self.rows.len();
+        for row in (self.turn..self.turn + rows.min(PAIRS)).map(|turn| turn % rows) {
             let subjects = self.ends.subjects.get(&self.rows[row].subject).map(|of| &of[family]);
             let Some(subjects) = subjects.filter(|subjects| !subjects.is_empty()) else { continue };
             let subject = subjects[self.turn % subjects.len()];
@@ -336,16 +328,6 @@ impl<'p> Chooser<'p> {
             Expected { reason: Reason::FromNode, rule: None, other: None, logged: false, identities };
         Some(Case { packet, hook: Hook::Egress, port: self.outside?, expected, asked: [None; 2] })
     }
-
-    /// What is asked of the ends behind this node, each as if it were alone.
-    fn asked(&self, source: &End, destination: &End, key: L4Key) -> [Option<Asked>; 2] {
-        let ask = |this: &End, direction, other: &End| {
-            let (subject, peer) = (this.identity, other.class);
-            let decision = self.index.decide(subject, direction, peer, key);
-            this.is_local().then_some(Asked { subject, direction, peer, key, decision })
-        };
-        [ask(source, Direction::Egress, destination), ask(destination, Direction::Ingress, source)]
-    }
 }
 
 /// The number of classes of a row, of all `classes`, without walking them.
@@ -360,34 +342,6 @@ pub(super) fn size(index: PolicyIndex<'_>, row: &PlanRow, classes: &[Class]) -> 
 pub(super) fn unnamed<'a>(row: &'a PlanRow, classes: &'a [Class]) -> impl Iterator<Item = Class> + use<'a> {
     let is_named = |class: &Class| row.peers.binary_search_by_key(class, |(named, _)| *named).is_ok();
     classes.iter().copied().filter(move |class| !is_named(class))
-}
-
-/// What the plan says: egress of a source behind this node, then ingress of a destination behind this node.
-fn expect(source: &End, destination: &End, asked: &[Option<Asked>; 2]) -> Expected {
-    let mut decisions: Vec<Option<Decision>> = Vec::with_capacity(2);
-    for asked in asked.iter().flatten() {
-        if decisions.iter().all(|decided| decided.is_some_and(|d| d.outcome.is_allowed())) {
-            decisions.push(asked.decision);
-        }
-    }
-    let reason = if decisions.iter().any(Option::is_none) {
-        Reason::NoPolicy
-    } else if decisions.iter().flatten().any(|decision| !decision.outcome.is_allowed()) {
-        Reason::PolicyDeny
-    } else if decisions.iter().flatten().all(|decision| decision.outcome == Outcome::AllowedStateless) {
-        Reason::Stateless // an end that tracks gets its entry, though the other doesn't
-    } else {
-        Reason::PolicyAllow
-    };
-    let mut rules = decisions.iter().rev().flatten().map(|decision| decision.rule);
-    let rule = if reason == Reason::NoPolicy { None } else { rules.next() };
-    Expected {
-        reason,
-        rule,
-        other: rules.next().filter(|other| Some(*other) != rule),
-        logged: decisions.iter().flatten().any(|decision| decision.logged),
-        identities: [source.identity, destination.identity],
-    }
 }
 
 /// At most `limit` of `all`, spread evenly.

@@ -11,9 +11,11 @@ use super::packet::carried;
 pub(super) fn starts(plan: &Plan, more: &BTreeSet<L4Key>, family: usize) -> Vec<L4Key> {
     let all = plan.sets.iter().flat_map(|set| &set.intervals).map(|interval| interval.first);
     let all = all.chain(more.iter().copied());
-    let keys: BTreeSet<L4Key> =
-        all.filter(|key| carried(family).iter().any(|range| range.contains(*key))).collect();
-    keys.into_iter().collect()
+    let mut keys: Vec<L4Key> = all.collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.retain(|key| carried(family).iter().any(|range| range.contains(*key)));
+    keys
 }
 
 /// The keys of an interval.

@@ -15,6 +15,7 @@
 mod choose;
 mod classes;
 mod ends;
+mod expect;
 mod ground;
 mod keys;
 mod packet;
