@@ -153,6 +153,10 @@ impl<D: Datapath> Service<D> {
     async fn take(&mut self, event: StoreEvent) {
         match event {
             StoreEvent::Away(error) => return self.complain(error.to_string()),
+            StoreEvent::AsBefore => {
+                self.away = None;
+                return;
+            }
             StoreEvent::Offered(fetched) => self.engine.offer(*fetched),
             StoreEvent::Unfetchable { target, reason } => {
                 tracing::warn!(generation = %target.generation, reason, "the plan can't be had; what is in force stays");

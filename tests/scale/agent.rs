@@ -129,6 +129,7 @@ fn take(engine: &mut Engine<StandIn>, node: &NodeName, event: StoreEvent) -> boo
     match event {
         StoreEvent::Offered(fetched) => engine.offer(*fetched),
         StoreEvent::NoTarget => engine.no_target(),
+        StoreEvent::AsBefore => return false,
         StoreEvent::Away(error) => {
             say_away(node, &error);
             return false;

@@ -44,6 +44,7 @@ over_shapes!(
     a_killed_member_loses_nothing,
     history_that_is_compacted_makes_no_gap,
     a_watch_from_the_future_does_not_wait_in_silence,
+    what_a_watch_does_not_tell_is_told_by_looking_once_and_ends_it_only_if_it_stays_silent,
     a_cancelled_watch_of_reports_begins_anew,
 );
 
@@ -160,6 +161,38 @@ async fn a_watch_from_the_future_does_not_wait_in_silence(servers: Servers) {
         matches!(refused, AgentError::WentBack { from, to } if from == now + 1000 && to == now),
         "{refused}"
     );
+}
+
+async fn what_a_watch_does_not_tell_is_told_by_looking_once_and_ends_it_only_if_it_stays_silent(
+    servers: Servers,
+) {
+    let mut raw = servers.client().await;
+    let told = raw.put("/key", "told", None).await.unwrap().header().unwrap().revision();
+    let client = etcd_client::Client::connect(servers.endpoints(), None).await.unwrap();
+    // Watches from behind a change that nobody was told of: they never tell of it.
+    let behind = async |value: &str| {
+        let now = servers.client().await.put("/key", value, None).await.unwrap();
+        let now = now.header().unwrap().revision();
+        KeyWatch::resume(&client, "/key".to_owned(), now, Some(told), LOOK).await.unwrap()
+    };
+    let next =
+        async |watch: &mut KeyWatch| within(Duration::from_secs(40), "it tells", watch.changed()).await;
+
+    let mut watch = behind("untold").await;
+    assert_eq!(next(&mut watch).await.unwrap().as_deref(), Some(b"untold".as_slice()));
+    // It lives: what comes is told, and nothing twice.
+    raw.put("/key", "later", None).await.unwrap();
+    assert_eq!(next(&mut watch).await.unwrap().as_deref(), Some(b"later".as_slice()));
+    let again = tokio::time::timeout(LOOK * 3, watch.changed()).await;
+    assert!(again.is_err(), "{again:?}");
+    raw.delete("/key", None).await.unwrap();
+    assert_eq!(next(&mut watch).await.unwrap(), None);
+
+    let mut watch = behind("untold again").await;
+    assert_eq!(next(&mut watch).await.unwrap().as_deref(), Some(b"untold again".as_slice()));
+    let ended = next(&mut watch).await.unwrap_err();
+    assert!(matches!(&ended, AgentError::WatchEnded { .. }), "{ended}");
+    assert!(ended.to_string().contains("did not tell"), "{ended}");
 }
 
 async fn a_cancelled_watch_of_reports_begins_anew(mut servers: Servers) {

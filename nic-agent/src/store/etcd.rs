@@ -8,17 +8,18 @@ use selvedge_proto::{Chunks, DecodeError, Report, Target, keys};
 use selvedge_topology::names::NodeName;
 use selvedge_trust::{Anchor, Mistrust};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use super::ask::{REQUEST, passes, promptly, read};
 use super::fetch::Sources;
 use super::{Fetched, KeyWatch, StateDir};
 use crate::membership::Credentials;
 use crate::retry::Backoff;
 
-/// How long one request may take.
-pub(super) const REQUEST: Duration = Duration::from_secs(5);
 /// The longest wait between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Reports in a row that are late before another member is tried.
+const PATIENCE: u32 = 2;
 /// How often the target is looked at although its watch is silent: of 10,000 agents, some 200 tiny reads a second.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -29,8 +30,8 @@ pub enum StoreError {
     #[error("etcd: {}", innermost(.0))]
     Etcd(#[from] etcd_client::Error),
     /// No answer in time.
-    #[error("etcd does not answer within {} s", REQUEST.as_secs())]
-    Slow(#[from] tokio::time::error::Elapsed),
+    #[error("etcd does not answer within {} s", .0.as_secs())]
+    Slow(Duration),
     /// The target can't be read.
     #[error("the target at {key}: {source}")]
     Target {
@@ -91,6 +92,8 @@ fn innermost(error: &etcd_client::Error) -> String {
 pub enum StoreEvent {
     /// A plan to consider.
     Offered(Box<Fetched>),
+    /// What was offered last is still what the target names. Told where a session begins.
+    AsBefore,
     /// A target whose plan can't be had.
     Unfetchable {
         /// The target.
@@ -185,13 +188,15 @@ impl Members {
             Some(tls) => options.with_tls(tls),
             None => options,
         };
-        Ok(timeout(REQUEST, Client::connect(member, Some(options))).await??)
+        promptly(Client::connect(member, Some(options))).await
     }
 }
 
 /// What was sent on last.
 #[derive(Default)]
 struct Held {
+    /// The target, where its plan was the last that was told of it.
+    offered: Option<Target>,
     chunks: Chunks,
     pieces: Pieces,
 }
@@ -207,7 +212,11 @@ async fn session(
     let key = keys::target(&following.node);
     let (mut value, mut watch) = KeyWatch::open(&client, key.clone(), LOOK_EVERY).await?;
     loop {
-        following.consider(&client, &key, value.as_deref(), held).await?;
+        tokio::select! {
+            considered = following.consider(&client, &key, value.as_deref(), held) => considered?,
+            // A connection that is gone answers nothing any more.
+            error = watch.ended() => return Err(error),
+        }
         backoff.reset();
         value = watch.changed().await?;
     }
@@ -223,8 +232,10 @@ impl Following {
         value: Option<&[u8]>,
         held: &mut Held,
     ) -> Result<(), StoreError> {
+        let offered = held.offered.take();
         let event = match value.map(Target::decode).transpose() {
             Ok(None) => StoreEvent::NoTarget,
+            Ok(Some(target)) if offered == Some(target) => StoreEvent::AsBefore,
             Ok(Some(target)) => match self.fetch(client, key, target, held).await {
                 Ok(fetched) => {
                     held.chunks.clone_from(&fetched.chunks);
@@ -253,7 +264,14 @@ impl Following {
                 StoreEvent::Unreadable { reason }
             }
         };
+        let offered = match &event {
+            StoreEvent::Offered(fetched) => Some(fetched.target),
+            StoreEvent::AsBefore => offered,
+            _ => None,
+        };
         self.events.send(event).await.ok();
+        // Only now: whoever does not wait for this to end has not told anybody.
+        held.offered = offered;
         Ok(())
     }
 
@@ -269,14 +287,14 @@ impl Following {
             let mistrusted = |source| StoreError::Mistrusted { key: key.to_owned(), source };
             anchor.verify_target(&self.node, &target).map_err(mistrusted)?;
         }
-        let Held { chunks, pieces } = held;
+        let Held { chunks, pieces, offered: _ } = held;
         Sources { held: chunks, cache: &self.cache, etcd: client }.fetch(target, pieces).await
     }
 }
 
 /// Whether `key` has another value by now.
 async fn is_outdated(client: &Client, key: &str, value: Option<&[u8]>) -> Result<bool, StoreError> {
-    let now = timeout(REQUEST, client.kv_client().get(key, None)).await??;
+    let now = read(&client.kv_client(), key).await?;
     Ok(now.kvs().first().map(etcd_client::KeyValue::value) != value)
 }
 
@@ -291,6 +309,7 @@ pub async fn publish_reports(
     let mut backoff = Backoff::of_many(LONGEST_WAIT);
     let mut members = Members::new(access);
     let mut client = None;
+    let mut unanswered: u32 = 0;
     while reports.changed().await.is_ok() {
         let Some(report) = reports.borrow_and_update().clone() else { continue };
         if members.access.credentials.are_new() {
@@ -299,11 +318,16 @@ pub async fn publish_reports(
         match put(&mut client, &mut members, &key, report.encode()).await {
             Ok(()) => {
                 backoff.reset();
+                unanswered = 0;
                 acknowledged(&report);
             }
             Err(error) => {
                 tracing::debug!(%error, "the report could not be written");
-                client = None;
+                unanswered += 1;
+                // One that is only late is no reason to come with a new connection.
+                if !passes(&error) || unanswered % PATIENCE == 0 {
+                    client = None;
+                }
                 sleep(backoff.wait()).await;
                 reports.mark_changed();
             }
@@ -321,6 +345,6 @@ async fn put(
         Some(client) => client,
         None => client.insert(members.connect().await?),
     };
-    timeout(REQUEST, client.put(key, value, None)).await??;
+    promptly(client.put(key, value, None)).await?;
     Ok(())
 }

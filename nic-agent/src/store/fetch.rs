@@ -6,9 +6,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use selvedge_proto::keys::{self, MAX_TXN_OPS};
 use selvedge_proto::plan::{Manifest, Pieces, PlanDecodeError, check_size};
 use selvedge_proto::{Chunks, Digest, MAX_MESSAGE_BYTES, Target};
-use tokio::time::timeout;
 
-use super::etcd::{REQUEST, StoreError};
+use super::ask::{patiently, read};
+use super::etcd::StoreError;
 use super::{Fetched, StateDir};
 
 /// Chunks in one answer: 8 MiB where all are as large as they may be, tens of kilobytes where they are small blocks.
@@ -46,7 +46,7 @@ impl Sources<'_> {
             return Ok(bytes);
         }
         let key = keys::manifest(digest);
-        let answer = timeout(REQUEST, self.etcd.kv_client().get(key.as_str(), None)).await??;
+        let answer = read(&self.etcd.kv_client(), &key).await?;
         answer.kvs().first().map(|entry| entry.value().to_vec()).ok_or(StoreError::Missing { key })
     }
 
@@ -77,8 +77,12 @@ impl Sources<'_> {
     async fn get(self, digests: Vec<Digest>) -> Result<Vec<(Digest, Vec<u8>)>, StoreError> {
         let keys: Vec<String> = digests.iter().copied().map(keys::chunk).collect();
         let gets: Vec<TxnOp> = keys.iter().map(|key| TxnOp::get(key.as_str(), None)).collect();
-        let mut kv = self.etcd.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let answer = timeout(REQUEST, kv.txn(Txn::new().and_then(gets))).await??;
+        let kv = self.etcd.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let get = || {
+            let (mut kv, txn) = (kv.clone(), Txn::new().and_then(gets.clone()));
+            async move { kv.txn(txn).await }
+        };
+        let answer = patiently(get).await?;
         let mut found = Vec::new();
         for ((key, digest), answer) in keys.into_iter().zip(digests).zip(answer.op_responses()) {
             let TxnOpResponse::Get(mut answer) = answer else { continue };

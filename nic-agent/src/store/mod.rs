@@ -1,5 +1,6 @@
 //! Where plans come from: etcd, and the copy of the last accepted one on disk.
 
+mod ask;
 mod disk;
 mod etcd;
 mod fetch;
