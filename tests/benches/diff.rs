@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use selvedge_tests::scale::{Edit, Fabric, Kind, Size};
-use selvedge_topology::diff::{difference, nodes};
+use selvedge_topology::diff::{Pairs, difference, nodes};
 use selvedge_topology::documents::{SourceFile, load};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
@@ -60,7 +60,7 @@ fn main() {
             let began = Instant::now();
             let difference = difference(&before, &after, &identities).expect("identities were allocated");
             times.push(began.elapsed());
-            let pairs = difference.changes.iter().flat_map(|change| &change.pairs).map(|pairs| pairs.len());
+            let pairs = difference.changes.iter().flat_map(|change| &change.pairs).map(Pairs::len);
             found = (difference.changes.len(), pairs.sum::<usize>());
             let began = Instant::now();
             let nodes =

@@ -325,7 +325,7 @@ pub async fn publish_reports(
                 tracing::debug!(%error, "the report could not be written");
                 unanswered += 1;
                 // One that is only late is no reason to come with a new connection.
-                if !passes(&error) || unanswered % PATIENCE == 0 {
+                if !passes(&error) || unanswered.is_multiple_of(PATIENCE) {
                     client = None;
                 }
                 sleep(backoff.wait()).await;
