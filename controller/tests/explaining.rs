@@ -1,9 +1,10 @@
-//! `selvedge explain` as a user meets it: over the demo fabric's documents, and over what is applied.
+//! `selvedge explain` and `selvedge test` as a user meets them: over the demo fabric's documents, and over what is applied.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 mod common;
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -11,6 +12,7 @@ use common::{TestEtcd, report};
 use selvedge_proto::{EgressReport, PortReport, Report};
 use selvedge_topology::model::PortRole;
 use selvedge_topology::placement::{Mode, Nic, PortState};
+use tempfile::TempDir;
 
 /// Runs `selvedge` where documents are named from; its exit code, and what it wrote.
 fn selvedge(server: &str, args: &[&str]) -> (i32, String, String) {
@@ -82,6 +84,77 @@ fn programs_get_verdict_rule_place_and_next() {
     assert_eq!(told["ways"][0]["enforcement"][1]["points"][0]["carries"], "from-the-fabric");
 }
 
+const ASSERTIONS: &str = "lab/assertions/demo.yaml";
+
+/// The demo's documents with the edit of the demo, and a directory for more.
+fn edited() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for from in [DEMO, "lab/fabrics/demo-edit"] {
+        for file in fs::read_dir(root.join(from)).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), directory.path().join(file.file_name())).unwrap();
+        }
+    }
+    directory
+}
+
+#[test]
+fn documents_are_tested_without_a_controller_and_a_ci_gets_its_report() {
+    let edited = edited();
+    let path = edited.path().to_str().unwrap();
+    let junit = edited.path().join("report.xml");
+    let wrong = edited.path().join("wrong.tests");
+    fs::write(&wrong, WRONG).unwrap();
+    let seen = transcript(
+        NOWHERE,
+        &[
+            (&["test", "-f", DEMO, ASSERTIONS], 0),
+            (&["test", "-f", path, ASSERTIONS, "--junit", junit.to_str().unwrap()], 1),
+            (&["test", "-f", DEMO, wrong.to_str().unwrap()], 2),
+            (&["test", "-f", DEMO, "lab/assertions/nowhere.yaml"], 2),
+            (&["test", ASSERTIONS], 2),
+        ],
+    );
+    let report = fs::read_to_string(junit).unwrap();
+    insta::assert_snapshot!(
+        "documents_tested",
+        format!("{seen}$ cat report.xml\n{report}").replace(path, "edited")
+    );
+}
+
+const WRONG: &str = "\
+apiVersion: selvedge/v1
+kind: PolicyTest
+metadata: {name: wrong}
+spec:
+  assertions:
+    - name: of a workload that is not there
+      from: [{workload: wbe1}]
+      to: [{entity: any}]
+      ports: [{protocol: TCP}]
+      expect: allow
+";
+
+#[test]
+fn an_assertion_about_nobody_fails_unless_that_may_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |allowing: &str| {
+        let text =
+            WRONG.replace("wbe1", "web1").replace("entity: any", "selector: {matchLabels: {role: none}}");
+        let text = text
+            .replace("protocol: TCP", "protocol: any")
+            .replace("allow\n", &format!("allowed\n{allowing}"));
+        let file = directory.path().join("nobody.yaml");
+        fs::write(&file, text).unwrap();
+        selvedge(NOWHERE, &["test", "-f", DEMO, file.to_str().unwrap(), "-o", "json"])
+    };
+    let (code, out, err) = run("");
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+    assert_eq!((code, &told["failed"], &told["assertions"][0]["pairs"]), (1, &1.into(), &0.into()));
+    assert_eq!(run("      allowEmpty: true\n").0, 0);
+}
+
 /// A report of a node whose ports are as said, with the first generation in force.
 fn enforcing(node: &str, ports: &[(&str, PortRole, Mode)]) -> Report {
     let port = |(name, role, mode): &(&str, PortRole, Mode)| PortReport {
@@ -120,5 +193,7 @@ async fn what_is_applied_is_explained_with_the_modes_that_were_granted() {
         ],
     );
     insta::assert_snapshot!("applied_explained", seen);
+    let (code, told, _) = selvedge(&server, &["test", ASSERTIONS]);
+    assert_eq!((code, told.lines().last()), (0, Some("test: 8 passed, 0 failed")));
     controller.shutdown().await;
 }

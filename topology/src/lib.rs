@@ -5,6 +5,7 @@
 //! [`documents`] parses and validates, [`identity`] numbers the label sets, [`compile`] makes one plan per
 //! node, and everything the fabric enforces is checked against [`oracle`].
 
+pub mod assertions;
 pub mod claims;
 pub mod compile;
 pub mod demands;

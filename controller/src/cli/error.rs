@@ -46,6 +46,14 @@ pub enum CliError {
         /// What the connection said.
         reason: String,
     },
+    /// A file that can't be written.
+    #[error("{} can't be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Not an address.
     #[error("`{server}` is no address of a controller; it looks like https://127.0.0.1:7471")]
     Server {

@@ -28,6 +28,7 @@ mod snapshot;
 mod source;
 mod status;
 mod table;
+mod test;
 mod validate;
 mod version;
 
@@ -82,6 +83,8 @@ enum Command {
     /// Explain why a new connection is allowed or denied, both ways. Exit code 0: policy allows all that was asked for; 1: it is
     /// denied, or nobody enforces for either end; 2: an error.
     Explain(explain::Args),
+    /// Judge assertions about policy, for all packets. Exit code 0: all hold; 1: some don't; 2: an error.
+    Test(test::Args),
     /// Show flows: who was allowed and denied what, and why.
     Observe(observe::Args),
     /// Say which machines are of the fabric: enroll, revoke, list.
@@ -119,7 +122,7 @@ pub(crate) enum Answer {
 pub fn run(cli: Cli) -> ExitCode {
     let failed = match cli.command {
         // Like diff(1): 1 says that there is a difference, or a denial.
-        Command::Diff(_) | Command::Explain(_) => ExitCode::from(2),
+        Command::Diff(_) | Command::Explain(_) | Command::Test(_) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     };
     match execute(cli) {
@@ -153,6 +156,7 @@ fn execute(Cli { server, command }: Cli) -> Result<Answer, CliError> {
         Command::Status(args) => runtime.block_on(status::run(&server, &args)),
         Command::Placement(args) => runtime.block_on(placement::run(&server, &args)),
         Command::Explain(args) => runtime.block_on(explain::run(&server, &args)),
+        Command::Test(args) => runtime.block_on(test::run(&server, &args)),
         Command::Observe(args) => runtime.block_on(observe::run(&server, args)),
         Command::Node(args) => runtime.block_on(members::nodes(&server, args)),
         Command::Operator(args) => runtime.block_on(members::operators(&server, args)),

@@ -14,7 +14,7 @@ pub(crate) struct Cidrs {
 
 impl Cidrs {
     /// Counts one more policy that names `cidr`; whether it is the first.
-    pub(super) fn name(&mut self, cidr: IpNet) -> bool {
+    pub(crate) fn name(&mut self, cidr: IpNet) -> bool {
         let count = self.named.entry(cidr).or_default();
         *count += 1;
         let first = *count == 1;

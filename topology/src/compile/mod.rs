@@ -26,6 +26,7 @@ use ipnet::IpNet;
 pub use change::Before;
 pub(crate) use change::named_cidrs;
 pub(crate) use cidrs::Cidrs;
+pub(crate) use sets::resolve;
 
 use crate::identity::{Class, Identity, IdentityTable};
 use crate::model::{AgentPresence, Model, Node};

@@ -113,7 +113,8 @@ fn number(intervals: &[PlanInterval]) -> SetId {
     SetId(u64::from_be_bytes(first))
 }
 
-fn resolve(port: &L4Match, destination: Option<&Workload>) -> Option<L4Range> {
+/// The keys that `port` matches of those to `destination`, where that is a workload.
+pub(crate) fn resolve(port: &L4Match, destination: Option<&Workload>) -> Option<L4Range> {
     match port {
         L4Match::Any => Some(L4Range::ALL),
         L4Match::Ports { protocol, first, last } => Some(L4Range {

@@ -81,9 +81,19 @@ impl<'m> End<'m> {
         names.into_iter()
     }
 
+    /// Whether nobody enforces for it after.
+    pub(crate) fn is_unmanaged(&self) -> bool {
+        self.members.iter().all(|members| members.at[1].is_none())
+    }
+
+    /// One of its addresses.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        Some(self.members.first()?.first.first()?.address)
+    }
+
     /// Two different addresses of one family, one of this end and one of `other`, that see each other as what they are taken for;
     /// `None` where there are none, so no packet.
-    pub(super) fn pair(&self, other: &Self) -> Option<(Place<'m>, Place<'m>)> {
+    pub(crate) fn pair(&self, other: &Self) -> Option<(Place<'m>, Place<'m>)> {
         self.members.iter().find_map(|a| {
             let fitting = other
                 .members
@@ -120,18 +130,25 @@ struct Held<'m> {
 type Spot<'m> = (usize, Both<Option<&'m NodeName>>, Both<Option<&'m NodeName>>, bool);
 
 /// All ends, and who is in which.
-pub(super) struct Ends<'m> {
-    pub(super) all: Vec<End<'m>>,
-    by_taken: HashMap<Both<Taken>, usize>,
+pub(crate) struct Ends<'m> {
+    pub(crate) all: Vec<End<'m>>,
+    by_taken: HashMap<(Both<Taken>, Option<IpNet>), usize>,
     /// Which of an end's members.
     places: HashMap<Spot<'m>, usize>,
     held: HashMap<IpAddr, Held<'m>>,
     compilers: Both<Compiler>,
     cidrs: Both<Cidrs>,
+    /// What parts ends besides.
+    parts: Cidrs,
 }
 
 impl<'m> Ends<'m> {
-    pub(super) fn of(models: Both<&'m Model>, identities: &IdentityTable) -> Result<Self, CompileError> {
+    /// The ends of two models. Addresses of one end are in the same of `parts`, too.
+    pub(crate) fn of(
+        models: Both<&'m Model>,
+        identities: &IdentityTable,
+        parts: Cidrs,
+    ) -> Result<Self, CompileError> {
         let [before, after] = models;
         let compilers =
             [Compiler::without_nodes(before, identities)?, Compiler::without_nodes(after, identities)?];
@@ -142,6 +159,7 @@ impl<'m> Ends<'m> {
             held: held(models, identities),
             compilers,
             cidrs: models.map(named_cidrs),
+            parts,
         };
         let mut addresses: Vec<IpAddr> = ends.held.keys().copied().collect();
         addresses.sort_unstable();
@@ -150,14 +168,15 @@ impl<'m> Ends<'m> {
                 ends.enter(*address, view);
             }
         }
-        let regions: BTreeSet<IpNet> = ends.cidrs.iter().flat_map(Cidrs::all).collect();
+        let regions = ends.cidrs.iter().chain([&ends.parts]).flat_map(Cidrs::all);
+        let regions: BTreeSet<IpNet> = regions.collect();
         for address in Free::new(&regions, &addresses).one_of_each() {
             ends.enter(address, [false; 2]);
         }
         Ok(ends)
     }
 
-    pub(super) fn compilers(&self) -> &Both<Compiler> {
+    pub(crate) fn compilers(&self) -> &Both<Compiler> {
         &self.compilers
     }
 
@@ -165,7 +184,8 @@ impl<'m> Ends<'m> {
     pub(super) fn at(&self, address: IpAddr, seen_from: Both<Option<&NodeName>>) -> Option<usize> {
         let node = |side: usize| self.held.get(&address).and_then(|held| held.node[side]);
         let is_host = |side: usize| seen_from[side].is_some() && seen_from[side] == node(side);
-        self.by_taken.get(&self.taken(address, [is_host(0), is_host(1)])).copied()
+        let taken = self.taken(address, [is_host(0), is_host(1)]);
+        self.by_taken.get(&(taken, self.parts.narrowest(address))).copied()
     }
 
     /// The nodes that enforce for `address`.
@@ -205,7 +225,7 @@ impl<'m> Ends<'m> {
         let own = [0, 1].map(|side: usize| held.and_then(|held| held.node[side]));
         let workload = held.and_then(|held| held.workload[1].or(held.workload[0])).map(|(name, ..)| name);
         let all = &mut self.all;
-        let end = *self.by_taken.entry(taken).or_insert_with(|| {
+        let end = *self.by_taken.entry((taken, self.parts.narrowest(address))).or_insert_with(|| {
             all.push(End { taken, cidr, members: Vec::new() });
             all.len() - 1
         });

@@ -32,7 +32,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn of(egress: Option<Decision>, ingress: Option<Decision>) -> Self {
+    pub(crate) fn of(egress: Option<Decision>, ingress: Option<Decision>) -> Self {
         let asked = egress.is_none_or(|decision| decision.outcome.is_allowed());
         Self { egress, ingress: ingress.filter(|_| asked) }
     }

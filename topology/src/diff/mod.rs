@@ -6,13 +6,13 @@
 //!
 //! Who asks must be a workload: between two ends that nobody enforces for, nothing changes.
 
-mod ends;
+pub(crate) mod ends;
 mod free;
 mod intervals;
 mod nodes;
 mod rectangles;
-mod rows;
-mod rules;
+pub(crate) mod rows;
+pub(crate) mod rules;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,7 +30,7 @@ use rows::{Differing, Index, List, Rows};
 use rules::Rules;
 use words::Words;
 
-use crate::compile::CompileError;
+use crate::compile::{Cidrs, CompileError};
 use crate::identity::IdentityTable;
 use crate::l4::{L4Key, L4Range};
 use crate::model::{Direction, Established, Model, RuleId};
@@ -65,7 +65,7 @@ pub fn difference<'m>(
     after: &'m Model,
     identities: &'m IdentityTable,
 ) -> Result<Difference<'m>, CompileError> {
-    let ends = Ends::of([before, after], identities)?;
+    let ends = Ends::of([before, after], identities, Cidrs::default())?;
     let mut found = Found::default();
     let rows = Rows::of(ends.compilers())?;
     let index = Index::of(&ends.all);

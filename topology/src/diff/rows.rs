@@ -9,7 +9,7 @@ use crate::model::Direction;
 use crate::plan::{PlanRow, PlanSet, SetId};
 
 /// A decision list of either model; none where nobody enforces.
-pub(super) type List = Option<u32>;
+pub(crate) type List = Option<u32>;
 
 /// A row: its default and the classes that differ from it, sorted.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Row {
 
 /// Rows by subject and direction, and the lists that they name.
 #[derive(Debug, Default)]
-pub(super) struct Rows<'c> {
+pub(crate) struct Rows<'c> {
     rows: Both<HashMap<(Identity, Direction), Row>>,
     lists: Vec<&'c PlanSet>,
     by_id: HashMap<SetId, u32>,
@@ -37,7 +37,7 @@ pub(super) struct Rows<'c> {
 pub(super) type Differing = (usize, Both<List>);
 
 impl<'c> Rows<'c> {
-    pub(super) fn of(compilers: &'c Both<Compiler>) -> Result<Self, CompileError> {
+    pub(crate) fn of(compilers: &'c Both<Compiler>) -> Result<Self, CompileError> {
         let mut all = Self::default();
         for (side, compiler) in compilers.iter().enumerate() {
             for (subject, block) in compiler.subjects() {
@@ -66,12 +66,12 @@ impl<'c> Rows<'c> {
     }
 
     /// A list's content.
-    pub(super) fn list(&self, list: List) -> Option<&'c PlanSet> {
+    pub(crate) fn list(&self, list: List) -> Option<&'c PlanSet> {
         list.and_then(|list| self.lists.get(list as usize)).copied()
     }
 
     /// What `subject` says of `peer` in `direction`, in both models.
-    pub(super) fn between(&self, subject: &End<'_>, direction: Direction, peer: &End<'_>) -> Both<List> {
+    pub(crate) fn between(&self, subject: &End<'_>, direction: Direction, peer: &End<'_>) -> Both<List> {
         [0, 1].map(|side: usize| {
             Some(self.row(side, subject.taken[side].identity, direction)?.list(peer.taken[side].class))
         })

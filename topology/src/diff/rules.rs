@@ -16,10 +16,10 @@ pub struct Named {
 }
 
 /// Those of two models.
-pub(super) struct Rules(Both<HashMap<RuleId, Named>>);
+pub(crate) struct Rules(Both<HashMap<RuleId, Named>>);
 
 impl Rules {
-    pub(super) fn of(models: Both<&Model>) -> Self {
+    pub(crate) fn of(models: Both<&Model>) -> Self {
         Self(
             models.map(|model| {
                 Direction::BOTH.into_iter().flat_map(|direction| named(model, direction)).collect()
@@ -27,7 +27,7 @@ impl Rules {
         )
     }
 
-    pub(super) fn get(&self, side: usize, rule: RuleId) -> Option<&Named> {
+    pub(crate) fn get(&self, side: usize, rule: RuleId) -> Option<&Named> {
         self.0.get(side)?.get(&rule)
     }
 }

@@ -36,6 +36,8 @@ pub const EXTERNALS: usize = 1_000;
 pub const TIERS: usize = 16;
 /// Rules of a policy in one direction.
 pub const RULES: usize = 1_000;
+/// Assertions of a test.
+pub const ASSERTIONS: usize = 10_000;
 /// Peers of a rule.
 pub const PEERS: usize = 1_000;
 /// Ports of a rule.

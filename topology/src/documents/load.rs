@@ -86,7 +86,7 @@ pub(super) fn read<'t>(
 }
 
 /// Reports a file that is too large, or the one that makes all files too large together.
-fn refuse_size(piece: &Piece<'_>, total: usize, sink: &mut Sink<'_>) -> bool {
+pub(super) fn refuse_size(piece: &Piece<'_>, total: usize, sink: &mut Sink<'_>) -> bool {
     let span = Span { file: piece.file, line: piece.line, column: 1, width: 1 };
     let mebibytes = |bytes: usize| bytes >> 20;
     if piece.text.len() > limits::FILE_BYTES {
@@ -113,7 +113,8 @@ fn document(root: &Node, decoded: &mut Decoded, sink: &mut Sink<'_>) -> Option<(
         sink.lose_documents();
         return None;
     }
-    let read = envelope(root, sink).and_then(|envelope| decode(&envelope, root, decoded, sink));
+    let kinds = kinds::ALL.map(|kind| (kind.word(), kind));
+    let read = envelope(root, &kinds, sink).and_then(|envelope| decode(&envelope, root, decoded, sink));
     if read.is_none() {
         // It is unknown what the document would have been, so references to it can't be judged.
         sink.lose_documents();
@@ -123,14 +124,14 @@ fn document(root: &Node, decoded: &mut Decoded, sink: &mut Sink<'_>) -> Option<(
 
 /// Reads `spec`, and keeps what can be kept.
 fn decode(
-    envelope: &Envelope<'_>,
+    envelope: &Envelope<'_, Kind>,
     root: &Node,
     decoded: &mut Decoded,
     sink: &mut Sink<'_>,
 ) -> Option<(Kind, Document)> {
     fn push<N: FromStr, T: Decode>(
         list: &mut Vec<Named<N, T>>,
-        envelope: &Envelope<'_>,
+        envelope: &Envelope<'_, Kind>,
         sink: &mut Sink<'_>,
     ) -> Option<()> {
         // Read even where there is no name: all errors at once.
@@ -156,17 +157,22 @@ fn decode(
 }
 
 /// What every document has.
-struct Envelope<'n> {
-    kind: Kind,
-    name: Option<Located<Name>>,
+pub(super) struct Envelope<'n, K> {
+    kind: K,
+    pub(super) name: Option<Located<Name>>,
     description: String,
-    spec: &'n Entry,
+    pub(super) spec: &'n Entry,
 }
 
-fn envelope<'n>(root: &'n Node, sink: &mut Sink<'_>) -> Option<Envelope<'n>> {
+/// Reads what every document has, where it is of one of `kinds`.
+pub(super) fn envelope<'n, K: Copy>(
+    root: &'n Node,
+    kinds: &[(&'static str, K)],
+    sink: &mut Sink<'_>,
+) -> Option<Envelope<'n, K>> {
     let record = Record::open(root, &ENVELOPE[3], ENVELOPE, &[], sink)?;
     api_version(root, sink);
-    let kind = root.get("kind").and_then(|entry| kind(&entry.node, sink));
+    let kind = root.get("kind").and_then(|entry| kind(&entry.node, kinds, sink));
     let metadata: Field<Metadata> = record.field("metadata", sink);
     let metadata = metadata.value();
     let description = metadata.and_then(|metadata| metadata.description.value());
@@ -188,17 +194,13 @@ fn api_version(root: &Node, sink: &mut Sink<'_>) {
     }
 }
 
-fn kind(node: &Node, sink: &mut Sink<'_>) -> Option<Kind> {
+fn kind<K: Copy>(node: &Node, kinds: &[(&'static str, K)], sink: &mut Sink<'_>) -> Option<K> {
     let text = text(node, &ENVELOPE[1], "a kind of document", sink)?;
-    let known = Kind::of_word(text);
+    let known = kinds.iter().find(|(word, _)| *word == text).map(|(_, kind)| *kind);
     if known.is_none() {
-        let message = format!("there is no kind {}", quoted(text));
-        sink.error(
-            Code::UnknownKind,
-            node.span,
-            message,
-            suggestion(text, kinds::ALL.iter().map(|kind| kind.word())),
-        );
+        let message = format!("there is no kind {} here", quoted(text));
+        let words = kinds.iter().map(|(word, _)| *word);
+        sink.error(Code::UnknownKind, node.span, message, suggestion(text, words));
     }
     known
 }

@@ -5,6 +5,7 @@
 //!
 //! A [`Registry`] keeps what was read, so that one document can be judged without reading the others again.
 
+mod assertions;
 mod canonical;
 pub mod codes;
 mod constraint;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use crate::model::{Model, Place};
 
+pub use assertions::load_tests;
 pub use canonical::to_yaml;
 pub use load::{load, load_excerpts, names};
 pub use registry::{Changed, Registry, Removal};

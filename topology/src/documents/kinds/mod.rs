@@ -1,6 +1,7 @@
 //! The kinds of documents: every field, once. Decoding, the JSON Schema and the order of keys in canonical YAML
 //! all follow these declarations.
 
+mod assertion;
 mod fabric;
 mod policy;
 mod words;
@@ -13,6 +14,7 @@ use super::decode::{Decode, FieldSpec, Presence};
 use super::scalars::{Description, Name};
 use super::schema::Definitions;
 
+pub(crate) use assertion::{AssertionSpec, POLICY_TEST, PolicyTestSpec, WhomSpec};
 pub(crate) use fabric::{
     AttachmentSpec, DemandSpec, ExternalSpec, FabricSpec, HardwareSpec, LabelRuleSpec, LinkSpec, NodeSpec,
     PortSpec, SettersSpec, TierSpec, TimeoutsSpec,

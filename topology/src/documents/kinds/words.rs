@@ -4,6 +4,7 @@ use selvedge_hw_profiles::Mode;
 
 use super::super::declare::choices;
 use super::{MatchProtocol, Operator};
+use crate::assertions::Expect;
 use crate::claims::Unlisted;
 use crate::l4::{IcmpProtocol, PortProtocol};
 use crate::model::{
@@ -12,6 +13,10 @@ use crate::model::{
 use crate::operators::Role;
 
 choices! {
+    Expect {
+        "allowed" => Expect::Allowed, "Both ends allow them, or nobody enforces for either.";
+        "denied" => Expect::Denied, "An end denies them.";
+    }
     DefaultAction {
         "allow" => DefaultAction::Allow, "Allowed.";
         "deny" => DefaultAction::Deny, "Denied.";

@@ -80,7 +80,17 @@ macro_rules! name {
         }
     )*};
 }
-name!(NodeName, ExternalName, TierName, GroupName, RuleName, RackName, ProfileName, OperatorName);
+name!(
+    NodeName,
+    WorkloadName,
+    ExternalName,
+    TierName,
+    GroupName,
+    RuleName,
+    RackName,
+    ProfileName,
+    OperatorName
+);
 
 /// The name of a document; the kind says of what.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

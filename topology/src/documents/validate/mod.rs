@@ -23,7 +23,8 @@ use addresses::AddressBook;
 pub(crate) use addresses::{Claim, Claims};
 use fabric::{Frame, Wires};
 use labels::LabelBook;
-use rest::Groups;
+pub(crate) use policies::{entity_or_block, port_match, selector};
+pub(crate) use rest::Groups;
 pub(crate) use rest::{Going, Rest};
 pub(crate) use workloads::{Machine, Machines};
 
@@ -180,7 +181,7 @@ impl<N: Ord + Clone + ToString> Names<N> {
 }
 
 /// Reports a name that nothing has. Says nothing where documents are missing that might have it.
-fn unknown<'n>(
+pub(crate) fn unknown<'n>(
     what: &str,
     name: &str,
     span: Span,

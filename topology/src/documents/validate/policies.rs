@@ -18,8 +18,8 @@ use super::rest::Groups;
 use super::{Named, Names, at_most, unknown};
 use crate::l4::{IcmpMatch, L4Match};
 use crate::labels::{Requirement, Selector};
-use crate::model::{Action, CidrBlock, Logging, Peer, Policy, Rule, RuleId, Tracking};
-use crate::names::{PolicyName, RuleName};
+use crate::model::{Action, CidrBlock, Entity, Logging, Peer, Policy, Rule, RuleId, Tracking};
+use crate::names::{GroupName, PolicyName, RuleName};
 
 /// Reads every policy. What is wrong is reported and left out.
 pub(super) fn policies(
@@ -142,13 +142,25 @@ fn peer(spec: &PeerSpec, groups: &Groups<'_>, sink: &mut Sink<'_>) -> Option<Pee
     if let Some(spec) = spec.selector.value() {
         return selector(spec).map(Peer::Selector);
     }
-    if let Some(entity) = spec.entity.value() {
+    entity_or_block(&spec.entity, &spec.cidr, &spec.except, &spec.cidr_group, groups, sink)
+}
+
+/// A peer that is not told by labels.
+pub(crate) fn entity_or_block(
+    entity: &Field<Entity>,
+    cidr: &Field<Cidr>,
+    except: &Field<List<Cidr, 0, { limits::EXCEPTS }>>,
+    group: &Field<GroupName>,
+    groups: &Groups<'_>,
+    sink: &mut Sink<'_>,
+) -> Option<Peer> {
+    if let Some(entity) = entity.value() {
         return Some(Peer::Entity(*entity));
     }
-    if let Some(cidr) = spec.cidr.value() {
-        return block(*cidr, &spec.except, sink).map(Peer::Cidr);
+    if let Some(cidr) = cidr.value() {
+        return block(*cidr, except, sink).map(Peer::Cidr);
     }
-    let group = spec.cidr_group.given()?;
+    let group = group.given()?;
     if !groups.contains(&group.value) {
         unknown("CidrGroup", group.value.as_str(), group.span, groups.names(), sink);
         return None;
@@ -187,7 +199,7 @@ fn block(
 }
 
 /// A selector; `None` where part of it is wrong, which is reported already: half a selector would select more.
-fn selector(spec: &SelectorSpec) -> Option<Selector> {
+pub(crate) fn selector(spec: &SelectorSpec) -> Option<Selector> {
     let mut requirements = BTreeSet::new();
     if let Some(labels) = written(&spec.match_labels)? {
         for (key, label) in &labels.0 {
@@ -223,7 +235,7 @@ fn requirement(spec: &ExpressionSpec) -> Option<Requirement> {
     })
 }
 
-fn port_match(spec: &PortMatchSpec, sink: &mut Sink<'_>) -> Option<L4Match> {
+pub(crate) fn port_match(spec: &PortMatchSpec, sink: &mut Sink<'_>) -> Option<L4Match> {
     match *spec.protocol.value()? {
         MatchProtocol::Any => Some(L4Match::Any),
         MatchProtocol::Icmp(protocol) => Some(L4Match::Icmp { protocol, messages: messages(spec)? }),

@@ -82,9 +82,9 @@ impl<'r> Rest<'r> {
 }
 
 /// The CIDR groups that policies may name.
-pub(super) struct Groups<'r> {
-    pub(super) names: BTreeSet<GroupName>,
-    pub(super) rest: Rest<'r>,
+pub(crate) struct Groups<'r> {
+    pub(crate) names: BTreeSet<GroupName>,
+    pub(crate) rest: Rest<'r>,
 }
 
 impl Groups<'_> {
