@@ -42,6 +42,8 @@ pub(super) struct Kernel {
     addresses: AddressTables,
     policies: PolicyTable,
     ports: PortTable,
+    /// Mapped once: that takes longer than a hundred packets.
+    events: RingBuf<MapData>,
     cpus: usize,
     /// Jiffies, and when they were read.
     clock: Option<(Instant, u64)>,
@@ -161,12 +163,14 @@ impl Kernel {
         };
         let policies = PolicyTable::new(&layout, arrays);
         let ports = PortTable::new(Box::new(elements(&mut ebpf, map::PORTS)));
+        let events = RingBuf::try_from(ebpf.take_map(map::EVENTS).unwrap()).unwrap();
         Self {
             ebpf,
             layout,
             addresses,
             policies,
             ports,
+            events,
             cpus: nr_cpus().unwrap(),
             clock: None,
             loaded: None,
@@ -355,9 +359,8 @@ impl Kernel {
     }
 
     fn drain_events(&mut self) -> Vec<Event> {
-        let mut ring = RingBuf::try_from(self.ebpf.map_mut(map::EVENTS).unwrap()).unwrap();
         let mut events = Vec::new();
-        while let Some(item) = ring.next() {
+        while let Some(item) = self.events.next() {
             let event = Event::read_from_bytes(&item).expect("an event's size");
             assert!(event.time > 0, "an event has a time");
             events.push(Event { time: 0, ..event });
