@@ -48,6 +48,8 @@ fn documents_are_explained_without_a_controller() {
             (&["explain", "web2", "app1", "--port", "8080/tcp", "-f", DEMO], 1),
             (&["explain", "guest", "metrics", "--port", "3000/tcp", "-f", DEMO], 1),
             (&["explain", "legacy", "203.0.113.10", "-f", DEMO], 1),
+            (&["explain", "--all", "-f", DEMO], 0),
+            (&["explain", "--all", "web1", "app1", "-f", DEMO], 2),
         ],
     );
     insta::assert_snapshot!("documents_explained", seen);
@@ -67,6 +69,19 @@ fn what_means_nobody_or_no_port_is_an_error_with_what_would_be_right() {
         ],
     );
     insta::assert_snapshot!("not_explained", seen);
+}
+
+#[test]
+fn who_reaches_whom_is_a_picture_too() {
+    let (code, svg, _) = selvedge(NOWHERE, &["explain", "--all", "-f", DEMO, "-o", "svg"]);
+    assert_eq!(code, 0);
+    insta::assert_snapshot!("reachability_svg", svg);
+    let (_, json, _) = selvedge(NOWHERE, &["explain", "--all", "-f", DEMO, "-o", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let flows = told["flows"].as_array().unwrap();
+    assert!(
+        flows.iter().any(|flow| flow["ports"] == serde_json::json!(["9100/TCP"]) && flow["enforced"] == true)
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::compile::{Cidrs, CompileError, resolve};
 use crate::diff::ends::Ends;
+use crate::diff::intervals::pieces;
 use crate::diff::rows::{List, Rows};
 use crate::diff::rules::Rules;
 use crate::diff::{End, Named, Verdict};
@@ -251,18 +252,14 @@ fn breaks(
     egress: Option<&PlanSet>,
     ingress: Option<&PlanSet>,
 ) -> Option<(L4Range, Verdict)> {
-    let lists = || [egress, ingress].into_iter().flatten();
-    let firsts = lists().flat_map(|list| &list.intervals).map(|interval| interval.first);
-    let mut cuts: BTreeSet<_> = firsts.filter(|first| *first > range.first && *first <= range.last).collect();
-    cuts.insert(range.first);
-    let cuts: Vec<_> = cuts.into_iter().collect();
-    cuts.iter().enumerate().find_map(|(place, first)| {
-        let verdict = Verdict::of(
-            egress.and_then(|list| list.decide(*first)),
-            ingress.and_then(|list| list.decide(*first)),
-        );
+    pieces([egress, ingress].into_iter().flatten()).into_iter().find_map(|piece| {
+        let (first, last) = (piece.first.max(range.first), piece.last.min(range.last));
+        if first > last {
+            return None;
+        }
+        let decide = |list: Option<&PlanSet>| list.and_then(|list| list.decide(first));
+        let verdict = Verdict::of(decide(egress), decide(ingress));
         let denied = verdict.outcome() == FlowOutcome::Denied;
-        let last = cuts.get(place + 1).and_then(|next| next.previous()).unwrap_or(range.last);
-        (denied != (expect == Expect::Denied)).then_some((L4Range { first: *first, last }, verdict))
+        (denied != (expect == Expect::Denied)).then_some((L4Range { first, last }, verdict))
     })
 }

@@ -23,5 +23,6 @@ pub mod operators;
 pub mod oracle;
 pub mod placement;
 pub mod plan;
+pub mod reach;
 mod rules;
 pub mod timeouts;

@@ -140,6 +140,8 @@ pub(crate) struct Ends<'m> {
     cidrs: Both<Cidrs>,
     /// What parts ends besides.
     parts: Cidrs,
+    /// Whether both models are the same one.
+    is_one: bool,
 }
 
 impl<'m> Ends<'m> {
@@ -160,6 +162,7 @@ impl<'m> Ends<'m> {
             compilers,
             cidrs: models.map(named_cidrs),
             parts,
+            is_one: std::ptr::eq(before, after),
         };
         let mut addresses: Vec<IpAddr> = ends.held.keys().copied().collect();
         addresses.sort_unstable();
@@ -181,7 +184,7 @@ impl<'m> Ends<'m> {
     }
 
     /// The end that `address` is to another end at the node `seen_from` says, before and after.
-    pub(super) fn at(&self, address: IpAddr, seen_from: Both<Option<&NodeName>>) -> Option<usize> {
+    pub(crate) fn at(&self, address: IpAddr, seen_from: Both<Option<&NodeName>>) -> Option<usize> {
         let node = |side: usize| self.held.get(&address).and_then(|held| held.node[side]);
         let is_host = |side: usize| seen_from[side].is_some() && seen_from[side] == node(side);
         let taken = self.taken(address, [is_host(0), is_host(1)]);
@@ -189,7 +192,7 @@ impl<'m> Ends<'m> {
     }
 
     /// The nodes that enforce for `address`.
-    pub(super) fn enforced_at(&self, address: IpAddr) -> Both<Option<&'m NodeName>> {
+    pub(crate) fn enforced_at(&self, address: IpAddr) -> Both<Option<&'m NodeName>> {
         let workload = |side: usize| self.held.get(&address)?.workload[side]?.2;
         [workload(0), workload(1)]
     }
@@ -201,7 +204,9 @@ impl<'m> Ends<'m> {
             held.is_some_and(|held| held.node[side].is_some() && held.workload[side].is_none())
         };
         let of = |side: usize| if is_node(side) { &[false, true][..] } else { &[false] };
-        of(0).iter().flat_map(|before| of(1).iter().map(|after| [*before, *after])).collect()
+        let all = of(0).iter().flat_map(|before| of(1).iter().map(|after| [*before, *after]));
+        // Whoever asks is at one node of one model.
+        all.filter(|[before, after]| !self.is_one || before == after).collect()
     }
 
     fn taken(&self, address: IpAddr, is_host: Both<bool>) -> Both<Taken> {

@@ -63,19 +63,13 @@ pub(super) struct Changed {
 
 /// What changes, of all keys, where these are the decision lists of source and destination, before and after. Sorted.
 pub(super) fn changed(egress: Both<Option<&PlanSet>>, ingress: Both<Option<&PlanSet>>) -> Vec<Changed> {
-    let lists = || egress.iter().chain(&ingress).flatten();
-    let mut firsts: BTreeSet<L4Key> = BTreeSet::from([L4Key::FIRST]);
-    firsts.extend(lists().flat_map(|list| &list.intervals).map(|interval| interval.first));
-    let firsts: Vec<L4Key> = firsts.into_iter().collect();
     let mut all: Vec<Changed> = Vec::new();
-    for (place, first) in firsts.iter().enumerate() {
-        let last = firsts.get(place + 1).and_then(|next| next.previous()).unwrap_or(L4Key::LAST);
-        let decide = |list: Option<&PlanSet>| list.and_then(|list| list.decide(*first));
+    for range in pieces(egress.into_iter().chain(ingress).flatten()) {
+        let decide = |list: Option<&PlanSet>| list.and_then(|list| list.decide(range.first));
         let said = [0, 1].map(|side: usize| [decide(egress[side]), decide(ingress[side])]);
         let verdicts = said.map(|[egress, ingress]| Verdict::of(egress, ingress));
         let Some(kind) = kind(verdicts) else { continue };
         let established = (kind == Kind::Closes).then(|| established(said[1]));
-        let range = L4Range { first: *first, last };
         let alike =
             |changed: &&mut Changed| changed.verdicts == verdicts && changed.established == established;
         let same = all.iter_mut().find(alike);
@@ -89,6 +83,14 @@ pub(super) fn changed(egress: Both<Option<&PlanSet>>, ingress: Both<Option<&Plan
     }
     all.sort();
     all
+}
+
+/// All keys, cut wherever an interval of `lists` begins: what they say does not change inside.
+pub(crate) fn pieces<'s>(lists: impl Iterator<Item = &'s PlanSet>) -> Vec<L4Range> {
+    let firsts = lists.flat_map(|list| &list.intervals).map(|interval| interval.first);
+    let firsts: BTreeSet<L4Key> = firsts.chain([L4Key::FIRST]).collect();
+    let lasts = firsts.iter().skip(1).filter_map(|next| next.previous()).chain([L4Key::LAST]);
+    firsts.iter().zip(lasts).map(|(first, last)| L4Range { first: *first, last }).collect()
 }
 
 fn kind([before, after]: Both<Verdict>) -> Option<Kind> {

@@ -8,12 +8,12 @@
 
 pub(crate) mod ends;
 mod free;
-mod intervals;
+pub(crate) mod intervals;
 mod nodes;
-mod rectangles;
+pub(crate) mod rectangles;
 pub(crate) mod rows;
 pub(crate) mod rules;
-mod words;
+pub(crate) mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;

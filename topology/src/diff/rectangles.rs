@@ -34,7 +34,7 @@ impl Pairs {
 
 /// `pairs`, each once, as rectangles: sources with the same destinations together, or destinations with the same sources, whichever takes
 /// fewer. Those of most pairs first.
-pub(super) fn cover(pairs: Vec<(usize, usize)>) -> Vec<Pairs> {
+pub(crate) fn cover(pairs: Vec<(usize, usize)>) -> Vec<Pairs> {
     let mirrored = pairs.iter().map(|(from, to)| (*to, *from)).collect();
     let by_source = gather(pairs);
     let by_destination: Vec<Pairs> = gather(mirrored).into_iter().map(Pairs::mirrored).collect();

@@ -78,7 +78,7 @@ impl<'c> Rows<'c> {
     }
 
     /// Whether `taken` are enforced for in any of both models.
-    pub(super) fn has(&self, taken: Both<Taken>) -> bool {
+    pub(crate) fn has(&self, taken: Both<Taken>) -> bool {
         (0..2).any(|side| self.row(side, taken[side].identity, Direction::Ingress).is_some())
     }
 

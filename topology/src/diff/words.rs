@@ -15,7 +15,7 @@ const NAMED: usize = 3;
 type Who = Both<Identity>;
 
 /// What is needed to find words.
-pub(super) struct Words<'i> {
+pub(crate) struct Words<'i> {
     identities: &'i IdentityTable,
     who: Vec<Who>,
     /// Every end by who has it.
@@ -26,7 +26,7 @@ pub(super) struct Words<'i> {
 }
 
 impl<'i> Words<'i> {
-    pub(super) fn of(ends: &[End<'_>], identities: &'i IdentityTable) -> Self {
+    pub(crate) fn of(ends: &[End<'_>], identities: &'i IdentityTable) -> Self {
         let identity = |taken: Taken| taken.identity;
         let who: Vec<Who> = ends.iter().map(|end| end.taken.map(identity)).collect();
         let mut all: BTreeMap<Who, BTreeSet<usize>> = BTreeMap::new();
@@ -40,7 +40,7 @@ impl<'i> Words<'i> {
     }
 
     /// `ends`, with commas.
-    pub(super) fn say(&self, ends: &[usize]) -> String {
+    pub(crate) fn say(&self, ends: &[usize]) -> String {
         let mut by_who: BTreeMap<Who, BTreeSet<usize>> = BTreeMap::new();
         for end in ends {
             by_who.entry(self.who[*end]).or_default().insert(*end);

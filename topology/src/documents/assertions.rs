@@ -12,6 +12,7 @@ use super::validate::{Groups, Rest, entity_or_block, port_match, selector, unkno
 use super::{Diagnostic, SourceFile, limits, parse};
 use crate::assertions::{Assertion, Ground, Suite, Whom};
 use crate::model::{Model, Peer};
+use crate::names::WorkloadName;
 
 /// Reads assertions about `model` from files, in their order; or every error that they have.
 pub fn load_tests(files: &[SourceFile], model: &Model) -> Result<Vec<Suite>, Vec<Diagnostic>> {
@@ -74,7 +75,7 @@ fn ground(any: &Whoms, except: &Whoms, of: (&Model, &Groups<'_>), sink: &mut Sin
 fn whom(spec: &WhomSpec, (model, groups): (&Model, &Groups<'_>), sink: &mut Sink<'_>) -> Option<Whom> {
     if let Some(name) = spec.workload.given() {
         if !model.workloads.contains_key(&name.value) {
-            let names = model.workloads.keys().map(|name| name.as_str());
+            let names = model.workloads.keys().map(WorkloadName::as_str);
             unknown("Workload", name.value.as_str(), name.span, names, sink);
             return None;
         }

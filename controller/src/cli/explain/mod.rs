@@ -1,10 +1,13 @@
 //! `selvedge explain`: why a new connection is allowed or denied, of documents or of what is applied.
 
+mod all;
+mod matrix;
 mod text;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use selvedge_topology::compile::compile;
 use selvedge_topology::documents::load;
 use selvedge_topology::explain::{Answer as Told, End, EndKind, Interval, end, explain, passed, ports};
@@ -16,7 +19,6 @@ use selvedge_topology::placement::{Entry, ledger};
 use serde::Serialize;
 
 use super::client::connect;
-use super::output::Format;
 use super::snapshot::snapshot;
 use super::{Answer, CliError, findings, output, placement, source, status};
 
@@ -24,13 +26,19 @@ use super::{Answer, CliError, findings, output, placement, source, status};
 #[command(
     after_help = "Examples:\n  selvedge explain web1 app1 --port 8080/tcp\n  selvedge explain internet web1 -f fabric/\n  \
                         selvedge explain jump 10.2.0.31 --port icmp -o wide\n  \
+                  selvedge explain --all -f fabric/ -o svg > reach.svg\n  \
                         selvedge explain web1 app1 --port http -f fabric/ && echo allowed"
 )]
 pub(super) struct Args {
     /// Who opens the connection: the name of a workload, of an external or of a node, or an address.
-    from: String,
+    #[arg(required_unless_present = "all")]
+    from: Option<String>,
     /// To whom.
-    to: String,
+    #[arg(required_unless_present = "all")]
+    to: Option<String>,
+    /// Show who reaches whom, all of it, by labels. Exit code 0, or 2: an error.
+    #[arg(long, conflicts_with_all = ["from", "to", "port"])]
+    all: bool,
     /// Destination port: 443/tcp, 8080-8090/tcp, 53/udp, tcp, icmp, "icmp 8/0", "protocol 47", or a service of TO. Without it, every
     /// port is shown.
     #[arg(short, long, value_name = "PORT")]
@@ -40,7 +48,22 @@ pub(super) struct Args {
     files: Vec<PathBuf>,
     /// How it is shown; `wide` has the tiers that were walked, which `--port` shows in any case.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: Shown,
+}
+
+/// The forms of an explanation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Shown {
+    /// Columns.
+    Table,
+    /// More columns.
+    Wide,
+    /// JSON, with stable field names.
+    Json,
+    /// YAML, likewise.
+    Yaml,
+    /// An SVG image, with --all; for one connection the same as `wide`.
+    Svg,
 }
 
 /// All that is said.
@@ -67,6 +90,8 @@ struct Way {
 }
 
 pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
+    // That both are there where not all is asked for, clap has seen to.
+    let (Some(from), Some(to)) = (&args.from, &args.to) else { return show_all(server, args).await };
     let (model, entries) = if args.files.is_empty() {
         let mut client = connect(server).await?;
         let snapshot = snapshot(&mut client).await?;
@@ -74,20 +99,40 @@ pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
         let entries = placement::entries(&snapshot, &status)?;
         (snapshot.model, entries)
     } else {
-        offline(&args.files)?
+        let (model, identities) = documents(&args.files)?;
+        let plans = compile(&model, &identities).map_err(CliError::Compile)?;
+        let entries = ledger(&model, &plans, &BTreeMap::new(), &BTreeMap::new());
+        (model, entries)
     };
-    let explanation = explanation(&model, &entries, args)?;
+    let explanation = explanation(&model, &entries, from, to, args)?;
     output::print(&match args.output {
-        Format::Json => output::json(&explanation)?,
-        Format::Yaml => output::yaml(&explanation)?,
-        Format::Table if args.port.is_none() => text::lists(&explanation),
-        Format::Table | Format::Wide => text::lists(&explanation) + &text::details(&explanation),
+        Shown::Json => output::json(&explanation)?,
+        Shown::Yaml => output::yaml(&explanation)?,
+        Shown::Table if args.port.is_none() => text::lists(&explanation),
+        Shown::Table | Shown::Wide | Shown::Svg => text::lists(&explanation) + &text::details(&explanation),
     })?;
     Ok(if explanation.allowed { Answer::Yes } else { Answer::No })
 }
 
-/// The model of documents, and a ledger of which no node says anything.
-fn offline(paths: &[PathBuf]) -> Result<(Model, Vec<Entry>), CliError> {
+async fn show_all(server: &str, args: &Args) -> Result<Answer, CliError> {
+    let (of, (model, identities)) = if args.files.is_empty() {
+        let snapshot = snapshot(&mut connect(server).await?).await?;
+        ("applied", (snapshot.model, snapshot.identities))
+    } else {
+        ("documents", documents(&args.files)?)
+    };
+    let reachability = all::all(&model, &identities, of)?;
+    output::print(&match args.output {
+        Shown::Json => output::json(&reachability)?,
+        Shown::Yaml => output::yaml(&reachability)?,
+        Shown::Table | Shown::Wide => all::list(&reachability),
+        Shown::Svg => matrix::svg(&reachability),
+    })?;
+    Ok(Answer::Yes)
+}
+
+/// The model of documents, and numbers for it.
+fn documents(paths: &[PathBuf]) -> Result<(Model, IdentityTable), CliError> {
     let loaded = load(&source::read(paths)?);
     let Some(model) = loaded.model else {
         findings::show(&loaded.diagnostics)?;
@@ -95,13 +140,17 @@ fn offline(paths: &[PathBuf]) -> Result<(Model, Vec<Entry>), CliError> {
     };
     let mut identities = IdentityTable::default();
     identities.allocate(&model)?;
-    let plans = compile(&model, &identities).map_err(CliError::Compile)?;
-    let entries = ledger(&model, &plans, &BTreeMap::new(), &BTreeMap::new());
-    Ok((model, entries))
+    Ok((model, identities))
 }
 
-fn explanation(model: &Model, entries: &[Entry], args: &Args) -> Result<Explanation, CliError> {
-    let (from, to) = (end(model, &args.from)?, end(model, &args.to)?);
+fn explanation(
+    model: &Model,
+    entries: &[Entry],
+    from: &str,
+    to: &str,
+    args: &Args,
+) -> Result<Explanation, CliError> {
+    let (from, to) = (end(model, from)?, end(model, to)?);
     let asked = match &args.port {
         Some(port) => ports(model, port, &to)?,
         None => vec![L4Range::ALL],
