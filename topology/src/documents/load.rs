@@ -198,7 +198,7 @@ fn kind<K: Copy>(node: &Node, kinds: &[(&'static str, K)], sink: &mut Sink<'_>) 
     let text = text(node, &ENVELOPE[1], "a kind of document", sink)?;
     let known = kinds.iter().find(|(word, _)| *word == text).map(|(_, kind)| *kind);
     if known.is_none() {
-        let message = format!("there is no kind {} here", quoted(text));
+        let message = format!("there is no kind {}", quoted(text));
         let words = kinds.iter().map(|(word, _)| *word);
         sink.error(Code::UnknownKind, node.span, message, suggestion(text, words));
     }
