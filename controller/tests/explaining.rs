@@ -210,5 +210,8 @@ async fn what_is_applied_is_explained_with_the_modes_that_were_granted() {
     insta::assert_snapshot!("applied_explained", seen);
     let (code, told, _) = selvedge(&server, &["test", ASSERTIONS]);
     assert_eq!((code, told.lines().last()), (0, Some("test: 8 passed, 0 failed")));
+    assert_eq!(selvedge(&server, &["test", "--generation", "1", ASSERTIONS]).0, 0);
+    let (code, _, why) = selvedge(&server, &["test", "--generation", "2", ASSERTIONS]);
+    assert_eq!((code, why.as_str()), (2, "error: there is no generation 2; the newest is 1\n"));
     controller.shutdown().await;
 }

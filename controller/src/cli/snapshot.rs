@@ -15,11 +15,6 @@ pub(super) struct Snapshot {
     pub(super) identities: IdentityTable,
 }
 
-/// The documents of the newest generation; empty where there is none.
-pub(super) async fn excerpts(client: &mut Client) -> Result<Vec<Excerpt>, CliError> {
-    Ok(excerpts_of(client, 0).await?.1)
-}
-
 /// The documents of a generation, or of the newest (0), and its number; 0 and none where there is no generation.
 pub(super) async fn excerpts_of(
     client: &mut Client,
@@ -42,9 +37,14 @@ pub(super) async fn excerpts_of(
     Ok((of, excerpts))
 }
 
-/// Asks for everything.
+/// Asks for everything of the newest generation.
 pub(super) async fn snapshot(client: &mut Client) -> Result<Snapshot, CliError> {
-    let excerpts = excerpts(client).await?;
+    snapshot_of(client, 0).await
+}
+
+/// Asks for everything of a generation, or of the newest (0).
+pub(super) async fn snapshot_of(client: &mut Client, generation: u64) -> Result<Snapshot, CliError> {
+    let (_, excerpts) = excerpts_of(client, generation).await?;
     if excerpts.is_empty() {
         return Err(CliError::NothingApplied);
     }

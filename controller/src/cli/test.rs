@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::client::connect;
 use super::output::Format;
-use super::snapshot::snapshot;
+use super::snapshot::snapshot_of;
 use super::table::printable;
 use super::{Answer, CliError, findings, output, source};
 
@@ -27,6 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   selvedge test -f fabric/ tests.yaml                  # documents, without a controller
   selvedge test tests.yaml                             # what is applied
+  selvedge test --generation 41 tests.yaml             # what was applied before
   selvedge test -f fabric/ tests/ --junit report.xml   # for a CI
 
 A document of assertions:
@@ -56,6 +57,9 @@ pub(super) struct Args {
     /// The documents that are tested: directories or files [default: what is applied].
     #[arg(short, long = "filename", value_name = "DIR|FILE")]
     files: Vec<PathBuf>,
+    /// Test a generation that the controller keeps [default: the newest].
+    #[arg(long, value_name = "N", conflicts_with = "files", default_value_t = 0, hide_default_value = true)]
+    generation: u64,
     /// Write a JUnit report to this file, too.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -137,7 +141,7 @@ pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
 
 async fn tested(server: &str, args: &Args) -> Result<(Model, IdentityTable), CliError> {
     if args.files.is_empty() {
-        let snapshot = snapshot(&mut connect(server).await?).await?;
+        let snapshot = snapshot_of(&mut connect(server).await?, args.generation).await?;
         return Ok((snapshot.model, snapshot.identities));
     }
     let loaded = load(&source::read(&args.files)?);
