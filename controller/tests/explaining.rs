@@ -50,6 +50,7 @@ fn documents_are_explained_without_a_controller() {
             (&["explain", "legacy", "203.0.113.10", "-f", DEMO], 1),
             (&["explain", "--all", "-f", DEMO], 0),
             (&["explain", "--all", "web1", "app1", "-f", DEMO], 2),
+            (&["explain", "web1", "app1", "-f", DEMO, "-o", "svg"], 2),
         ],
     );
     insta::assert_snapshot!("documents_explained", seen);
@@ -128,6 +129,8 @@ fn documents_are_tested_without_a_controller_and_a_ci_gets_its_report() {
             (&["test", "-f", path, ASSERTIONS, "--junit", junit.to_str().unwrap()], 1),
             (&["test", "-f", DEMO, wrong.to_str().unwrap()], 2),
             (&["test", "-f", DEMO, "lab/assertions/nowhere.yaml"], 2),
+            (&["test", "-f", DEMO, "lab/fabrics/demo/db.yaml"], 2),
+            (&["validate", ASSERTIONS], 1),
             (&["test", ASSERTIONS], 2),
         ],
     );

@@ -46,6 +46,21 @@ pub enum CliError {
         /// What the connection said.
         reason: String,
     },
+    /// A picture of one connection.
+    #[error(
+        "a picture is of who reaches whom: `selvedge explain --all -o svg`; one connection is shown with -o table, wide, json or yaml"
+    )]
+    OnlyOfAll,
+    /// A picture of too much.
+    #[error(
+        "there are {ends} ends that policy tells apart, and a picture has room for {most}; -o table and -o json have all"
+    )]
+    TooManyEnds {
+        /// How many there are.
+        ends: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// A file that can't be written.
     #[error("{} can't be written: {source}", path.display())]
     Write {

@@ -25,6 +25,7 @@ mod placement;
 mod renew;
 mod sign;
 mod snapshot;
+mod somebody;
 mod source;
 mod status;
 mod table;

@@ -4,7 +4,6 @@ mod junit;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
@@ -13,13 +12,13 @@ use selvedge_topology::diff::Named;
 use selvedge_topology::documents::{load, load_tests};
 use selvedge_topology::identity::IdentityTable;
 use selvedge_topology::model::Model;
-use selvedge_topology::names::WorkloadName;
 use selvedge_topology::oracle::FlowOutcome;
 use serde::Serialize;
 
 use super::client::connect;
 use super::output::Format;
 use super::snapshot::snapshot_of;
+use super::somebody::Somebody;
 use super::table::printable;
 use super::{Answer, CliError, findings, output, source};
 
@@ -103,13 +102,6 @@ struct Broken {
     egress: Option<Rule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ingress: Option<Rule>,
-}
-
-#[derive(Serialize)]
-struct Somebody {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    workload: Option<WorkloadName>,
-    address: IpAddr,
 }
 
 #[derive(Serialize)]
@@ -229,17 +221,10 @@ fn text(report: &Report) -> String {
 }
 
 fn write_broken(out: &mut String, Broken { from, to, ports, verdict, egress, ingress }: &Broken) {
-    let _ = writeln!(out, "       {} -> {} {ports}: {verdict}", somebody(from), somebody(to));
+    let _ = writeln!(out, "       {from} -> {to} {ports}: {verdict}");
     for (end, rule) in [("egress", egress), ("ingress", ingress)] {
         let Some(Rule { rule, place }) = rule else { continue };
         let place = place.as_ref().map(|place| format!(" ({})", printable(place))).unwrap_or_default();
         let _ = writeln!(out, "         {end}: {}{place}", printable(rule));
-    }
-}
-
-fn somebody(Somebody { workload, address }: &Somebody) -> String {
-    match workload {
-        Some(workload) => format!("{workload} ({address})"),
-        None => address.to_string(),
     }
 }

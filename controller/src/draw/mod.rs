@@ -6,6 +6,8 @@ mod mermaid;
 mod svg;
 mod text;
 
+pub(crate) use svg::escape;
+
 use selvedge_topology::model::{AgentPresence, Attachment, Endpoint, Model, Node, PortRole};
 
 /// The fabric as text: boxes and wires of box-drawing characters.

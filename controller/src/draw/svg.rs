@@ -62,6 +62,7 @@ fn middle(x: usize, y: usize) -> (usize, usize) {
     ((x + 1) * CELL.0 + CELL.0 / 2, y * CELL.1 + CELL.1 / 2)
 }
 
-fn escape(text: &str) -> String {
+/// Text as XML takes it, between tags.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::codes::Code;
 use super::decode::{Decode, Field, Located, Record, not_a, text};
 use super::files::{Files, Piece};
-use super::kinds::{self, API_VERSION, ENVELOPE, Kind, Metadata};
+use super::kinds::{self, API_VERSION, ENVELOPE, Kind, Metadata, POLICY_TEST};
 use super::scalars::Name;
 use super::sink::{Sink, quoted, suggestion};
 use super::tree::{Entry, Node, Span, Typed};
@@ -200,7 +200,15 @@ fn kind<K: Copy>(node: &Node, kinds: &[(&'static str, K)], sink: &mut Sink<'_>) 
     if known.is_none() {
         let message = format!("there is no kind {}", quoted(text));
         let words = kinds.iter().map(|(word, _)| *word);
-        sink.error(Code::UnknownKind, node.span, message, suggestion(text, words));
+        // One that is known, in the wrong place.
+        let help = if text == POLICY_TEST {
+            Some("assertions lie in files of their own, which `selvedge test` takes".to_owned())
+        } else if kinds::ALL.iter().any(|kind| kind.word() == text) {
+            Some("this is for assertions; `-f` takes the documents that are tested".to_owned())
+        } else {
+            suggestion(text, words)
+        };
+        sink.error(Code::UnknownKind, node.span, message, help);
     }
     known
 }

@@ -1,7 +1,6 @@
 //! What a change means, with stable field names for `-o json|yaml`, and made of it the text.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use selvedge_topology::diff::{Change, Difference, End, Kind, Named, Nodes, Pairs, Place, Room, Verdict};
 use selvedge_topology::model::Established;
@@ -9,6 +8,8 @@ use selvedge_topology::names::{NodeName, WorkloadName};
 use selvedge_topology::oracle::FlowOutcome;
 use selvedge_topology::plan::{Decision, Outcome};
 use serde::Serialize;
+
+use super::super::somebody::Somebody;
 
 /// All of it.
 #[derive(Serialize)]
@@ -104,13 +105,6 @@ pub(super) struct Between {
 pub(super) struct Example {
     pub(super) from: Somebody,
     pub(super) to: Somebody,
-}
-
-#[derive(Serialize)]
-pub(super) struct Somebody {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) workload: Option<WorkloadName>,
-    pub(super) address: IpAddr,
 }
 
 #[derive(Serialize)]

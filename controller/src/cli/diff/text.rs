@@ -7,7 +7,7 @@ use selvedge_topology::diff::Kind;
 use selvedge_topology::model::Established;
 
 use super::super::table::{list, printable};
-use super::report::{Between, Report, Shown, ShownDecision, ShownEnd, ShownNodes, ShownRoom, Somebody};
+use super::report::{Between, Report, Shown, ShownDecision, ShownEnd, ShownNodes, ShownRoom};
 
 /// Ranges of ports that a line has room for.
 const MAX_RANGES: usize = 6;
@@ -56,8 +56,11 @@ pub(super) fn text(report: &Report, limit: usize, full: bool) -> String {
         .filter(|(kind, ..)| report.pairs(*kind) > 0)
         .map(|(kind, name, _)| format!("{name} {}", counted(report.pairs(kind), "pair")))
         .collect();
-    let meaning =
-        if counts.is_empty() { "nothing changes for any packet".to_owned() } else { counts.join(", ") };
+    let meaning = if counts.is_empty() {
+        "every new connection meets the same verdict as before".to_owned()
+    } else {
+        counts.join(", ")
+    };
     let documents = counted(report.documents, "document");
     let _ = writeln!(out, "diff: {meaning}; {documents} changed against {}", printable(&report.against));
     out
@@ -108,7 +111,7 @@ fn write_change(
         let pairs = if *pairs > 1 { format!("  ({pairs} pairs)") } else { String::new() };
         let _ = writeln!(out, "  {} -> {}{pairs}", printable(sources), printable(destinations));
         if let Some(example) = example {
-            let _ = writeln!(out, "    e.g. {} -> {}", somebody(&example.from), somebody(&example.to));
+            let _ = writeln!(out, "    e.g. {} -> {}", example.from, example.to);
         }
     }
     let (before, after) = (&change.before, &change.after);
@@ -121,13 +124,6 @@ fn write_change(
         }
     }
     shown
-}
-
-fn somebody(Somebody { workload, address }: &Somebody) -> String {
-    match workload {
-        Some(workload) => format!("{workload} ({address})"),
-        None => address.to_string(),
-    }
 }
 
 /// A decision without its place, which is another in another directory.

@@ -2,12 +2,16 @@
 
 use std::fmt::Write as _;
 
+use super::super::CliError;
 use super::all::{Reachability, ShownFlow};
+use crate::draw::escape;
 
 /// Pixels of a character, of a cell, and around all.
 const CHARACTER: usize = 7;
 const CELL: (usize, usize) = (88, 26);
 const MARGIN: usize = 16;
+/// Ends that a picture has room for: it has a cell for each two of them.
+const MOST: usize = 100;
 /// Characters of a cell.
 const ROOM: usize = 13;
 
@@ -17,7 +21,10 @@ const SOMETHING: &str = "#dafbe1";
 const NOTHING: &str = "#f6f8fa";
 const NOBODY: &str = "#eac54f";
 
-pub(super) fn svg(all: &Reachability) -> String {
+pub(super) fn svg(all: &Reachability) -> Result<String, CliError> {
+    if all.ends.len() > MOST {
+        return Err(CliError::TooManyEnds { ends: all.ends.len(), most: MOST });
+    }
     let longest = all.ends.iter().map(|end| end.name.chars().count()).max().unwrap_or(0) * CHARACTER;
     // Names of columns lean by 45 degrees.
     let slant = longest * 71 / 100;
@@ -59,7 +66,7 @@ pub(super) fn svg(all: &Reachability) -> String {
     }
     legend(&mut out, left, top + (count + 1) * CELL.1);
     out.push_str("</svg>\n");
-    out
+    Ok(out)
 }
 
 /// The colour of a cell, what is in it, and all that there is to say.
@@ -99,8 +106,4 @@ fn legend(out: &mut String, left: usize, top: usize) {
             top + 12
         );
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -62,7 +62,7 @@ enum Shown {
     Json,
     /// YAML, likewise.
     Yaml,
-    /// An SVG image, with --all; for one connection the same as `wide`.
+    /// An SVG image; with --all only.
     Svg,
 }
 
@@ -92,6 +92,9 @@ struct Way {
 pub(super) async fn run(server: &str, args: &Args) -> Result<Answer, CliError> {
     // That both are there where not all is asked for, clap has seen to.
     let (Some(from), Some(to)) = (&args.from, &args.to) else { return show_all(server, args).await };
+    if args.output == Shown::Svg {
+        return Err(CliError::OnlyOfAll);
+    }
     let (model, entries) = if args.files.is_empty() {
         let mut client = connect(server).await?;
         let snapshot = snapshot(&mut client).await?;
@@ -126,7 +129,7 @@ async fn show_all(server: &str, args: &Args) -> Result<Answer, CliError> {
         Shown::Json => output::json(&reachability)?,
         Shown::Yaml => output::yaml(&reachability)?,
         Shown::Table | Shown::Wide => all::list(&reachability),
-        Shown::Svg => matrix::svg(&reachability),
+        Shown::Svg => matrix::svg(&reachability)?,
     })?;
     Ok(Answer::Yes)
 }
